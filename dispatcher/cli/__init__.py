@@ -20,6 +20,7 @@ from dispatcher.cli.commands.emit import emit
 from dispatcher.cli.commands.environment import environment
 from dispatcher.cli.commands.event import event
 from dispatcher.cli.commands.event_type import event_type
+from dispatcher.cli.commands.key import key
 from dispatcher.cli.commands.listen import listen
 from dispatcher.cli.commands.migrate import migrate
 from dispatcher.cli.commands.pausing import pause, resume
@@ -123,6 +124,7 @@ COMMANDS: tuple[click.Command, ...] = (
     seed,
     environment,
     token,
+    key,
     tail,
     replay,
     stats,

@@ -151,23 +151,28 @@ async def _schema(inspection: Inspection) -> str:
 
 async def _key(inspection: Inspection) -> str:
     """Check that the configured key is the one that encrypts the database's secrets."""
-    from dispatcher.encryption.cipher import Cipher, read_key
+    from dispatcher.encryption.cipher import read_cipher
     from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.store.settings import Settings
 
     if not inspection.facts.owns_schema:
         return "key: none is stored yet"
-    key = read_key(inspection.config)
+    cipher = read_cipher(inspection.config)
     stored = (await Settings(inspection.session).read()).key_check
     if stored is None:
         return "key: none is stored yet"
-    if key is None:
+    if cipher is None:
         raise KeyRejectedError(
             "the database's secrets are encrypted with a key that is not configured"
         )
-    if not Cipher(key).matches(stored):
+    if not cipher.knows(stored):
         raise KeyRejectedError(
             "the database's secrets are encrypted with another key than secrets.key"
+        )
+    if not cipher.matches(stored):
+        raise CheckWarningError(
+            "key: the secrets are still encrypted with the second key. Once every daemon has both"
+            " keys, run: dispatcher key rotate"
         )
     return "key: it is the one that the secrets are encrypted with"
 

@@ -26,7 +26,7 @@ from dispatcher.config.sections import Config, ConfigError
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
-from dispatcher.encryption.cipher import Cipher, read_key
+from dispatcher.encryption.cipher import Cipher, read_cipher
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.events import NewEventRow
@@ -111,10 +111,9 @@ class InProcessClient(AsyncApi):
         if route.name in ENCRYPTING_ROUTES or "headers" in body:
             return await database.open_cipher(self._database, self._config)
         try:
-            key = read_key(self._config)
+            return read_cipher(self._config)
         except ConfigError:
             return None
-        return None if key is None else Cipher(key)
 
     async def _environment(self, call: types.Call, route: Route) -> str:
         if route.all_environments:

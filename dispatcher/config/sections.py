@@ -184,11 +184,14 @@ class Egress(_Section):
 class Secrets(_Section):
     """The key that encrypts signing secrets in the database; `key` wins over `key_file`.
 
+    `second_key` only decrypts, while the key is changed; it wins over `second_key_file`.
     `admin_token` allows everything in every environment; it is in no table of the database.
     """
 
     key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
     key_file: OptionalPath = None
+    second_key: Annotated[EncryptionKey | None, BLANK_IS_NONE] = None
+    second_key_file: OptionalPath = None
     admin_token: Annotated[SecretStr | None, BLANK_IS_NONE] = None
 
     @field_validator("admin_token")

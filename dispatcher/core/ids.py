@@ -12,6 +12,7 @@ TIME_SHIFT = 22
 """Bits of sequence below the time."""
 LARGEST_ID = 2**63 - 1
 """The largest id: PostgreSQL's bigint is signed."""
+_DAY_MS = 86_400_000
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,6 +49,12 @@ def parse(prefix: str, name: str) -> int:
 def created_ms(id_: int) -> int:
     """Return when the id was created, in milliseconds since the Unix epoch."""
     return (id_ >> TIME_SHIFT) + EPOCH_MS
+
+
+def of_days(now: float, days: int) -> range:
+    """Return the ids of the UTC day of `now`, in epoch seconds, and of the days before: `days` in all."""
+    end = (int(now * 1000) // _DAY_MS + 1) * _DAY_MS - EPOCH_MS
+    return range(max(0, end - days * _DAY_MS) << TIME_SHIFT, max(0, end) << TIME_SHIFT)
 
 
 def created_at(id_: int) -> datetime:

@@ -29,6 +29,7 @@ ACTIONS: Final = (
     "event_type.create",
     "event_type.delete",
     "event_type.update",
+    "key.rotate",
     "quarantine.discard",
     "quarantine.expire",
     "quarantine.release",

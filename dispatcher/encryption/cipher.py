@@ -33,15 +33,30 @@ class WrongKeyError(Exception):
     """A value was encrypted with another key or for another context, or it was changed."""
 
 
-class Cipher:
-    """A cipher with one key of 32 bytes. Its `repr` shows nothing of the key."""
+class _Key:
+    """What is derived from one key of 32 bytes. Its `repr` shows nothing of the key."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"the key must have {KEY_BYTES} bytes")
-        self._aead = AESGCM(_derived(key, b"dispatcher/1/encrypt"))
-        self._check = _derived(key, b"dispatcher/1/check")
-        self._cursors = _derived(key, b"dispatcher/1/cursors")
+        self.aead = AESGCM(_derived(key, b"dispatcher/1/encrypt"))
+        self.check = _derived(key, b"dispatcher/1/check")
+        self.cursors = _derived(key, b"dispatcher/1/cursors")
+        self.prefix = _VERSION + self.check[:_ID_BYTES]
+
+    def __repr__(self) -> str:
+        return "_Key()"
+
+
+class Cipher:
+    """A cipher with one key of 32 bytes, and a second one that only decrypts, while keys change.
+
+    Its `repr` shows nothing of the keys.
+    """
+
+    def __init__(self, key: bytes, second: bytes | None = None) -> None:
+        self._key = _Key(key)
+        self._keys = (self._key,) if second is None else (self._key, _Key(second))
 
     def __repr__(self) -> str:
         return "Cipher()"
@@ -49,35 +64,41 @@ class Cipher:
     def encrypt(self, plain: bytes, *, context: bytes) -> bytes:
         """Return the encrypted value; it differs each time, also for the same input."""
         nonce = os.urandom(_NONCE_BYTES)
-        return self._prefix() + nonce + self._aead.encrypt(nonce, plain, context)
+        return self._key.prefix + nonce + self._key.aead.encrypt(nonce, plain, context)
 
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
         """Return the decrypted value.
 
-        Raises WrongKeyError if it was not encrypted with this key and context.
+        Raises WrongKeyError if it was not encrypted with one of the keys and this context.
         """
-        if not blob.startswith(self._prefix()):
+        key = next((key for key in self._keys if blob.startswith(key.prefix)), None)
+        if key is None:
             raise WrongKeyError("it was encrypted with another key")
         nonce, sealed = blob[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES], blob[_HEAD_BYTES:]
         try:
-            return self._aead.decrypt(nonce, sealed, context)
+            return key.aead.decrypt(nonce, sealed, context)
         except (InvalidTag, ValueError):  # ValueError: the nonce is not complete
             raise WrongKeyError("it was altered, or belongs to something else") from None
 
+    def is_current(self, blob: bytes) -> bool:
+        """Return True if a value was encrypted with the first key, not with the second."""
+        return blob.startswith(self._key.prefix)
+
     def check_value(self) -> bytes:
         """Return 32 bytes that identify the key and reveal nothing else."""
-        return self._check
+        return self._key.check
 
     def cursor_key(self) -> bytes:
         """Return the key for the cursors of listings, the same in every daemon of a database."""
-        return self._cursors
+        return self._key.cursors
 
     def matches(self, check_value: bytes) -> bool:
-        """Return True if the check value is this key's; the comparison takes constant time."""
-        return hmac.compare_digest(self._check, check_value)
+        """Return True if the check value is the first key's; the comparison takes constant time."""
+        return hmac.compare_digest(self._key.check, check_value)
 
-    def _prefix(self) -> bytes:
-        return _VERSION + self._check[:_ID_BYTES]
+    def knows(self, check_value: bytes) -> bool:
+        """Return True if the check value is that of the first or of the second key."""
+        return any(hmac.compare_digest(key.check, check_value) for key in self._keys)
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:
@@ -126,6 +147,24 @@ def read_key(config: Config) -> bytes | None:
             return None
         hint = "make one with: openssl rand -hex 32"
         raise ConfigError([f"secrets.key_file: {path} does not exist; {hint}"]) from None
+
+
+def read_cipher(config: Config) -> Cipher | None:
+    """Return the cipher of the configured keys, None if there is no first key yet.
+
+    Raises what `read_key` raises, for the second key as well.
+    """
+    key = read_key(config)
+    return None if key is None else Cipher(key, read_second_key(config))
+
+
+def read_second_key(config: Config) -> bytes | None:
+    """Return the key that only decrypts, None if none is configured. Raises as `read_key` does."""
+    if config.secrets.second_key:
+        return parse_key(config.secrets.second_key.get_secret_value())
+    if config.secrets.second_key_file is None:
+        return None
+    return read_secret_file("secrets.second_key_file", config.secrets.second_key_file, parse_key)
 
 
 def write_new_key(path: Path) -> bytes:

@@ -19,13 +19,12 @@ async def unlock(config: Config, settings: Settings) -> Cipher:
     stored = (await settings.read()).key_check
     # Read the key after the database's check value: a new key is in its file before the database
     # knows it. Otherwise another process's new key could look missing.
-    key = _read(config)
-    if key is None:
+    cipher = _read(config)
+    if cipher is None:
         return await _first(config, settings, stored)
-    cipher = Cipher(key)
     if stored is None:
         stored = await settings.claim_key(cipher.check_value())
-    if not cipher.matches(stored):
+    if not cipher.knows(stored):
         raise KeyRejectedError(
             "secrets.key is not the key this database's secrets are encrypted with: nothing was changed"
         )
@@ -52,8 +51,8 @@ async def _first(config: Config, settings: Settings, stored: bytes | None) -> Ci
     )
 
 
-def _read(config: Config) -> bytes | None:
+def _read(config: Config) -> Cipher | None:
     try:
-        return cipher_module.read_key(config)
+        return cipher_module.read_cipher(config)
     except (ValueError, OSError) as error:
         raise ConfigError([f"secrets: {error}"]) from None

@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
+from dispatcher.core import ids
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
@@ -23,6 +24,9 @@ EVENTS_LIMIT = 500
 """Most events that one statement takes."""
 SMALL_BYTES = 1_024
 """Largest data of an event that comes with its deliveries: half a MiB at most in one answer."""
+SMALL_DAYS = 2
+"""Days, today included, of which small events come with their deliveries. Others are read by
+themselves. Each day is a partition that every statement locks."""
 OVERSIZED_LIMIT = 5_000
 """Deliveries per statement for an event that makes more than DELIVERIES_LIMIT alone."""
 PASS_SECONDS = 0.1
@@ -162,6 +166,7 @@ class Fanout:
             deliveries_limit=self._size.scale(DELIVERIES_LIMIT),
             up_to=slice_.up_to_id,
             small_bytes=SMALL_BYTES,
+            small_ids=ids.of_days(self._lease.database_time(), SMALL_DAYS),
         )
 
     def _note_result(self, slice_: Slice, events: int, result: FannedOut) -> bool:

@@ -64,6 +64,10 @@ class Lease:
     def __repr__(self) -> str:
         return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.valid}>"
 
+    def database_time(self) -> float:
+        """Return the database's time in epoch seconds, carried forward from the last heartbeat."""
+        return self._clock.now()
+
     @property
     def valid(self) -> bool:
         """Return True while sends may start."""

@@ -56,6 +56,11 @@ class Settings:
         row = (await self._session.fetch(statement("settings/server_limits")))[0]
         return ServerLimits(row["locks"], row["prepared"])
 
+    async def replace_key(self, check_value: bytes, former: bytes) -> bool:
+        """Store the check value of a new key. Return False if the stored one is neither of these."""
+        rows = await self._session.fetch(statement("settings/replace_key"), check_value, former)
+        return bool(rows)
+
     async def claim_key(self, check_value: bytes) -> bytes:
         """Store the check value of the key, unless the database has one. Return the stored value.
 

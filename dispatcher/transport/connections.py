@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from contextlib import AbstractAsyncContextManager, nullcontext
 from time import monotonic
 
 import aiohappyeyeballs
@@ -47,15 +48,23 @@ NEXT_ADDRESS_SECONDS = 0.25
 SHUTDOWN_SECONDS = 1.0
 """Longest TLS shutdown of a closing connection; no request waits for it."""
 
+HANDSHAKES_LIMIT = 32
+"""Most TLS connections to one origin that are made at a time: a large certificate takes 0.35 MiB until
+it is judged, and when the first ones have failed, the others need not try."""
+
+Turns = AbstractAsyncContextManager[None]
+"""Entered while a connection is made."""
+
 
 class _Open:
     """The connections to one origin: the number of open ones, idle ones, and waiting requests."""
 
-    __slots__ = ("count", "idle", "origin", "waiting")
+    __slots__ = ("count", "handshakes", "idle", "origin", "waiting")
 
     def __init__(self, origin: Origin) -> None:
         self.origin = origin
         self.count = 0
+        self.handshakes = asyncio.Semaphore(HANDSHAKES_LIMIT)
         self.idle: dict[Connection, None] = {}
         self.waiting: deque[asyncio.Future[None]] = deque()
 
@@ -167,7 +176,8 @@ class Connections:
         opened.count += 1
         connection = None
         try:
-            connection = await self._connect_in_time(target, progress, environment_id)
+            turns = opened.handshakes if origin.is_https else nullcontext()
+            connection = await self._connect_in_time(target, progress, environment_id, turns)
             if not connection.is_lost:
                 self._made[connection] = opened
         finally:
@@ -192,16 +202,17 @@ class Connections:
             raise
 
     async def _connect_in_time(
-        self, target: Target, progress: Progress, environment_id: str
+        self, target: Target, progress: Progress, environment_id: str, turns: Turns
     ) -> Connection:
         try:
             with self._deadlines.within(self._connect_timeout):
                 addresses = await self._addresses(target, environment_id)
                 progress.looked_up_at = monotonic()
-                await self._dial_turns.take(environment_id)
-                self._failed_handshakes.admit(environment_id, target.origin, monotonic())
-                sock = await self._connected(target, addresses, progress)
-                connection = await self._start(target, sock, environment_id)
+                async with turns:
+                    await self._dial_turns.take(environment_id)
+                    self._failed_handshakes.admit(environment_id, target.origin, monotonic())
+                    sock = await self._connected(target, addresses, progress)
+                    connection = await self._start(target, sock, environment_id)
         except TimeoutError:
             # If the TCP connection was made, the TLS handshake took too long.
             through = " through the proxy" if self._proxy else ""

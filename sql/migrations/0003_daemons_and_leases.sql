@@ -48,17 +48,22 @@ COMMENT ON SEQUENCE dispatcher.listen_until IS
 -- a clock was set back.
 --
 -- Every INSERT of events asks. pg_sequence_last_value takes a fifth of the time of a SELECT. The server
--- inlines daemon_waits, so that a producer that need not notify calls no function.
-CREATE FUNCTION dispatcher.daemon_waits() RETURNS boolean LANGUAGE sql VOLATILE
-RETURN abs(coalesce(pg_sequence_last_value('dispatcher.listen_until'), 0) - dispatcher.now_ms() - 30000) < 30000
-  AND abs(coalesce(pg_sequence_last_value('dispatcher.poll_until'), 0) - dispatcher.now_ms() - 2500) >= 2500;
-COMMENT ON FUNCTION dispatcher.daemon_waits() IS
-  'Return true if listen_until is within the next minute, and poll_until is not within the next five seconds.';
+-- inlines the two functions, and prepares their expressions again in every transaction, which takes longer
+-- than to evaluate them. So they are short, and the second is asked only after the first.
+CREATE FUNCTION dispatcher.daemon_listens() RETURNS boolean LANGUAGE sql VOLATILE
+RETURN pg_sequence_last_value('dispatcher.listen_until') > date_part('epoch', clock_timestamp()) * 1000;
+COMMENT ON FUNCTION dispatcher.daemon_listens() IS 'Return true if listen_until is in the future, however far.';
+
+CREATE FUNCTION dispatcher.daemon_polls() RETURNS boolean LANGUAGE sql VOLATILE
+RETURN abs(pg_sequence_last_value('dispatcher.poll_until') - date_part('epoch', clock_timestamp()) * 1000 - 2500) < 2500;
+COMMENT ON FUNCTION dispatcher.daemon_polls() IS 'Return true if poll_until is within the next five seconds.';
 
 CREATE FUNCTION dispatcher.must_notify() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN dispatcher.daemon_waits()
+  RETURN dispatcher.daemon_listens()
+     AND pg_sequence_last_value('dispatcher.listen_until') < dispatcher.now_ms() + 60000
+     AND dispatcher.daemon_polls() IS NOT TRUE
      AND coalesce(lower(current_setting('dispatcher.notify', true)), '') <> ALL ('{off,false,no,0}'::text[])
      AND (SELECT notify FROM dispatcher.settings);
 END $$;

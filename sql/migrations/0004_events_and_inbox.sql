@@ -114,8 +114,8 @@ COMMENT ON SEQUENCE dispatcher.inbox_mark IS
 CREATE SEQUENCE dispatcher.fast_path_limit MINVALUE 0 START 0;
 SELECT setval('dispatcher.fast_path_limit', max_data) FROM dispatcher.settings;
 COMMENT ON SEQUENCE dispatcher.fast_path_limit IS
-  'The trigger on events reads no other table for an event whose data has at most so many bytes: no schema is'
-  ' enforced, and settings.max_data is not less. 0 if that is not known. Triggers and maintenance set it.';
+  'settings.max_data if no schema is enforced, 0 if one is or if that is not known. The trigger on events reads no other'
+  ' table for an event of at most 32 KiB while this is at least as much. Triggers and maintenance set it.';
 
 CREATE TABLE dispatcher.quarantine (
   id bigint PRIMARY KEY,                   -- this and the columns to after_endpoint: as in the inbox
@@ -148,62 +148,6 @@ COMMENT ON TABLE dispatcher.replicated_events IS
 
 -- ── triggers of an INSERT ────────────────────────────────────────────────────────────────────────────────
 
--- It is a trigger and not a CHECK, because the server reads and plans the text of a CHECK again for every
--- INSERT; so it does with the WHEN of a trigger. It runs for each row, so that the error of a COPY names the
--- line. Neither this function nor events_inserted has SET search_path, which would double their time. So
--- every operator and every function in them has its schema: one of the same name in the schema public is
--- never run.
-CREATE FUNCTION dispatcher.event_checked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
-DECLARE
-  -- One expression, for nearly all events. event_is_valid has the same rules, with their messages.
-  is_valid pg_catalog.bool := NEW.source OPERATOR(pg_catalog.=) 'producer'
-    AND pg_catalog.octet_length(NEW.type) OPERATOR(pg_catalog.<=) 128
-    AND NEW.type OPERATOR(pg_catalog.~) '^[A-Za-z0-9_]+([.][A-Za-z0-9_]+)*$'
-    AND NOT dispatcher.is_reserved(NEW.type)
-    AND pg_catalog.pg_column_size(NEW.data) OPERATOR(pg_catalog.<=) 32768
-    AND (NEW.reference IS NULL OR pg_catalog.octet_length(NEW.reference) OPERATOR(pg_catalog.<=) 255
-         AND NEW.reference OPERATOR(pg_catalog.<>) '')
-    AND NEW.idempotency_key IS NULL;
-BEGIN
-  IF is_valid THEN
-    IF NEW.environment_id OPERATOR(pg_catalog.=) 'env_default' THEN  -- it cannot be deleted
-      RETURN NEW;
-    END IF;
-    IF EXISTS (SELECT 1 FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) NEW.environment_id) THEN
-      RETURN NEW;
-    END IF;
-  END IF;
-  IF pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.=) 'replica' THEN
-    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source, NEW.reference);
-    RETURN NEW;
-  END IF;
-  IF NEW.idempotency_key IS NOT NULL THEN
-    -- ON CONFLICT waits for the commit of the transaction that inserted the key first.
-    INSERT INTO dispatcher.idempotency_keys (environment_id, key, event_id)
-    VALUES (NEW.environment_id, NEW.idempotency_key, NEW.id) ON CONFLICT DO NOTHING;
-    IF NOT FOUND THEN
-      RETURN NULL;
-    END IF;
-  END IF;
-  IF is_valid IS NOT TRUE THEN
-    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source, NEW.reference);
-  END IF;
-  IF NEW.environment_id OPERATOR(pg_catalog.<>) 'env_default'
-     AND NOT EXISTS (SELECT 1 FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) NEW.environment_id) THEN
-    RAISE EXCEPTION 'unknown environment %', pg_catalog.quote_literal(NEW.environment_id)
-      USING ERRCODE := 'foreign_key_violation',
-            HINT := 'Environments are the rows of dispatcher.environments. Use the id of one, or create it with POST /api/environments.';
-  END IF;
-  RETURN NEW;
-END $$;
-COMMENT ON FUNCTION dispatcher.event_checked() IS
-  'Trigger: refuse an event that is not valid or of an unknown environment, and claim its idempotency key. An event'
-  ' whose key is taken is not inserted.';
-CREATE TRIGGER event_checked BEFORE INSERT ON dispatcher.events
-  FOR EACH ROW EXECUTE FUNCTION dispatcher.event_checked();
--- Also for replicated events: the requests to receivers contain the type as it is.
-ALTER TABLE dispatcher.events ENABLE ALWAYS TRIGGER event_checked;
-
 CREATE FUNCTION dispatcher.data_fits(size integer) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -219,21 +163,76 @@ END $$;
 COMMENT ON FUNCTION dispatcher.data_fits(integer) IS
   'Return true, or raise the error of an event with more data than settings.max_data, in bytes.';
 
+-- It is a trigger and not a CHECK, because the server reads and plans the text of a CHECK again for every
+-- INSERT; so it does with the WHEN of a trigger. It runs for each row, so that the error of a COPY names the
+-- line. Neither this function nor events_inserted has SET search_path, which would double their time. So
+-- every operator and every function in them has its schema: one of the same name in the schema public is
+-- never run.
+CREATE FUNCTION dispatcher.event_checked() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+  -- For nearly all events. The rules are those of event_is_valid; reserved types begin like one of the three.
+  IF NEW.source OPERATOR(pg_catalog.=) 'producer'
+     AND NEW.idempotency_key IS NULL
+     AND pg_catalog.octet_length(NEW.data::pg_catalog.text) OPERATOR(pg_catalog.<=) 32768  -- see events_inserted
+     AND pg_catalog.octet_length(NEW.type) OPERATOR(pg_catalog.<=) 128
+     AND NEW.type OPERATOR(pg_catalog.~) '^[A-Za-z0-9_]+([.][A-Za-z0-9_]+)*$'
+     AND pg_catalog.left(NEW.type, 9) OPERATOR(pg_catalog.<>) ALL ('{webhook.t,endpoint.,delivery.}'::pg_catalog.text[]) THEN
+    IF NEW.reference IS NULL AND NEW.environment_id OPERATOR(pg_catalog.=) 'env_default' THEN  -- it cannot be deleted
+      RETURN NEW;
+    END IF;
+    IF NEW.reference IS NULL
+       OR pg_catalog.octet_length(NEW.reference) OPERATOR(pg_catalog.<=) 255 AND NEW.reference OPERATOR(pg_catalog.<>) '' THEN
+      IF NEW.environment_id OPERATOR(pg_catalog.=) 'env_default' THEN
+        RETURN NEW;
+      END IF;
+      IF EXISTS (SELECT 1 FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) NEW.environment_id) THEN
+        RETURN NEW;
+      END IF;
+    END IF;
+  END IF;
+  IF pg_catalog.current_setting('session_replication_role') OPERATOR(pg_catalog.=) 'replica' THEN
+    PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source, NEW.reference);
+    RETURN NEW;
+  END IF;
+  IF NEW.idempotency_key IS NOT NULL THEN
+    -- ON CONFLICT waits for the commit of the transaction that inserted the key first.
+    INSERT INTO dispatcher.idempotency_keys (environment_id, key, event_id)
+    VALUES (NEW.environment_id, NEW.idempotency_key, NEW.id) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+      RETURN NULL;
+    END IF;
+  END IF;
+  PERFORM dispatcher.event_is_valid(NEW.type, NEW.data, NEW.idempotency_key, NEW.source, NEW.reference);
+  IF NEW.environment_id OPERATOR(pg_catalog.<>) 'env_default'
+     AND NOT EXISTS (SELECT 1 FROM dispatcher.environments e WHERE e.id OPERATOR(pg_catalog.=) NEW.environment_id) THEN
+    RAISE EXCEPTION 'unknown environment %', pg_catalog.quote_literal(NEW.environment_id)
+      USING ERRCODE := 'foreign_key_violation',
+            HINT := 'Environments are the rows of dispatcher.environments. Use the id of one, or create it with POST /api/environments.';
+  END IF;
+  IF NEW.source OPERATOR(pg_catalog.<>) 'dispatcher'
+     AND pg_catalog.octet_length(NEW.data::pg_catalog.text) OPERATOR(pg_catalog.>) 32768 THEN
+    PERFORM dispatcher.data_fits(pg_catalog.octet_length(NEW.data::pg_catalog.text));
+  END IF;
+  RETURN NEW;
+END $$;
+COMMENT ON FUNCTION dispatcher.event_checked() IS
+  'Trigger: refuse an event that is not valid, of an unknown environment or with too much data, and claim its idempotency'
+  ' key. An event whose key is taken is not inserted.';
+CREATE TRIGGER event_checked BEFORE INSERT ON dispatcher.events
+  FOR EACH ROW EXECUTE FUNCTION dispatcher.event_checked();
+-- Also for replicated events: the requests to receivers contain the type as it is.
+ALTER TABLE dispatcher.events ENABLE ALWAYS TRIGGER event_checked;
+
 -- Once a statement, over all its rows: per row it would cost much more. Every statement and every subquery in it
 -- costs half as much as the whole INSERT into a bare table.
 CREATE FUNCTION dispatcher.events_inserted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
-  fast_path_limit pg_catalog.int8 := pg_catalog.pg_sequence_last_value('dispatcher.fast_path_limit'::pg_catalog.regclass);
-  any_to_check pg_catalog.bool := false;
+  any_to_check pg_catalog.bool;
 BEGIN
-  IF fast_path_limit OPERATOR(pg_catalog.>) 0 THEN
+  -- event_checked has compared larger data with the limit.
+  IF pg_catalog.pg_sequence_last_value('dispatcher.fast_path_limit'::pg_catalog.regclass) OPERATOR(pg_catalog.>=) 32768 THEN
     INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
-    SELECT n.id, n.id, n.environment_id, n.type FROM new_rows n
-    WHERE CASE
-      WHEN pg_catalog.octet_length(n.data::pg_catalog.text) OPERATOR(pg_catalog.<=) fast_path_limit
-        OR n.source OPERATOR(pg_catalog.=) 'dispatcher'
-        OR dispatcher.data_fits(pg_catalog.octet_length(n.data::pg_catalog.text))
-      THEN n.source OPERATOR(pg_catalog.<>) 'directed' END;
+    SELECT n.id, n.id, n.environment_id, n.type FROM new_rows n WHERE n.source OPERATOR(pg_catalog.<>) 'directed';
   ELSE
     INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)
     SELECT n.id, n.environment_id, n.type
@@ -250,9 +249,11 @@ BEGIN
       THEN n.source OPERATOR(pg_catalog.<>) 'directed'
         AND NOT EXISTS (SELECT 1 FROM dispatcher.unvalidated_events u WHERE u.id OPERATOR(pg_catalog.=) n.id) END;
   END IF;
-  IF (FOUND OR any_to_check) AND dispatcher.daemon_waits() THEN
-    IF dispatcher.must_notify() THEN
-      PERFORM pg_catalog.pg_notify('dispatcher', '');
+  IF dispatcher.daemon_listens() THEN
+    IF dispatcher.daemon_polls() IS NOT TRUE THEN
+      IF (FOUND OR any_to_check) AND dispatcher.must_notify() THEN
+        PERFORM pg_catalog.pg_notify('dispatcher', '');
+      END IF;
     END IF;
   END IF;
   RETURN NULL;

@@ -234,7 +234,9 @@ async def test_an_environment_that_does_not_exist_is_not_found(
     assert (answer.status, answer.code) == (404, "not_found")
 
 
-async def test_a_token_for_all_environments_picks_one(ask: Client, theirs: dict[str, str]) -> None:
+async def test_a_token_for_all_environments_chooses_one_by_the_header(
+    ask: Client, theirs: dict[str, str]
+) -> None:
     path = f"/api/webhooks/{theirs['webhook_id']}"
     assert (await ask("GET", path)).status == 404
     assert (await ask("GET", path, X_Environment_Id=OTHER)).status == 200
@@ -332,7 +334,7 @@ async def test_an_expired_token_is_refused_at_once(
     assert (await holder("GET", "/api/webhooks")).status == 401
 
 
-async def test_a_token_that_has_expired_already_is_not_made(ask: Client) -> None:
+async def test_a_token_that_would_have_expired_already_is_not_created(ask: Client) -> None:
     form = {"name": "late", "environmentId": "*", "expiresAt": "2020-01-01T00:00:00Z"}
     refused = await ask("POST", "/api/tokens", form)
     assert (refused.status, refused.json["error"]["details"][0]["pointer"]) == (422, "/expiresAt")
@@ -378,7 +380,7 @@ async def test_only_the_address_with_ten_wrong_tokens_has_to_wait(standing: Api)
         assert (await shows("dsp_wrong")).status == 401
 
 
-async def test_the_configured_admin_token_may_everything(
+async def test_the_configured_admin_token_may_do_everything(
     daemons: Daemons, dsn: str, other_environment: str
 ) -> None:
     token = "configured-by-the-operator-0123456789"
@@ -406,7 +408,7 @@ async def test_the_description_and_the_metrics_need_a_token(standing: Api, path:
     assert (await reader("GET", path)).status == 200
 
 
-async def test_the_figures_of_all_are_not_for_a_token_of_one(standing: Api) -> None:
+async def test_a_token_of_one_environment_gets_no_figures_of_all(standing: Api) -> None:
     bound = await standing.client("admin", OTHER)
     assert (await bound("GET", "/openapi.json")).status == 200
     refused = await bound("GET", "/metrics")

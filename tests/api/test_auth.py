@@ -75,7 +75,9 @@ async def test_a_new_valid_token_is_looked_up_now_and_then_while_others_guess() 
     assert len(gate.compared) <= auth.LOOKUPS_A_SECOND
 
 
-async def test_only_some_throttled_requests_wait_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_throttled_requests_that_wait_is_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(auth, "LATE_SECONDS", 60.0)
     monkeypatch.setattr(auth, "LATE_LIMIT", 3)
     asked = Auth(Looked())
@@ -89,7 +91,7 @@ async def test_only_some_throttled_requests_wait_at_a_time(monkeypatch: pytest.M
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-def test_only_so_many_addresses_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_remembered_addresses_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "ADDRESSES", 2)
     throttle = Throttle()
     for address in ("a", "b", "c"):

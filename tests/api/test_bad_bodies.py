@@ -75,7 +75,7 @@ async def test_invalid_json_is_refused(
 @pytest.mark.parametrize(
     "body", [around(b"[" * 62 + b"]" * 62), around(b'"' + b"[{" * 500 + b'"')], ids=["64", "text"]
 )
-async def test_64_levels_are_not_too_deep_and_brackets_in_text_are_none(
+async def test_json_of_64_levels_is_accepted_and_brackets_in_strings_do_not_count(
     ask: Client, body: bytes
 ) -> None:
     assert (await ask("POST", "/api/webhooks", body)).status == 201
@@ -199,7 +199,9 @@ async def test_a_wrong_field_is_pointed_at(
     assert pointers(refused) == [placed(name, further, dialect)]
 
 
-async def test_the_other_dialects_spelling_is_not_known(ask: Client, database: Connection) -> None:
+async def test_a_field_in_the_spelling_of_the_other_dialect_is_refused(
+    ask: Client, database: Connection
+) -> None:
     async with untouched(database):
         snake = await ask("POST", "/api/webhooks", {**WEBHOOK, "rate_limit": 5})
         camel_ = documented("webhook", {**WEBHOOK, "rateLimit": 5})
@@ -234,7 +236,7 @@ async def test_a_number_that_is_not_finite_is_refused(ask: Client, database: Con
         ("events", {"type": "a"}, "/data"),
     ],
 )
-async def test_wrong_fields_of_other_things_are_pointed_at_too(
+async def test_wrong_fields_of_other_resources_are_pointed_at_too(
     ask: Client, database: Connection, path: str, body: object, pointer: str
 ) -> None:
     method = "PUT" if path.startswith("event-types") else "POST"
@@ -332,7 +334,7 @@ async def test_a_forbidden_url_is_refused(
     assert (refused.status, pointers(refused)) == (422, [placed("url", "", dialect)])
 
 
-async def test_an_update_refuses_the_same(ask: Client, database: Connection) -> None:
+async def test_an_update_refuses_what_a_creation_refuses(ask: Client, database: Connection) -> None:
     made = (await ask("POST", "/api/webhooks", WEBHOOK)).data["id"]
     async with untouched(database):
         wrong: list[dict[str, Any]]
@@ -346,7 +348,9 @@ async def test_an_update_refuses_the_same(ask: Client, database: Connection) -> 
 # ── too much ─────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_list_of_a_million_is_too_large(ask: Client, database: Connection) -> None:
+async def test_a_list_of_a_million_items_is_refused_as_too_large(
+    ask: Client, database: Connection
+) -> None:
     body = b'{"url":"https://example.com/","events":[' + b"1," * 10**6 + b"1]}"
     async with untouched(database):
         refused = await ask("POST", "/api/webhooks", body)
@@ -363,7 +367,7 @@ MANY = {
 
 
 @pytest.mark.parametrize("body", MANY.values(), ids=MANY.keys())
-async def test_much_nonsense_gets_a_short_answer(
+async def test_many_errors_get_a_short_answer(
     ask: Client, database: Connection, body: bytes
 ) -> None:
     async with untouched(database):

@@ -51,7 +51,7 @@ async def test_an_invalid_query_is_refused(
     "wanted", ["%25", "_", "'", "';DROP TABLE dispatcher.audit;--", "token:%25"]
 )
 @pytest.mark.parametrize("filtered", ["subject", "actor", "action"])
-async def test_a_filter_is_taken_at_its_word(ask: Client, filtered: str, wanted: str) -> None:
+async def test_a_filter_is_compared_as_plain_text(ask: Client, filtered: str, wanted: str) -> None:
     answer = await ask("GET", f"/api/audit?{filtered}={wanted}")
     assert (answer.status, answer.data["items"]) == (200, [])
 
@@ -174,7 +174,7 @@ async def test_an_id_has_one_spelling(ask: Client) -> None:
     ("path", "prefix"),
     [("deliveries", "dlv"), ("events", "evt"), ("quarantine", "q"), ("event-types", "")],
 )
-async def test_an_id_that_is_none_is_not_found(ask: Client, path: str, prefix: str) -> None:
+async def test_a_text_that_is_no_id_is_not_found(ask: Client, path: str, prefix: str) -> None:
     numbered = [f"{prefix}_{number}" for number in NUMBERS]
     for id_ in (*numbered, *HOSTILE, "1", prefix.upper() + "_1", f"x{prefix}_1"):
         refused = await ask("GET", f"/api/{path}/{quote(id_, safe='%')}")

@@ -167,7 +167,7 @@ async def test_invalid_ndjson_is_refused(
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_thousand_events_are_taken_and_no_more(
+async def test_a_batch_of_a_thousand_events_is_accepted_and_a_larger_one_refused(
     ask: Client, database: Connection, form: str
 ) -> None:
     assert len(set(ids_of(await post(ask, form, [event()] * 1000)))) == 1000
@@ -178,7 +178,7 @@ async def test_a_thousand_events_are_taken_and_no_more(
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_eight_mebibytes_are_taken_and_no_more(
+async def test_a_batch_of_eight_mebibytes_is_accepted_and_a_larger_one_refused(
     ask: Client, database: Connection, form: str
 ) -> None:
     large = event(b'"' + b"x" * (200 * 1024) + b'"')
@@ -232,7 +232,7 @@ async def test_a_used_key_of_an_event_answers_the_first_events_id(ask: Client, k
     assert [item["repeated"] for item in answer.data] == [False, True, False, True]
 
 
-async def test_a_key_is_that_of_sql_and_of_the_header(
+async def test_a_key_of_a_batch_is_the_same_as_one_of_sql_or_of_the_header(
     ask: Client, database: Connection, key: str
 ) -> None:
     emitted = await database.fetchval(
@@ -244,7 +244,7 @@ async def test_a_key_is_that_of_sql_and_of_the_header(
 
 
 @pytest.mark.parametrize("wrong", ["", " ", "a b", "é", "x" * 256])
-async def test_a_key_is_visible_ascii(ask: Client, wrong: str) -> None:
+async def test_a_key_with_other_than_visible_ascii_is_refused(ask: Client, wrong: str) -> None:
     refused = await post(ask, JSON, [event(), keyed(wrong)])
     assert (refused.status, pointers(refused)) == (422, ["/1/idempotencyKey"])
 
@@ -328,7 +328,7 @@ async def test_events_of_enforced_types_wait_for_their_check(ask: Client) -> Non
     assert (made["waiting"], plain["waiting"]) == ("unexamined", "inbox")
 
 
-async def test_other_routes_take_no_batches_and_no_ndjson(ask: Client) -> None:
+async def test_other_routes_refuse_batches_and_ndjson(ask: Client) -> None:
     webhook = orjson.dumps([{"url": "https://example.com/", "events": ["a"]}])
     assert (await ask("POST", "/api/webhooks", webhook)).status == 422
     answer = await ask("POST", "/api/webhooks", webhook, Content_Type=NDJSON)

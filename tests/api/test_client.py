@@ -95,7 +95,7 @@ async def test_a_webhook_is_made_listed_changed_and_deleted(ask: Ask, receiver: 
     assert refused.value.request_id
 
 
-async def test_a_rotated_secret_is_another_one(ask: Ask, receiver: Receiver) -> None:
+async def test_rotating_returns_a_new_secret(ask: Ask, receiver: Receiver) -> None:
     made = await ask("webhooks.create", receiver.url, ["*"])
     rotated = await ask("webhooks.rotate_secret", made.id)
     assert len(rotated["secret"]) == 64
@@ -105,7 +105,7 @@ async def test_a_rotated_secret_is_another_one(ask: Ask, receiver: Receiver) -> 
     assert again.secret not in repr(again)
 
 
-async def test_a_ping_arrives_and_is_believed(ask: Ask, receiver: Receiver) -> None:
+async def test_a_ping_arrives_and_its_signature_is_valid(ask: Ask, receiver: Receiver) -> None:
     made = await ask("webhooks.create", receiver.url, ["user.created"])
     sent = await ask("webhooks.test_ping", made.id)
     assert (sent.event, sent.webhook_id) == ("webhook.test", made.id)
@@ -121,7 +121,7 @@ async def test_a_ping_arrives_and_is_believed(ask: Ask, receiver: Receiver) -> N
     assert (attempt.number, attempt.status) == (1, 200)
 
 
-async def test_pages_of_deliveries_follow_one_another(ask: Ask, receiver: Receiver) -> None:
+async def test_listing_deliveries_continues_on_the_next_page(ask: Ask, receiver: Receiver) -> None:
     made = await ask("webhooks.create", receiver.url, ["*"])
     for n in range(5):
         await ask("events.emit", "a.b" if n % 2 else "a.c", {"n": n})
@@ -224,7 +224,9 @@ async def test_event_types_are_described_and_taken_back(ask: Ask) -> None:
     assert await ask("event_types.list") == []
 
 
-async def test_a_client_may_be_of_another_environment(api: Api, other_environment: str) -> None:
+async def test_a_client_can_be_bound_to_another_environment(
+    api: Api, other_environment: str
+) -> None:
     client = Client(api.address, await api.token())
     other = client.within(other_environment)
 
@@ -310,14 +312,16 @@ async def test_an_insufficient_token_has_its_own_error_and_is_never_shown(api: A
 
 @pytest.mark.parametrize("id_", ["..", ".", "a/../b", "x?y=1", "é"])
 @pytest.mark.parametrize("kind", ["blocking", "awaiting"])
-async def test_an_id_never_asks_for_something_else(standing: Api, kind: str, id_: str) -> None:
+async def test_an_id_with_special_characters_reaches_no_other_route(
+    standing: Api, kind: str, id_: str
+) -> None:
     async with asker_of(kind, standing) as ask:
         with pytest.raises((clients.NotFoundError, ValueError)):
             await ask("webhooks.get", id_)
 
 
 @pytest.mark.parametrize("url", ["", "example.com", "ftp://example.com", "http://u:p@example.com"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_base_url_is_refused(url: str) -> None:
     for kind in (Client, AsyncClient):
         with pytest.raises(ValueError, match="address") as refused:
             kind(url, TOKEN)
@@ -409,7 +413,7 @@ async def test_a_repeatable_call_is_repeated_with_the_same_key(kind: str) -> Non
     assert len(server.keys) == 4
 
 
-async def test_repetitions_come_to_an_end(kind: str) -> None:
+async def test_a_call_is_repeated_only_a_few_times(kind: str) -> None:
     with answering(BUSY) as server, pytest.raises(clients.UnavailableError, match="not now"):
         await asking(kind, server.url, "webhooks.list")
     assert len(server.keys) == 3
@@ -431,7 +435,7 @@ async def test_a_refused_connection_is_a_connection_error(kind: str) -> None:
     assert e.value.sent is False
 
 
-async def test_https_where_plain_http_is_spoken_is_called_a_failure_of_tls(kind: str) -> None:
+async def test_https_to_a_plain_http_server_is_reported_as_a_failure_of_tls(kind: str) -> None:
     with answering(None) as server:
         url = server.url.replace("http://", "https://")
         with pytest.raises(clients.ConnectionFailedError, match="TLS failed") as e:
@@ -460,7 +464,7 @@ async def test_a_response_of_another_program_is_an_error(
 # ── by itself ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_construct_event_is_the_receivers_with_or_without_a_client() -> None:
+def test_the_client_offers_the_construct_event_of_the_receiver() -> None:
     assert Client.webhooks.construct_event is verifier.construct_event
     assert AsyncClient.webhooks.construct_event is verifier.construct_event
     client = Client("http://127.0.0.1:1", TOKEN)
@@ -479,7 +483,7 @@ def test_a_resource_has_all_fields_and_is_read_by_name_or_key() -> None:
 
 
 @pytest.mark.parametrize(("after", "seconds"), [("7", 7.0), ("soon", None), (None, None)])
-def test_how_long_to_wait_is_in_the_error(after: str | None, seconds: float | None) -> None:
+def test_an_error_says_how_long_to_wait(after: str | None, seconds: float | None) -> None:
     body = b'{"success":false,"error":{"code":"too_many_wrong_tokens","message":"m"}}'
     headers = {} if after is None else {"retry-after": after}
     with pytest.raises(clients.RateLimitedError) as refused:
@@ -502,7 +506,9 @@ def test_the_blocking_client_needs_the_standard_library_only() -> None:
     assert ended.stdout.split() == ["dispatcher"]
 
 
-async def test_credentials_are_named_as_everything_else(ask: Ask, receiver: Receiver) -> None:
+async def test_field_names_of_credentials_are_converted_and_those_of_metadata_are_not(
+    ask: Ask, receiver: Receiver
+) -> None:
     client = {"type": "oauth2", "token_url": receiver.url, "client_id": "me"}
     webhook = await ask(
         "webhooks.create",

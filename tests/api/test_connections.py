@@ -100,7 +100,7 @@ async def test_a_connection_without_a_whole_request_is_ended(served: Port, said:
         assert await answered(stream, said) == b""
 
 
-async def test_a_head_that_comes_byte_by_byte_is_not_waited_for(served: Port) -> None:
+async def test_a_head_that_comes_byte_by_byte_is_ended_in_time(served: Port) -> None:
     async with served(head_seconds=0.2) as connect, connect() as (reader, writer):
         reading = asyncio.create_task(reader.read())
         for byte in WHOLE[:-1] * 5:
@@ -189,7 +189,7 @@ async def test_connections_of_one_address_are_limited_except_loopback(
     ("address", "local"),
     [("127.0.0.1", True), ("::1", True), ("10.0.0.1", False), ("2001:db8::1", False), ("", False)],
 )
-def test_which_addresses_are_our_own(address: str, *, local: bool) -> None:
+def test_loopback_addresses_count_as_our_own(address: str, *, local: bool) -> None:
     assert connections._is_local(address) is local
 
 

@@ -92,7 +92,7 @@ async def test_the_userinfo_of_a_url_becomes_basic_credentials(
         assert request.headers["Authorization"] == f"Basic {expected}"
 
 
-async def test_a_client_certificate_and_an_own_authority(
+async def test_a_client_certificate_and_an_own_authority_are_used(
     admin: Client, story: Story, authority: Authority, tmp_path: Path
 ) -> None:
     certificate, key = authority.client()

@@ -28,7 +28,7 @@ async def twice(
     return first, await ask("POST", path, body, Idempotency_Key=key)
 
 
-async def test_the_same_again_is_the_same_webhook_without_its_secret(
+async def test_a_repeated_creation_returns_the_same_webhook_without_its_secret(
     ask: Client, database: Connection, key: str
 ) -> None:
     first = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
@@ -41,7 +41,9 @@ async def test_the_same_again_is_the_same_webhook_without_its_secret(
     assert again.data == expected
 
 
-async def test_documents_are_answered_with_documents(ask: Client, key: str) -> None:
+async def test_a_repeated_json_api_document_is_answered_with_a_document(
+    ask: Client, key: str
+) -> None:
     document = {"data": {"type": "webhook", "attributes": WEBHOOK}}
     headers = {"Idempotency_Key": key, "Content_Type": JSONAPI}
     first, again = [await ask("POST", "/api/webhooks", document, **headers) for _ in range(2)]
@@ -58,7 +60,7 @@ async def test_documents_are_answered_with_documents(ask: Client, key: str) -> N
         ("/apps/env_default/webhooks", WEBHOOK),
     ],
 )
-async def test_the_key_is_not_for_another_request(
+async def test_a_key_used_for_another_request_is_refused(
     ask: Client, database: Connection, key: str, path: str, body: object
 ) -> None:
     await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
@@ -83,7 +85,7 @@ async def test_two_concurrent_requests_with_one_key_create_one_webhook(
     assert await database.fetchval(created, id_) == 1
 
 
-async def test_a_key_is_of_its_environment(ask: Client, key: str) -> None:
+async def test_the_same_key_in_another_environment_is_another_key(ask: Client, key: str) -> None:
     first = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
     path = f"/apps/{OTHER}/webhooks"
     second = await ask("POST", path, WEBHOOK, Idempotency_Key=key)
@@ -91,7 +93,9 @@ async def test_a_key_is_of_its_environment(ask: Client, key: str) -> None:
     assert second.data["id"] != first.data["id"]
 
 
-async def test_a_bound_administrators_key_is_not_anothers(standing: Api, key: str) -> None:
+async def test_keys_of_administrators_bound_to_environments_are_separate(
+    standing: Api, key: str
+) -> None:
     answers = []
     for environment in ("env_default", OTHER):
         bound = await standing.client("admin", environment)

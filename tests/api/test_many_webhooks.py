@@ -49,7 +49,7 @@ async def _gaps() -> AsyncIterator[list[float]]:
 
 
 @pytest.mark.parametrize("at_once", [7, 500])
-async def test_all_are_listed_once_whole_or_in_pages(
+async def test_all_webhooks_are_listed_once_in_one_list_or_in_pages(
     admin: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(webhooks, "AT_ONCE", at_once)
@@ -131,7 +131,9 @@ async def test_a_page_ends_where_it_would_be_too_long(small: Api, connection: Co
     assert page["nextCursor"]
 
 
-async def test_a_client_that_lists_all_gets_all(small: Api, connection: Connection) -> None:
+async def test_a_client_that_lists_all_webhooks_gets_every_page(
+    small: Api, connection: Connection
+) -> None:
     await _fill(connection, 250)
     token = await small.token("read")
     async with AsyncClient(small.address, token) as client:
@@ -192,7 +194,7 @@ async def test_tokens_are_listed_in_pages_newest_first(small: Api) -> None:
         ({"headers": {f"X-{n}": "1" for n in range(4)}}, "/headers"),
     ],
 )
-async def test_limits_of_one_webhook_can_be_lower(
+async def test_a_webhook_over_the_configured_limits_is_refused(
     small: Api, change: dict[str, object], place: str
 ) -> None:
     client = await small.client()

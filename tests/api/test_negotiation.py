@@ -180,7 +180,7 @@ async def test_a_body_of_another_type_is_not_supported(ask: Client, content_type
     ("content_type", "answered"),
     [(None, JSON), (JSON, JSON), (JSONAPI, JSONAPI), ("text/plain", JSON)],
 )
-async def test_an_empty_body_will_do_for_test_and_rotate(
+async def test_an_empty_body_is_accepted_for_test_and_rotate(
     standing: Api, webhook: str, action: str, content_type: str | None, answered: str
 ) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
@@ -192,7 +192,7 @@ async def test_an_empty_body_will_do_for_test_and_rotate(
 @pytest.mark.parametrize(
     ("content_type", "missing"), [(JSON, {"/url", "/events"}), (JSONAPI, {"/data"})]
 )
-async def test_an_empty_body_will_not_do_where_something_is_required(
+async def test_an_empty_body_is_refused_where_a_field_is_required(
     standing: Api, content_type: str, missing: set[str]
 ) -> None:
     headers = {"Content-Type": content_type}
@@ -290,7 +290,7 @@ async def test_an_invalid_request_id_is_replaced(ask: Client, given: str) -> Non
     assert answer.headers["X-Request-Id"].startswith("req_")
 
 
-async def test_answers_are_not_for_caches(ask: Client, webhook: str) -> None:
+async def test_no_answer_may_be_cached(ask: Client, webhook: str) -> None:
     for path in (webhook, "/api/nonsense"):
         answer = await ask("GET", path)
         assert answer.headers["Cache-Control"] == "no-store"

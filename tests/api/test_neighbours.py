@@ -13,7 +13,7 @@ from tests.api.conftest import OTHER, Api
 SCHEMA = {"schema": {"type": "object"}}
 
 
-async def test_checks_that_take_for_ever_hold_up_no_other_request(
+async def test_schema_checks_that_do_not_end_hold_up_no_other_request(
     api: Api, other_environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def validate(_: object, schema: str, data: str | None = None) -> Rejection | None:
@@ -53,7 +53,7 @@ async def test_an_environment_with_hanging_statements_gets_errors_and_others_are
     assert (await one("GET", "/api/webhooks")).status == 200
 
 
-async def test_checks_that_cannot_be_made_are_unavailable(
+async def test_an_upload_whose_schema_check_cannot_run_gets_a_503(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def validate(*_: object) -> Rejection | None:

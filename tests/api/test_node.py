@@ -167,7 +167,9 @@ def _signed(received: Received, age: int) -> Received:
     return replace(received, headers={name.lower(): value for name, value in headers.items()})
 
 
-async def test_a_delivery_is_believed_and_read(way: str, node: Node, received: Received) -> None:
+async def test_a_signed_delivery_is_accepted_and_read(
+    way: str, node: Node, received: Received
+) -> None:
     (answer,) = await node(way, received)
     assert answer["event"]["event"] == "user.created"
     assert answer["event"]["event_id"] == received.headers["webhook-id"]
@@ -222,7 +224,7 @@ async def test_another_time_than_the_one_signed_is_refused(
 
 
 @pytest.mark.parametrize("way", PACKAGED, indirect=True)
-async def test_while_secrets_overlap_both_are_good(
+async def test_while_secrets_overlap_both_verify(
     way: str,
     node: Node,
     admin: Client,

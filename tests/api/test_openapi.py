@@ -72,12 +72,12 @@ def references(value: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("dialect", ["", *DIALECTS])
-def test_it_is_valid(dialect: str) -> None:
+def test_the_document_is_valid_openapi(dialect: str) -> None:
     errors = OpenAPIV31SpecValidator(document(dialect)).iter_errors()
     assert [error.message for error in errors] == []
 
 
-def test_titles_are_unique() -> None:
+def test_titles_of_schemas_are_unique() -> None:
     schemas = document()["components"]["schemas"]
     titles = [schema["title"] for schema in schemas.values() if "title" in schema]
     assert len(titles) == len(set(titles)) > 20
@@ -99,7 +99,7 @@ def test_the_document_of_one_dialect_names_no_other(dialect: str) -> None:
     assert prefixed == {dialect == "jsonapi"}
 
 
-async def test_it_is_served_to_any_token(api: Api) -> None:
+async def test_the_document_is_served_to_any_token(api: Api) -> None:
     reader = await api.client("read", "env_default")
     answered = await reader("GET", "/openapi.json")
     assert (answered.status, answered.json) == (200, document())
@@ -111,7 +111,7 @@ def test_aliases_are_deprecated_and_nothing_else_is() -> None:
     assert names == {name for name in OPERATION_IDS_UNDER_BOTH if "_alias" in name}
 
 
-async def test_it_has_every_route_of_the_server(api: Api, admin: Client) -> None:
+async def test_the_document_has_every_route_of_the_server(api: Api, admin: Client) -> None:
     """Asked for what is described with another method, the server names no method that is not."""
     for path, methods in document()["paths"].items():
         concrete = re.sub(r"\{\w+\}", "x", path)

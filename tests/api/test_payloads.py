@@ -125,12 +125,14 @@ async def test_data_over_the_limit_is_refused(
         b'{"type":"a","data":}',
     ],
 )
-async def test_an_event_is_a_type_and_data(ask: Client, database: Connection, body: bytes) -> None:
+async def test_an_event_without_type_or_data_is_refused(
+    ask: Client, database: Connection, body: bytes
+) -> None:
     async with untouched(database):
         assert (await ask("POST", "/api/events", body)).status in (400, 422)
 
 
-async def test_the_catalogues_example_is_the_sample_of_a_test(
+async def test_a_test_event_has_the_example_of_the_catalogue(
     ask: Client, receiver: Receiver
 ) -> None:
     example = b'{"example":{"b":1,"a":"\\u00e9"}}'

@@ -86,7 +86,7 @@ async def test_only_the_given_fields_are_changed(
     assert (await ask("GET", path)).data == changed.data
 
 
-async def test_a_document_is_merged_alike(ask: Client) -> None:
+async def test_a_json_api_document_changes_only_the_given_fields_too(ask: Client) -> None:
     path, before = await whole(ask)
     document = documented("webhook", {"rate_limit": None, "headers": {"X-One": None}})
     assert (await ask("PATCH", path, document, Content_Type=JSONAPI)).type == JSONAPI

@@ -40,7 +40,7 @@ def head(token: str, *lines: str, method: str = "POST") -> bytes:
 BODY = orjson.dumps({"url": "https://example.com/", "events": ["user.created"]})
 
 
-async def test_a_body_that_takes_too_long_is_not_waited_for(
+async def test_a_body_that_takes_too_long_gets_a_408(
     standing: Api, database: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_body, "SECONDS", 0.3)
@@ -76,7 +76,7 @@ SMUGGLING = {
 
 
 @pytest.mark.parametrize("lines", SMUGGLING.values(), ids=SMUGGLING.keys())
-async def test_a_request_that_could_be_two_is_none(
+async def test_a_request_that_could_be_read_as_two_is_refused(
     standing: Api, database: Connection, lines: list[str]
 ) -> None:
     token = await standing.token()

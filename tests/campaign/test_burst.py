@@ -18,7 +18,7 @@ from tests.campaign.burst import longest_statement, worst_second
         ({}, 20_000, 0, []),
     ],
 )
-def test_a_second_without_a_post_while_many_are_due_is_told(
+def test_a_second_without_a_post_while_many_are_due_is_reported(
     each: dict[int, int], number: int, worst: int, idle: list[tuple[int, int]]
 ) -> None:
     assert worst_second(Counter(each), number, many=10_000) == (worst, idle)

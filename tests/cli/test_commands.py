@@ -97,7 +97,7 @@ def test_check_names_the_file_of_the_configuration(dispatcher: Dispatcher, tmp_p
     assert f"configuration: {tmp_path / 'config.toml'}\n" in result.stdout
 
 
-def test_a_reader_that_has_gone_is_no_error_to_report() -> None:
+def test_a_closed_output_pipe_is_not_reported_as_an_error() -> None:
     command = [sys.executable, "-m", "dispatcher", "verify", "--help"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -249,11 +249,11 @@ def test_data_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["2026-02-26T12:00:00Z", "2026-02-26T12:00:00.000+00:00", "2026-02-26 13:00+01:00"]
 )
-def test_a_time_has_an_offset(text: str) -> None:
+def test_a_time_with_an_offset_is_read(text: str) -> None:
     assert Moment().convert(text, None, None) == datetime(2026, 2, 26, 12, tzinfo=UTC)
 
 
-def test_a_duration_is_so_long_ago() -> None:
+def test_a_duration_is_a_time_that_long_ago() -> None:
     ago = datetime.now(UTC) - Moment().convert("2h", None, None)
     assert abs(ago - timedelta(hours=2)) < timedelta(seconds=10)
 

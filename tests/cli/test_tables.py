@@ -94,7 +94,7 @@ def test_what_is_cut_counts_columns_and_not_characters(text: str, most: int, see
     assert columns_of(seen) <= most
 
 
-def test_a_count_has_its_noun() -> None:
+def test_a_count_has_its_noun_in_the_singular_or_plural() -> None:
     counted = [tables.counted(1, "webhook"), tables.counted(2000, "delivery", "deliveries")]
     assert counted == ["1 webhook", "2,000 deliveries"]
 
@@ -164,7 +164,7 @@ def test_a_terminal_gets_colours_unless_they_are_refused(tmp_path: Path) -> None
         assert "\x1b" not in on_a_terminal(tmp_path, *words, **variables)
 
 
-def test_an_encoding_without_the_marks_gets_words(tmp_path: Path) -> None:
+def test_marks_become_words_where_the_encoding_lacks_them(tmp_path: Path) -> None:
     shown = on_a_terminal(tmp_path, "check", PYTHONIOENCODING="ascii", NO_COLOR="1")
     assert re.search("^ok database: ", shown, re.MULTILINE)
 

@@ -42,7 +42,9 @@ def payloads(body: bytes) -> list[Any]:
         ("null", None),
     ],
 )
-def test_one_odd_datum_is_given_as_its_text_and_hides_no_other(text: str, value: object) -> None:
+def test_data_that_cannot_be_parsed_is_returned_as_its_text_and_hides_no_other(
+    text: str, value: object
+) -> None:
     assert payloads(listed("1", text, '{"ok":[1]}')) == [1, value, {"ok": [1]}]
 
 
@@ -56,11 +58,11 @@ def test_a_datum_is_read_wherever_a_resource_holds_one() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"\xff", b"[" * 100_000, b"]" * 10, b'{"a":1}x', b"[" * 200 + b"]" * 300]
 )
-def test_what_is_no_json_is_none(body: bytes) -> None:
+def test_text_that_is_not_json_raises_an_error(body: bytes) -> None:
     with pytest.raises((ValueError, RecursionError)):
         read(body)
 
 
-def test_what_is_read_can_be_written() -> None:
+def test_what_was_read_can_be_written_as_json_again() -> None:
     body = listed(nested(LEVELS_LIMIT - 1), nested(LEVELS_LIMIT), nested(LEVELS_LIMIT + 1), "1e999")
     assert json.loads(json.dumps(documents.read(body)))

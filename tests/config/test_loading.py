@@ -341,7 +341,7 @@ def test_two_schemes_that_write_one_header_are_a_problem() -> None:
     ]
 
 
-def test_the_header_of_a_scheme_that_is_off_is_in_nobodys_way() -> None:
+def test_the_header_of_a_scheme_that_is_off_may_be_used() -> None:
     signing = {"schemes": ["standard", "stripe"], "stripe_header": "X-{brand}-Signature"}
     config = load(environ={}, overrides={"signing": signing})
     assert config.signing.stripe_header == config.signing.body_hex_header

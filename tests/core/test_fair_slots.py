@@ -91,7 +91,7 @@ async def test_a_caller_waits_no_longer_than_the_limit(opened: AsyncExitStack) -
     assert of.order == ["a1", "b2"]
 
 
-async def test_a_key_has_only_so_many_places(opened: AsyncExitStack) -> None:
+async def test_the_waiting_places_of_a_key_are_limited(opened: AsyncExitStack) -> None:
     of = crowd(opened, 1, 1, waiting_of_one=2)
     await of.come("a1", "a2", "a3", "a4", "b1")
     with pytest.raises(BusyError, match="too many"):

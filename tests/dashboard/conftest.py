@@ -3,13 +3,14 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from secrets import token_hex
 
 import aiohttp
 import pytest
 
 from tests.api.conftest import (
     Api,
-    admin,
+    Client,
     api,
     ask,
     cipher,
@@ -21,10 +22,10 @@ from tests.api.conftest import (
     standing_dsn,
     story,
 )
+from tests.conftest import Connection
 from tests.dashboard.markup import Form, Markup
 
 __all__ = [
-    "admin",
     "api",
     "ask",
     "cipher",
@@ -148,9 +149,45 @@ async def browser_of(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
         yield opened
 
 
+# ── one daemon for a whole module, and an environment for each test ──────────────────────────────
+
+
+@asynccontextmanager
+async def founded(standing: Api, database: Connection, name: str) -> AsyncIterator[str]:
+    """The id of a new environment of the module's daemon; at the end nothing more is sent for it."""
+    environment = f"env_{token_hex(6)}"
+    await database.execute(
+        "INSERT INTO dispatcher.environments (id, name) VALUES ($1, $2)", environment, name
+    )
+    yield environment
+    # Otherwise a retry could reach a later test's receiver, if it is given the same port.
+    paused = await (await standing.client("admin", environment))("POST", "/api/pause", {})
+    assert paused.status == 200
+
+
 @pytest.fixture
-async def session(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
-    async with browser_of(api) as opened:
+async def home(standing: Api, database: Connection) -> AsyncIterator[str]:
+    """The id of the test's environment."""
+    async with founded(standing, database, "Home") as environment:
+        yield environment
+
+
+@pytest.fixture
+async def other_home(standing: Api, database: Connection) -> AsyncIterator[str]:
+    """The id of another new environment."""
+    async with founded(standing, database, "Elsewhere") as environment:
+        yield environment
+
+
+@pytest.fixture
+async def admin(standing: Api, home: str) -> Client:
+    """An administrator of the test's environment."""
+    return await standing.client("admin", home)
+
+
+@pytest.fixture
+async def session(standing: Api) -> AsyncIterator[aiohttp.ClientSession]:
+    async with browser_of(standing) as opened:
         yield opened
 
 
@@ -161,27 +198,31 @@ async def stranger(session: aiohttp.ClientSession) -> Visitor:
 
 
 @pytest.fixture
-async def visitor(api: Api, stranger: Visitor) -> Visitor:
-    """An administrator of all environments."""
-    await stranger.sign_in(await api.token())
+async def visitor(standing: Api, stranger: Visitor, home: str) -> Visitor:
+    """An administrator of all environments, in that of the test."""
+    await stranger.sign_in(await standing.token())
+    stranger.environment = home
     return stranger
 
 
-# ── the same, of one daemon for a whole module: for tests that change nothing another would see ──
+# ── a daemon for one test, which changes what the tests of its module would see ──────────────────
 
 
 @pytest.fixture
-async def standing_session(standing: Api) -> AsyncIterator[aiohttp.ClientSession]:
-    async with browser_of(standing) as opened:
-        yield opened
+async def own_admin(api: Api) -> Client:
+    """An administrator of all environments."""
+    return await api.client()
 
 
 @pytest.fixture
-async def standing_stranger(standing_session: aiohttp.ClientSession) -> Visitor:
-    return Visitor(standing_session)
+async def own_stranger(api: Api) -> AsyncIterator[Visitor]:
+    """Somebody who has not signed in."""
+    async with browser_of(api) as opened:
+        yield Visitor(opened)
 
 
 @pytest.fixture
-async def standing_visitor(standing: Api, standing_stranger: Visitor) -> Visitor:
-    await standing_stranger.sign_in(await standing.token())
-    return standing_stranger
+async def own_visitor(api: Api, own_stranger: Visitor) -> Visitor:
+    """An administrator of all environments."""
+    await own_stranger.sign_in(await api.token())
+    return own_stranger

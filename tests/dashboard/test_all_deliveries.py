@@ -164,7 +164,7 @@ async def test_selected_deliveries_are_cancelled_and_others_are_not(
 
 
 async def test_what_cannot_be_done_is_refused_with_the_reason(
-    visitor: Visitor, admin: Client, api: Api, stranger: Visitor
+    visitor: Visitor, admin: Client, standing: Api, stranger: Visitor, home: str
 ) -> None:
     refused = await visitor.post(
         "/deliveries/bulk", {"of": "filtered", "action": "cancel", "status": "FAILED"}
@@ -176,7 +176,7 @@ async def test_what_cannot_be_done_is_refused_with_the_reason(
     assert "Nothing to retry" in nothing.text
     assert (await visitor.get("/deliveries/bulk/blk_1")).status == 404
     assert "No bulk actions yet" in (await visitor.get("/deliveries/bulk")).text
-    await stranger.sign_in(await api.token("read", "env_default"))
+    await stranger.sign_in(await standing.token("read", home))
     page = await stranger.get("/deliveries")
     assert (page.status, "Retry all" in page.text) == (200, False)
     fields = {"of": "filtered", "action": "retry"}

@@ -71,10 +71,12 @@ async def test_no_two_pages_have_the_same_token_for_forms(visitor: Visitor) -> N
     assert not made & again
 
 
-async def test_over_tls_the_cookie_is_this_hosts_alone(api: Api) -> None:
+async def test_over_tls_the_cookie_is_this_hosts_alone(standing: Api, home: str) -> None:
     behind = {"X-Forwarded-Proto": "https"}
-    form = {"token": await api.token()}
-    async with aiohttp.ClientSession(api.address, cookie_jar=aiohttp.DummyCookieJar()) as session:
+    form = {"token": await standing.token()}
+    async with aiohttp.ClientSession(
+        standing.address, cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
         async with session.post(
             "/sign-in", data=form, headers=behind, allow_redirects=False
         ) as answer:
@@ -90,41 +92,41 @@ async def test_over_tls_the_cookie_is_this_hosts_alone(api: Api) -> None:
             (f"{name}={value}", {}, 303),
         ):
             async with session.get(
-                "/e/env_default/", headers={**headers, "Cookie": given}, allow_redirects=False
+                f"/e/{home}/", headers={**headers, "Cookie": given}, allow_redirects=False
             ) as answer:
                 assert answer.status == status
 
 
 async def test_a_link_of_a_revoked_token_shows_an_error_page(
-    api: Api, stranger: Visitor, connection: Connection
+    standing: Api, stranger: Visitor, database: Connection
 ) -> None:
-    link = api.daemon.dashboard.invite(await api.token())
-    await connection.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
+    link = standing.daemon.dashboard.invite(await standing.token())
+    await database.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
     page = await stranger.get(link)
     assert (page.status, page.headers["Content-Type"][:9]) == (401, "text/html")
     assert "was revoked" in page.text
 
 
 async def test_a_link_without_a_database_shows_an_error_page(
-    api: Api, stranger: Visitor, monkeypatch: pytest.MonkeyPatch
+    standing: Api, stranger: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def lost(*_: object) -> None:
         raise StoreUnavailableError("gone")
 
     monkeypatch.setattr("dispatcher.api.auth.Auth.known", lost)
-    page = await stranger.get(api.daemon.dashboard.invite("any"))
+    page = await stranger.get(standing.daemon.dashboard.invite("any"))
     assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")
     assert "The database is not available" in page.text
 
 
 async def test_without_a_database_every_page_says_so(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
     async def lost(*_: object) -> None:
         raise StoreUnavailableError("gone")
 
     monkeypatch.setattr("dispatcher.services.dashboard_sessions.DashboardSessions.known", lost)
-    for path in ("/", "/e/env_default/webhooks", "/webhooks"):
+    for path in ("/", f"/e/{home}/webhooks", "/webhooks"):
         page = await visitor.follow(path)
         assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")
 
@@ -144,11 +146,13 @@ async def test_an_error_is_logged_under_the_id_of_the_request(
 
 
 async def test_a_change_is_audited_with_the_id_of_the_request(
-    visitor: Visitor, connection: Connection
+    visitor: Visitor, database: Connection, home: str
 ) -> None:
     page = await visitor.post("/event-types/new", {"name": "a.b"})
-    noted = await connection.fetchval(
-        "SELECT request_id FROM dispatcher.audit WHERE action = 'event_type.create'"
+    noted = await database.fetchval(
+        "SELECT request_id FROM dispatcher.audit"
+        " WHERE action = 'event_type.create' AND environment_id = $1",
+        home,
     )
     assert noted.startswith("req_")
     assert noted != page.headers["X-Request-Id"]  # of the page that was led to
@@ -174,7 +178,7 @@ async def test_only_the_hosts_that_are_named_are_served(daemons: Daemons, dsn: s
 
 
 async def test_every_page_answers_head_as_it_answers_get_without_the_body(
-    visitor: Visitor,
+    visitor: Visitor, home: str
 ) -> None:
     page = await visitor.get("/")
     static = next(a for _, a in page.markup.addresses if a.startswith("/static/"))
@@ -182,9 +186,9 @@ async def test_every_page_answers_head_as_it_answers_get_without_the_body(
         ("/", 303),
         ("/sign-in", 200),
         ("/webhooks", 303),
-        ("/e/env_default/", 200),
-        ("/e/env_default/webhooks", 200),
-        ("/e/env_default/nothing", 404),
+        (f"/e/{home}/", 200),
+        (f"/e/{home}/webhooks", 200),
+        (f"/e/{home}/nothing", 404),
         (static, 200),
     ):
         async with visitor.session.head(path, allow_redirects=False) as answer:

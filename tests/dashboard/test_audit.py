@@ -22,7 +22,7 @@ def entries(page: Page) -> list[str]:
 
 
 async def test_a_change_shows_who_where_and_from_what_to_what(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     webhook = await made(admin, receiver.url, name="Billing")
     await admin("PATCH", f"/api/webhooks/{webhook}", {"name": "Invoices", "rateLimit": 5})
@@ -36,7 +36,7 @@ async def test_a_change_shows_who_where_and_from_what_to_what(
     assert "events user.*" in created
     audit = await visitor.get("/audit?subject=Invoices")
     assert len(entries(audit)) == 3
-    assert f'href="/e/env_default/webhooks/{webhook}">Invoices</a>' in audit.text
+    assert f'href="/e/{home}/webhooks/{webhook}">Invoices</a>' in audit.text
     await visitor.post(f"/webhooks/{webhook}/delete")
     audit = await visitor.get(f"/audit?subject={webhook}")
     assert "webhook Invoices deleted" in entries(audit)[0]
@@ -44,12 +44,13 @@ async def test_a_change_shows_who_where_and_from_what_to_what(
 
 
 async def test_changes_are_filtered_by_their_actor(
-    visitor: Visitor, api: Api, stranger: Visitor, connection: Connection
+    visitor: Visitor, database: Connection, home: str
 ) -> None:
     await visitor.post("/event-types/new", {"name": "a.b"})
-    await connection.execute(
+    await database.execute(
         "INSERT INTO dispatcher.audit (environment_id, actor, action, subject)"
-        " VALUES ('env_default', 'cli:ada', 'webhook.delete', '00000000-0000-4000-8000-000000000001')"
+        " VALUES ($1, 'cli:ada', 'webhook.delete', '00000000-0000-4000-8000-000000000001')",
+        home,
     )
     page = await visitor.get("/audit")
     assert '<option value="cli:ada" >ada (command line)</option>' in page.text
@@ -75,9 +76,9 @@ async def test_the_daemon_tells_why_it_disabled_a_webhook(
 
 
 async def test_links_lead_to_the_environment_of_the_change(
-    visitor: Visitor, api: Api, other_environment: str, receiver: Receiver
+    visitor: Visitor, standing: Api, receiver: Receiver
 ) -> None:
-    other = await api.client("admin", OTHER)
+    other = await standing.client("admin", OTHER)
     webhook = await made(other, receiver.url, name="Theirs")
     page = await visitor.get("/audit?all=on")
     assert f'href="/e/{OTHER}/webhooks/{webhook}">Theirs</a>' in page.text
@@ -85,19 +86,19 @@ async def test_links_lead_to_the_environment_of_the_change(
 
 
 async def test_a_read_token_has_no_history(
-    api: Api, stranger: Visitor, admin: Client, receiver: Receiver
+    standing: Api, stranger: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     webhook = await made(admin, receiver.url)
-    await stranger.sign_in(await api.token("read", "env_default"))
+    await stranger.sign_in(await standing.token("read", home))
     assert "History" not in (await stranger.get(f"/webhooks/{webhook}")).text
     assert (await stranger.get(f"/webhooks/{webhook}/history")).status == 403
 
 
-async def test_an_event_type_leads_to_its_history(visitor: Visitor) -> None:
+async def test_an_event_type_leads_to_its_history(visitor: Visitor, home: str) -> None:
     await visitor.post("/event-types/new", {"name": "a.b"})
     await visitor.post("/event-types/new", {"name": "a.c"})
     page = await visitor.get("/event-types/of/a.b")
-    assert 'href="/e/env_default/audit?subject=a.b">History</a>' in page.text
+    assert f'href="/e/{home}/audit?subject=a.b">History</a>' in page.text
     (row,) = entries(await visitor.get("/audit?subject=a.b"))
     assert "event_type.create" in row
 

@@ -54,7 +54,7 @@ async def test_an_authentication_is_stored_sent_and_never_shown(
 
 
 async def test_an_oauth2_client_is_replaced_as_a_whole_and_removed(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     webhook = await made(admin, receiver.url)
     path = f"/webhooks/{webhook}/credentials"
@@ -74,7 +74,7 @@ async def test_an_oauth2_client_is_replaced_as_a_whole_and_removed(
         path, {"part": "authentication", "type": "none", "revision": revision(page)}
     )
     assert 'id="stored-authentication">none<' in removed.text
-    row = await stored(connection, webhook)
+    row = await stored(database, webhook)
     assert (row["authentication"], row["authentication_sealed"]) == (None, None)
 
 
@@ -82,7 +82,7 @@ async def test_certificates_are_stored_shown_by_their_subject_and_removed(
     visitor: Visitor,
     admin: Client,
     receiver: Receiver,
-    connection: Connection,
+    database: Connection,
     tmp_path: Path,
 ) -> None:
     authority = Authority(tmp_path)
@@ -104,20 +104,20 @@ async def test_certificates_are_stored_shown_by_their_subject_and_removed(
     assert ("CN=127.0.0.1" in page.text, "CN=Test authority" in page.text) == (False, True)
     page = await visitor.post(path, {"part": "tls", "remove": "tls", "revision": revision(page)})
     assert "those of the system" in page.text
-    row = await stored(connection, webhook)
+    row = await stored(database, webhook)
     assert (row["tls"], row["tls_sealed"]) == (None, None)
 
 
 async def test_each_credential_form_changes_only_its_own_part(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection, tmp_path: Path
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection, tmp_path: Path
 ) -> None:
     webhook = await made(admin, receiver.url)
     path = f"/webhooks/{webhook}/credentials"
     page = await visitor.post(path, {**BASIC, "revision": revision(await visitor.get(path))})
-    before = await stored(connection, webhook)
+    before = await stored(database, webhook)
     ca = Authority(tmp_path).root.read_text()
     await visitor.post(path, {"part": "tls", "ca": ca, "revision": revision(page)})
-    after = await stored(connection, webhook)
+    after = await stored(database, webhook)
     assert after["authentication_sealed"] == before["authentication_sealed"]
     assert after["tls_sealed"] is not None
 
@@ -141,25 +141,25 @@ async def test_an_error_is_beside_its_field_and_no_secret_is_shown_again(
     visitor: Visitor,
     admin: Client,
     receiver: Receiver,
-    connection: Connection,
+    database: Connection,
     typed: Fields,
     field: str,
     reason: str,
 ) -> None:
     webhook = await made(admin, receiver.url)
     path = f"/webhooks/{webhook}/credentials"
-    before = await stored(connection, webhook)
+    before = await stored(database, webhook)
     page = await visitor.post(path, {**typed, "revision": revision(await visitor.get(path))})
     assert page.status == 422
     found = re.search(rf'id="{field}-error" role="alert">([^<]*)<', page.text)
     assert found is not None, page.text
     assert reason in found[1]
     assert SECRET not in page.text
-    assert await stored(connection, webhook) == before
+    assert await stored(database, webhook) == before
 
 
 async def test_a_change_by_another_user_is_not_overwritten(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     webhook = await made(admin, receiver.url)
     path = f"/webhooks/{webhook}/credentials"
@@ -167,7 +167,7 @@ async def test_a_change_by_another_user_is_not_overwritten(
     await admin("PATCH", f"/api/webhooks/{webhook}", {"name": "Another"})
     page = await visitor.post(path, {**BASIC, "revision": opened})
     assert (page.status, "Another user has changed" in page.text) == (409, True)
-    assert (await stored(connection, webhook))["authentication"] is None
+    assert (await stored(database, webhook))["authentication"] is None
 
 
 async def test_a_header_authorization_and_an_authentication_exclude_each_other(
@@ -180,11 +180,11 @@ async def test_a_header_authorization_and_an_authentication_exclude_each_other(
 
 
 async def test_a_form_that_is_sent_too_late_keeps_no_secret(
-    visitor: Visitor, admin: Client, receiver: Receiver
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     webhook = await made(admin, receiver.url)
-    path = f"/e/env_default/webhooks/{webhook}/credentials"
-    form: Fields = {**BASIC, "environment": "env_default"}
+    path = f"/e/{home}/webhooks/{webhook}/credentials"
+    form: Fields = {**BASIC, "environment": home}
     stale = await visitor.send(path, form, csrf=masked("0" * 64), Sec_Fetch_Site="same-origin")
     assert (stale.status, "This was not done" in stale.text) == (403, True)
     assert SECRET not in stale.text

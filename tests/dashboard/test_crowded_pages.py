@@ -33,7 +33,7 @@ async def ids(database: Connection) -> Mapping[str, str]:
 
 
 async def test_no_page_asks_a_statement_for_each_row(
-    ids: Mapping[str, str], standing_visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    ids: Mapping[str, str], visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
     ask = Session.ask
@@ -49,17 +49,15 @@ async def test_no_page_asks_a_statement_for_each_row(
     statements = {}
     for name, address in walk("env_default", ids):
         asked.clear()
-        page = await standing_visitor.get(address)
+        page = await visitor.get(address)
         assert page.status == 200, f"{address}: {page.text[:2000]}"
         statements[name] = len(asked)
     assert {name: number for name, number in statements.items() if number > LIMIT} == {}
 
 
-async def test_the_list_of_tokens_has_pages(
-    ids: Mapping[str, str], standing_visitor: Visitor
-) -> None:
+async def test_the_list_of_tokens_has_pages(ids: Mapping[str, str], visitor: Visitor) -> None:
     seen: list[str] = []
-    page = await standing_visitor.get("/tokens")
+    page = await visitor.get("/e/env_default/tokens")
     for _ in range(SIZE.others):
         names = re.findall(r"<strong>(Token \d+)</strong>", page.text)
         assert len(names) <= PAGE_SIZE
@@ -67,5 +65,5 @@ async def test_the_list_of_tokens_has_pages(
         following = re.search(r'href="([^"]*after=[^"]*)">Next page', page.text)
         if following is None:
             break
-        page = await standing_visitor.follow(following[1])
+        page = await visitor.follow(following[1])
     assert sorted(seen) == sorted(f"Token {n}" for n in range(1, SIZE.others + 1))

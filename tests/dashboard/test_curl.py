@@ -134,22 +134,27 @@ async def test_a_payload_that_cannot_be_pasted_is_read_from_the_downloaded_file(
 
 
 async def test_a_signature_is_for_those_who_may_send_and_is_in_the_audit_log(
-    api: Api, stranger: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    standing: Api,
+    stranger: Visitor,
+    admin: Client,
+    receiver: Receiver,
+    database: Connection,
+    home: str,
 ) -> None:
     await made(admin, receiver.url)
     await emit(admin)
     name = await delivery(admin, "DELIVERED")
-    await stranger.sign_in(await api.token("read", "env_default"))
+    await stranger.sign_in(await standing.token("read", home))
     assert "Copy as curl" not in (await stranger.get(f"/deliveries/{name}")).text
     assert (await stranger.post(f"/deliveries/{name}/curl")).status == 403
     count = "SELECT count(*) FROM dispatcher.audit WHERE action = 'delivery.sign' AND subject = $1"
-    assert await connection.fetchval(count, name) == 0
-    await stranger.sign_in(await api.token("support", "env_default"))
+    assert await database.fetchval(count, name) == 0
+    await stranger.sign_in(await standing.token("support", home))
     page = await stranger.get(f"/deliveries/{name}")
     (form,) = [form for form in page.markup.forms if form.action.endswith("/curl")]
     signed = await stranger.submit(form)
     assert (signed.status, "Content-Encoding" in signed.headers) == (200, False)
-    assert await connection.fetchval(count, name) == 1
+    assert await database.fetchval(count, name) == 1
     assert (await stranger.get(f"/deliveries/{name}/curl")).status == 404
 
 
@@ -179,12 +184,14 @@ async def test_neither_secret_nor_credentials_are_in_the_command(
 
 
 async def test_what_cannot_be_signed_is_refused_with_the_reason(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     webhook = await made(admin, receiver.url)
     await emit(admin)
     name = await delivery(admin, "DELIVERED")
-    await connection.execute("UPDATE dispatcher.endpoints SET secret = '\\x00'")
+    await database.execute(
+        "UPDATE dispatcher.endpoints SET secret = '\\x00' WHERE id = $1", webhook
+    )
     page = await visitor.post(f"/deliveries/{name}/curl")
     assert (page.status, "cannot be read" in page.text) == (409, True)
     await visitor.post(f"/webhooks/{webhook}/delete")

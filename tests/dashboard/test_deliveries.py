@@ -35,7 +35,7 @@ async def delivery(admin: Client, status: str, *, attempts: int = 0) -> str:
 
 
 async def test_the_list_shows_the_state_of_each_delivery(
-    visitor: Visitor, admin: Client, receiver: Receiver
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     webhook = await made(admin, receiver.url)
     assert "No deliveries yet" in (await visitor.get(f"/webhooks/{webhook}")).text
@@ -43,7 +43,7 @@ async def test_the_list_shows_the_state_of_each_delivery(
     name = await delivery(admin, "DELIVERED")
     page = await visitor.get(f"/webhooks/{webhook}")
     for words in (
-        f'href="/e/env_default/deliveries/{name}?in=webhook&amp;webhook={webhook}"',
+        f'href="/e/{home}/deliveries/{name}?in=webhook&amp;webhook={webhook}"',
         "user.created",
         ">delivered<",
         ">200<",
@@ -82,12 +82,13 @@ async def test_an_invalid_filter_is_shown_as_an_error(
 
 
 async def test_the_list_has_pages_and_only_the_first_is_live(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection, home: str
 ) -> None:
     webhook = await made(admin, receiver.url)
-    await connection.execute(
-        "INSERT INTO dispatcher.events (type, data)"
-        " SELECT 'user.created', '{}' FROM generate_series(1, 51)"
+    await database.execute(
+        "INSERT INTO dispatcher.events (type, data, environment_id)"
+        " SELECT 'user.created', '{}', $1 FROM generate_series(1, 51)",
+        home,
     )
     await receiver.wait_for(51)
 
@@ -97,13 +98,11 @@ async def test_the_list_has_pages_and_only_the_first_is_live(
 
     await until(all_there, "there is a second page")
     first = await visitor.get(f"/webhooks/{webhook}?status=DELIVERED&flash=created")
-    address = (
-        first.text.split('href="/e/env_default/webhooks/')[-1].split('"')[0].replace("&amp;", "&")
-    )
+    address = first.text.split(f'href="/e/{home}/webhooks/')[-1].split('"')[0].replace("&amp;", "&")
     assert "flash=" not in address
     second = await visitor.get(f"/webhooks/{address}")
     assert (
-        'hx-get="/e/env_default/webhooks/' + webhook in first.text,
+        f'hx-get="/e/{home}/webhooks/' + webhook in first.text,
         second.text.count("<tr id="),
     ) == (True, 1)
     assert 'id="rows" class="stack" hx-get' not in second.text.replace("  ", " ")
@@ -145,7 +144,7 @@ async def test_a_delivery_without_an_answer_shows_the_reason(
 
 
 async def test_the_payload_is_shown_and_given_letter_for_letter(
-    visitor: Visitor, api: Api, admin: Client, receiver: Receiver
+    visitor: Visitor, standing: Api, admin: Client, receiver: Receiver
 ) -> None:
     await made(admin, receiver.url)
     text = '{"type": "user.created", "data": {"price": 1.10, "text": "' + HOSTILE + '"}}'
@@ -160,7 +159,7 @@ async def test_the_payload_is_shown_and_given_letter_for_letter(
 
 
 async def test_a_pending_delivery_counts_down_and_can_be_sent_at_once(
-    visitor: Visitor, admin: Client, receiver: Receiver
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     await made(admin, receiver.url, retry={"base": 3600})
     receiver.answers = [500]
@@ -168,12 +167,12 @@ async def test_a_pending_delivery_counts_down_and_can_be_sent_at_once(
     name = await delivery(admin, "PENDING", attempts=1)
     page = await visitor.get(f"/deliveries/{name}")
     assert "Next retry" in page.text
-    assert f'hx-get="/e/env_default/deliveries/{name}"' in page.text
+    assert f'hx-get="/e/{home}/deliveries/{name}"' in page.text
     again = await visitor.post(f"/deliveries/{name}/retry")
     assert "The delivery is being sent again." in again.text
     await receiver.wait_for(2)
     ended = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED')}")
-    assert f'hx-get="/e/env_default/deliveries/{name}"' not in ended.text
+    assert f'hx-get="/e/{home}/deliveries/{name}"' not in ended.text
 
 
 async def test_a_pending_delivery_can_be_cancelled_once(
@@ -219,13 +218,13 @@ async def test_a_delivery_in_flight_is_shown_before_its_first_attempt_is_recorde
 
 
 async def test_a_read_token_can_neither_retry_nor_cancel(
-    api: Api, stranger: Visitor, admin: Client, receiver: Receiver
+    standing: Api, stranger: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     await made(admin, receiver.url, retry={"base": 3600})
     receiver.answers = [500]
     await emit(admin)
     name = await delivery(admin, "PENDING", attempts=1)
-    await stranger.sign_in(await api.token("read", "env_default"))
+    await stranger.sign_in(await standing.token("read", home))
     page = await stranger.get(f"/deliveries/{name}")
     assert page.status == 200
     assert ("Retry now" in page.text, ">Cancel<" in page.text) == (False, False)
@@ -234,13 +233,13 @@ async def test_a_read_token_can_neither_retry_nor_cancel(
     assert (await admin("GET", f"/api/deliveries/{name}")).data["status"] == "PENDING"
 
 
-async def test_a_delivery_of_another_environment_is_not_there(
-    api: Api, stranger: Visitor, admin: Client, receiver: Receiver, other_environment: str
+async def test_a_delivery_of_another_home_is_not_there(
+    standing: Api, stranger: Visitor, admin: Client, receiver: Receiver, other_home: str
 ) -> None:
     await made(admin, receiver.url)
     await emit(admin)
     name = await delivery(admin, "DELIVERED")
-    await stranger.sign_in(await api.token("write", other_environment))
+    await stranger.sign_in(await standing.token("write", other_home))
     for which in (name, "dlv_1", "nonsense"):
         for path in ("", "/payload"):
             assert (await stranger.get(f"/deliveries/{which}{path}")).status == 404
@@ -306,7 +305,7 @@ async def test_a_payload_is_shown_set_out_and_exact_and_a_long_one_is_cut(
 
 
 async def test_an_event_names_its_webhooks(
-    visitor: Visitor, admin: Client, receiver: Receiver
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     kept = await made(admin, receiver.url, name="Initech <b>")
     gone = await made(admin, receiver.url, name="Hooli")
@@ -315,7 +314,7 @@ async def test_an_event_names_its_webhooks(
     await visitor.post(f"/webhooks/{gone}/delete")
     event = (await admin("GET", "/api/events")).data["items"][0]["id"]
     page = await visitor.get(f"/events/{event}")
-    assert f'<a href="/e/env_default/webhooks/{kept}">Initech &lt;b&gt;</a>' in page.text
+    assert f'<a href="/e/{home}/webhooks/{kept}">Initech &lt;b&gt;</a>' in page.text
     assert 'Hooli <span class="tag">deleted</span>' in page.text
     name = next(
         each["id"]

@@ -1,6 +1,6 @@
 """Environments have names in the dashboard, and are renamed there."""
 
-from tests.api.conftest import Api
+from tests.api.conftest import OTHER, Api
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
 from tests.dashboard.test_webhooks import made
@@ -10,31 +10,34 @@ from tests.receivers import Receiver
 async def test_an_environment_is_renamed(visitor: Visitor) -> None:
     page = await visitor.get("/environments")
     form = page.markup.form("/environments/rename")
-    assert form.fields["name"] == "Default"
+    assert form.fields["name"] == "Home"
     renamed = await visitor.submit(form, name="Shop <EU>")
     assert "Saved." in renamed.text
     assert "Shop &lt;EU&gt;" in renamed.text
     refused = await visitor.submit(renamed.markup.form("/environments/rename"), name=" ")
     assert (refused.status, 'id="name-error"' in refused.text) == (422, True)
     history = await visitor.get("/audit?action=environment.rename")
-    assert "<del>Default</del>" in history.text
+    assert "<del>Home</del>" in history.text
 
 
-async def test_only_an_administrator_renames(api: Api, stranger: Visitor) -> None:
-    await stranger.sign_in(await api.token("write"))
+async def test_only_an_administrator_renames(standing: Api, stranger: Visitor, home: str) -> None:
+    await stranger.sign_in(await standing.token("write"))
     assert "Rename" not in (await stranger.get("/environments")).text
     assert (await stranger.post("/environments/rename", {"name": "x"})).status == 403
-    await stranger.sign_in(await api.token("admin", "env_default"))
+    await stranger.sign_in(await standing.token("admin", home))
     assert "Saved." in (await stranger.post("/environments/rename", {"name": "Mine"})).text
 
 
 async def test_lists_name_the_environment_beside_its_id(
-    visitor: Visitor, api: Api, other_environment: str, receiver: Receiver, connection: Connection
+    visitor: Visitor,
+    standing: Api,
+    receiver: Receiver,
+    database: Connection,
 ) -> None:
     named = 'Other <span class="id"><span class="soft mono">env_other</span>'
-    other = await api.client("admin", other_environment)
+    other = await standing.client("admin", OTHER)
     webhook = await made(other, receiver.url)
-    await connection.execute(
+    await database.execute(
         "UPDATE dispatcher.endpoints SET active = false, disabled_reason = 'manual' WHERE id = $1",
         webhook,
     )
@@ -42,9 +45,7 @@ async def test_lists_name_the_environment_beside_its_id(
     assert named in (await visitor.get("/audit?all=on")).text
     of_all = await visitor.get("/?of=all")
     assert named in of_all.text
-    assert ">Default</a>" in of_all.text
-    assert named not in (await visitor.get(f"/e/{other_environment}/")).text
-    made_token = await visitor.post(
-        f"/e/{other_environment}/tokens", {"name": "theirs", "scope": "read"}
-    )
+    assert ">Home</a>" in of_all.text
+    assert named not in (await visitor.get(f"/e/{OTHER}/")).text
+    made_token = await visitor.post(f"/e/{OTHER}/tokens", {"name": "theirs", "scope": "read"})
     assert 'for <strong>Other</strong> <span class="mono">env_other</span>' in made_token.text

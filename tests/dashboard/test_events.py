@@ -11,7 +11,7 @@ NEVER = {"retries": 0, "base": 1}
 
 
 async def test_each_event_says_how_its_deliveries_went(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection, home: str
 ) -> None:
     await made(admin, receiver.url, name="Good", retry=NEVER)
     await made(admin, receiver.url, name="Bad", retry=NEVER)
@@ -26,8 +26,10 @@ async def test_each_event_says_how_its_deliveries_went(
         return all(each in text for each in words)
 
     await until(told, "the list says how each event went")
-    await connection.execute(
+    await database.execute(
         "INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)"
-        " SELECT id, id, environment_id, type, 0, 'schema', '' FROM dispatcher.events WHERE type = 'role.created'"
+        " SELECT id, id, environment_id, type, 0, 'schema', '' FROM dispatcher.events"
+        " WHERE type = 'role.created' AND environment_id = $1",
+        home,
     )
     assert "in quarantine" in (await visitor.get("/events")).text

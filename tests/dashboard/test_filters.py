@@ -36,7 +36,12 @@ async def test_a_refused_filter_shows_no_row_and_says_what_is_wrong(
 
 
 async def test_an_id_in_another_filter_opens_its_item(
-    api: Api, visitor: Visitor, admin: Client, receiver: Receiver, other_environment: str
+    standing: Api,
+    visitor: Visitor,
+    admin: Client,
+    receiver: Receiver,
+    home: str,
+    other_home: str,
 ) -> None:
     webhook = await made(admin, receiver.url)
     await emit(admin)
@@ -51,34 +56,34 @@ async def test_an_id_in_another_filter_opens_its_item(
         (f"/webhooks/{webhook}", f"event={name}", f"/deliveries/{name}"),
     ):
         assert (await visitor.get(f"{path}?{query}")).below == opened
-    elsewhere = await visitor.get(f"/e/{other_environment}/events?id={name}")
-    assert elsewhere.path == f"/e/env_default/deliveries/{name}"
+    elsewhere = await visitor.get(f"/e/{other_home}/events?id={name}")
+    assert elsewhere.path == f"/e/{home}/deliveries/{name}"
     listed = await visitor.get(f"/events?id={event}")
     assert (listed.below, event in listed.text) == (f"/events?id={event}", True)
-    await visitor.sign_in(await api.token("admin", other_environment))
+    await visitor.sign_in(await standing.token("admin", other_home))
     page = await visitor.get(f"/events?id={name}")
     assert (page.below, "event id is evt_" in page.text) == (f"/events?id={name}", True)
 
 
 async def test_an_environment_without_events_offers_no_older_ones(
-    visitor: Visitor, connection: Connection, other_environment: str
+    own_visitor: Visitor, connection: Connection, other_environment: str
 ) -> None:
     await connection.execute(
         "INSERT INTO dispatcher.events (type, data) SELECT 'a.b', '{}' FROM generate_series(1, 4100)"
     )
-    page = await visitor.get(f"/e/{other_environment}/events")
+    page = await own_visitor.get(f"/e/{other_environment}/events")
     assert "None of the latest events is of this environment" in page.text
     assert ">Search further back</a>" in page.text
     assert ">Older</a>" not in page.text
     further = page.text.rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
-    assert "Search further back" not in (await visitor.follow(further)).text
+    assert "Search further back" not in (await own_visitor.follow(further)).text
 
 
 async def test_a_delivery_that_was_never_sent_shows_no_request(
-    visitor: Visitor, admin: Client, connection: Connection
+    visitor: Visitor, admin: Client, database: Connection
 ) -> None:
     async with Receiver() as silent:
-        await made(admin, silent.url, retry={"retries": 0})
+        webhook = await made(admin, silent.url, retry={"retries": 0})
     await emit(admin)
     name = await delivery(admin, "FAILED")
     for outcome, error in (
@@ -88,15 +93,20 @@ async def test_a_delivery_that_was_never_sent_shows_no_request(
         ("tls", "certificate"),
         ("timeout", "no connection within 5 s (phase=connect)"),
     ):
-        await connection.execute(
-            "UPDATE dispatcher.attempts SET outcome = $1, error = $2", outcome, error
+        await database.execute(
+            "UPDATE dispatcher.attempts SET outcome = $2, error = $3 WHERE endpoint_id = $1",
+            webhook,
+            outcome,
+            error,
         )
         page = await visitor.get(f"/deliveries/{name}")
         assert "No request was sent" in page.text, outcome
         assert "X-Dispatcher-Attempt" not in page.text
         assert "Signatures" not in page.text
-    await connection.execute(
+    await database.execute(
         "UPDATE dispatcher.attempts SET outcome = 'timeout', error = 'no answer (phase=head)'"
+        " WHERE endpoint_id = $1",
+        webhook,
     )
     assert "X-Dispatcher-Attempt" in (await visitor.get(f"/deliveries/{name}")).text
 

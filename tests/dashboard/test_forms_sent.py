@@ -8,7 +8,7 @@ import pytest
 
 from dispatcher.dashboard.protection import is_masked, masked
 from dispatcher.dashboard.signing_in import LARGE_FORMS_OF_ONE
-from tests.api.conftest import Api
+from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
 
@@ -28,40 +28,42 @@ async def count(connection: Connection, table: str) -> int:
 
 
 async def test_a_form_sent_after_the_sign_in_ended_is_shown_again_and_not_lost(
-    api: Api, visitor: Visitor, connection: Connection
+    api: Api, own_visitor: Visitor, connection: Connection
 ) -> None:
     await connection.execute("UPDATE dispatcher.dashboard_sessions SET expires_at = now()")
-    late = await visitor.send(PATH, TYPED, Sec_Fetch_Site="same-origin")
+    late = await own_visitor.send(PATH, TYPED, Sec_Fetch_Site="same-origin")
     assert (late.status, "You were signed out" in late.text) == (401, True)
-    wrong = await visitor.send("/sign-in", {**late.markup.form("/sign-in").fields, "token": "no"})
+    wrong = await own_visitor.send(
+        "/sign-in", {**late.markup.form("/sign-in").fields, "token": "no"}
+    )
     assert wrong.status == 401
     fields = wrong.markup.form("/sign-in").fields
-    again = await visitor.send("/sign-in", {**fields, "token": await api.token()})
+    again = await own_visitor.send("/sign-in", {**fields, "token": await api.token()})
     assert (again.status, "This was not done" in again.text) == (200, True)
     assert await count(connection, "event_types") == 0
-    saved = await visitor.submit(again.markup.form("/event-types/new"))
+    saved = await own_visitor.submit(again.markup.form("/event-types/new"))
     assert "Created." in saved.text
     kept = await connection.fetchval("SELECT description FROM dispatcher.event_types")
     assert kept == TYPED["description"]
 
 
 async def test_a_form_of_an_earlier_sign_in_is_shown_again_and_not_lost(
-    visitor: Visitor, connection: Connection
+    own_visitor: Visitor, connection: Connection
 ) -> None:
-    stale = await visitor.send(PATH, TYPED, csrf=masked("0" * 64), Sec_Fetch_Site="same-origin")
+    stale = await own_visitor.send(PATH, TYPED, csrf=masked("0" * 64), Sec_Fetch_Site="same-origin")
     assert (stale.status, "This was not done" in stale.text) == (403, True)
-    assert "Created." in (await visitor.submit(stale.markup.form("/event-types/new"))).text
+    assert "Created." in (await own_visitor.submit(stale.markup.form("/event-types/new"))).text
 
 
 @pytest.mark.parametrize(
     "headers", [{}, {"Sec_Fetch_Site": "cross-site"}, {"Origin": "https://evil.example"}]
 )
 async def test_a_form_that_may_be_another_sites_is_not_kept(
-    visitor: Visitor, connection: Connection, headers: dict[str, str]
+    visitor: Visitor, database: Connection, headers: dict[str, str]
 ) -> None:
     stale = await visitor.send(PATH, TYPED, csrf=masked("0" * 64), **headers)
     assert (stale.status, "typed.type" in stale.text) == (403, False)
-    await connection.execute("UPDATE dispatcher.dashboard_sessions SET expires_at = now()")
+    await database.execute("UPDATE dispatcher.dashboard_sessions SET expires_at = now()")
     late = await visitor.send(PATH, TYPED, **headers)
     assert (late.path, "typed.type" in late.text) == ("/sign-in", False)
 
@@ -79,8 +81,8 @@ NO_KEPT = (
 )
 
 
-async def test_an_invalid_kept_form_is_not_offered(api: Api, stranger: Visitor) -> None:
-    token = await api.token()
+async def test_an_invalid_kept_form_is_not_offered(standing: Api, stranger: Visitor) -> None:
+    token = await standing.token()
     for kept in NO_KEPT:
         page = await stranger.send("/sign-in", {"token": token, "kept": kept})
         assert page.path == "/e/env_default/", kept[:60]
@@ -123,7 +125,7 @@ LARGE_FORM_BYTES = 100_000
 
 
 async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
-    api: Api, visitor: Visitor
+    api: Api, own_visitor: Visitor
 ) -> None:
     at = urlsplit(api.address)
     assert at.hostname is not None
@@ -140,7 +142,7 @@ async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     refused, waiting = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
     assert [each.result() for each in refused] == [b"HTTP/1.1 503 Service Unavailable\r\n"]
     assert len(waiting) == 2 * LARGE_FORMS_OF_ONE
-    assert (await visitor.send("/sign-in", {"token": await api.token()})).status == 200
+    assert (await own_visitor.send("/sign-in", {"token": await api.token()})).status == 200
     # A client of another address does not wait for them.
     reader, writer = await asyncio.open_connection(
         at.hostname, at.port, local_addr=("127.0.0.2", 0)
@@ -154,14 +156,15 @@ async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_a_compressed_form_is_a_400(standing_visitor: Visitor) -> None:
+async def test_a_compressed_form_is_a_400(visitor: Visitor) -> None:
     headers = {"Content-Type": FORM, "Content-Encoding": "gzip"}
-    async with standing_visitor.session.post("/sign-in", data=b"x", headers=headers) as answer:
+    async with visitor.session.post("/sign-in", data=b"x", headers=headers) as answer:
         assert answer.status == 400
 
 
-async def test_data_nested_too_deeply_is_an_error_in_the_form(api: Api, visitor: Visitor) -> None:
-    admin = await api.client()
+async def test_data_nested_too_deeply_is_an_error_in_the_form(
+    admin: Client, visitor: Visitor
+) -> None:
     webhook = await admin("POST", "/api/webhooks", {"url": URL, "events": ["*"], "name": "A"})
     settings = f"/webhooks/{webhook.data['id']}/settings"
     for levels in (64, 200, 990, 20_000):

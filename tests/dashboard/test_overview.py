@@ -41,40 +41,40 @@ async def sent(api: Api, story: Story, receiver: Receiver, count: int) -> None:
         await session.close()
 
 
-async def test_an_empty_page_says_what_to_do_first(visitor: Visitor) -> None:
+async def test_an_empty_page_says_what_to_do_first(visitor: Visitor, home: str) -> None:
     page = await visitor.get("/")
     assert page.status == 200
     assert "No webhooks yet" in page.text
-    assert 'href="/e/env_default/webhooks/new"' in page.text
+    assert f'href="/e/{home}/webhooks/new"' in page.text
 
 
-async def test_with_a_webhook_it_says_how_to_emit(
-    visitor: Visitor, story: Story, receiver: Receiver
+async def test_with_a_webhook_the_empty_page_says_how_to_emit(
+    own_visitor: Visitor, story: Story, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
-    page = await visitor.get("/")
+    page = await own_visitor.get("/")
     assert "INSERT INTO dispatcher.events (type, data)\n" in page.text
     assert "No webhooks yet" not in page.text
 
 
 async def test_in_another_environment_the_insert_names_it(
-    visitor: Visitor, connection: Connection, other_environment: str
+    visitor: Visitor, database: Connection, other_home: str
 ) -> None:
-    await connection.execute(
+    await database.execute(
         "INSERT INTO dispatcher.endpoints (environment_id, name, url, secret, version)"
         " VALUES ($1, 'n', 'u', '', 1)",
-        other_environment,
+        other_home,
     )
-    page = await visitor.get(f"/e/{other_environment}/")
+    page = await visitor.get(f"/e/{other_home}/")
     assert "(type, data, environment_id)\n" in page.text
-    assert f"'{other_environment}'" in html.unescape(page.text)
+    assert f"'{other_home}'" in html.unescape(page.text)
 
 
 async def test_sent_deliveries_are_in_the_charts_and_in_the_table(
-    api: Api, visitor: Visitor, story: Story, receiver: Receiver
+    api: Api, own_visitor: Visitor, story: Story, receiver: Receiver
 ) -> None:
     await sent(api, story, receiver, 7)
-    page = await visitor.get("/")
+    page = await own_visitor.get("/")
     assert "7 attempts delivered, 0 failed" in page.text
     found = re.search(r'data-chart="([^"]+)"', page.text)
     assert found is not None
@@ -83,13 +83,13 @@ async def test_sent_deliveries_are_in_the_charts_and_in_the_table(
     assert sum(chart["delivered"]) > 0
     assert sum(chart["failed"]) == 0
     assert [p for p in chart["p95"] if p is not None]
-    table = await visitor.get("/?range=day&as=table")
+    table = await own_visitor.get("/?range=day&as=table")
     assert "data-chart" not in table.text
     assert '<td class="number">7</td>' in table.text
 
 
 async def test_daemons_are_shown_with_their_deliveries_and_shards(
-    api: Api, visitor: Visitor
+    standing: Api, visitor: Visitor
 ) -> None:
     async def told() -> bool:
         return "process" in (await visitor.get("/")).text
@@ -101,10 +101,10 @@ async def test_daemons_are_shown_with_their_deliveries_and_shards(
 
 
 async def test_a_bound_token_sees_neither_other_environments_nor_the_daemons(
-    api: Api, stranger: Visitor, other_environment: str
+    standing: Api, stranger: Visitor, other_home: str
 ) -> None:
-    page = await stranger.sign_in(await api.token("admin", other_environment))
-    assert page.path == f"/e/{other_environment}/"
+    page = await stranger.sign_in(await standing.token("admin", other_home))
+    assert page.path == f"/e/{other_home}/"
     for shown in (page, await stranger.get("/?of=all")):
         assert "Daemons" not in shown.text
         assert "All environments" not in shown.text
@@ -112,59 +112,59 @@ async def test_a_bound_token_sees_neither_other_environments_nor_the_daemons(
 
 
 async def test_sending_is_paused_and_resumed_for_one_environment(
-    visitor: Visitor, connection: Connection
+    own_visitor: Visitor, connection: Connection
 ) -> None:
-    page = await visitor.post("/pause")
+    page = await own_visitor.post("/pause")
     assert "<strong>Sending is paused</strong> for" in page.text
     assert await paused(connection) == ["env_default"]
-    page = await visitor.post("/resume")
+    page = await own_visitor.post("/resume")
     assert "Sending is resumed" in page.text
     assert await paused(connection) == []
 
 
 async def test_sending_is_paused_and_resumed_for_all(
-    visitor: Visitor, connection: Connection
+    own_visitor: Visitor, connection: Connection
 ) -> None:
-    page = await visitor.post("/pause", {"of": "all"})
+    page = await own_visitor.post("/pause", {"of": "all"})
     assert "Sending is paused for all environments" in page.text
     assert await paused(connection) == ["*"]
-    assert "Sending is paused for all environments" in (await visitor.get("/")).text
-    await visitor.post("/resume", {"of": "all"})
+    assert "Sending is paused for all environments" in (await own_visitor.get("/")).text
+    await own_visitor.post("/resume", {"of": "all"})
     assert await paused(connection) == []
 
 
 async def test_an_administrator_of_one_environment_pauses_no_other(
-    api: Api, stranger: Visitor, connection: Connection, other_environment: str
+    api: Api, own_stranger: Visitor, connection: Connection, other_environment: str
 ) -> None:
-    await stranger.sign_in(await api.token("admin", other_environment))
-    await stranger.post("/pause", {"of": "all"})
+    await own_stranger.sign_in(await api.token("admin", other_environment))
+    await own_stranger.post("/pause", {"of": "all"})
     assert await paused(connection) == [other_environment]
 
 
 async def test_only_an_administrator_can_pause(
-    api: Api, stranger: Visitor, connection: Connection
+    api: Api, own_stranger: Visitor, connection: Connection
 ) -> None:
-    page = await stranger.sign_in(await api.token("write"))
+    page = await own_stranger.sign_in(await api.token("write"))
     assert "Pause sending" not in page.text
     for path in ("/pause", "/resume"):
-        assert (await stranger.post(path)).status == 403
+        assert (await own_stranger.post(path)).status == 403
     assert await paused(connection) == []
 
 
 async def test_a_form_of_another_site_pauses_nothing(
-    visitor: Visitor, connection: Connection
+    own_visitor: Visitor, connection: Connection
 ) -> None:
-    assert (await visitor.post("/pause", csrf="0" * 64)).status == 403
+    assert (await own_visitor.post("/pause", csrf="0" * 64)).status == 403
     assert await paused(connection) == []
 
 
 async def test_the_status_of_a_daemon_is_shown_as_text(
-    visitor: Visitor, connection: Connection
+    visitor: Visitor, database: Connection
 ) -> None:
-    await connection.execute(
+    await database.execute(
         "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (5, now() + interval '1 h')"
     )
-    await connection.execute(
+    await database.execute(
         "INSERT INTO dispatcher.daemon_status VALUES (5, $1, now())",
         json.dumps({"host": "<b>\x1b[31m\u202e", "up": 1, "version": "<i>", "pid": 1}),
     )
@@ -182,11 +182,11 @@ def test_shards_are_shown_as_ranges(numbers: tuple[int, ...], text: str) -> None
     assert stretches(numbers) == text
 
 
-async def test_it_begins_with_a_verdict_and_the_button_that_mends(
-    visitor: Visitor, story: Story, connection: Connection, receiver: Receiver
+async def test_the_page_begins_with_a_verdict_and_the_button_that_mends(
+    own_visitor: Visitor, story: Story, connection: Connection, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
-    page = await visitor.get("/")
+    page = await own_visitor.get("/")
     assert "All is well" in page.text
     assert "oldest due and not sent" in page.text
     webhook = await connection.fetchval("SELECT id FROM dispatcher.endpoints")
@@ -195,14 +195,14 @@ async def test_it_begins_with_a_verdict_and_the_button_that_mends(
         " VALUES ($1, now() - interval '1 h', now(), 5)",
         webhook,
     )
-    page = await visitor.get("/")
+    page = await own_visitor.get("/")
     assert "1 webhook fails." in page.text
     retry = next(form for form in page.markup.forms if form.fields.get("webhook") == str(webhook))
-    preview = await visitor.submit(retry, action="retry")
+    preview = await own_visitor.submit(retry, action="retry")
     assert "Nothing to retry" in preview.text
     await connection.execute(
         "UPDATE dispatcher.endpoints SET active = false, disabled_reason = 'failing'"
     )
-    page = await visitor.get("/")
+    page = await own_visitor.get("/")
     assert "failed for too long" in page.text
     assert any(form.action.endswith("/enable") for form in page.markup.forms)

@@ -31,7 +31,7 @@ async def test_an_invalid_filter_is_shown_as_an_error(visitor: Visitor) -> None:
 
 
 async def test_an_event_type_is_described_changed_and_deleted(
-    visitor: Visitor, connection: Connection
+    visitor: Visitor, database: Connection, home: str
 ) -> None:
     fields: dict[str, str | list[str]] = {
         "name": "user.created",
@@ -46,7 +46,8 @@ async def test_an_event_type_is_described_changed_and_deleted(
     wrong = await visitor.post("/event-types/of/user.created", {"schema": "{"})
     assert (wrong.status, "is not JSON" in wrong.text) == (422, True)
     await visitor.post("/event-types/of/user.created/delete")
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.event_types") == 0
+    stored = "SELECT count(*) FROM dispatcher.event_types WHERE environment_id = $1"
+    assert await database.fetchval(stored, home) == 0
 
 
 async def test_a_catalogue_that_comes_with_the_program_is_taken_in(visitor: Visitor) -> None:
@@ -55,26 +56,24 @@ async def test_a_catalogue_that_comes_with_the_program_is_taken_in(visitor: Visi
 
 
 async def test_a_token_is_shown_once_and_revoked(
-    visitor: Visitor, connection: Connection, api: Api
+    visitor: Visitor, database: Connection, standing: Api
 ) -> None:
     made = await visitor.post("/tokens", {"name": "for a test", "scope": "read", "expires": "30"})
     text = made.text[made.text.index("dsp_") :][:47]
-    assert (await api.client_with_token(text)("GET", "/api/webhooks")).status == 200
+    assert (await standing.client_with_token(text)("GET", "/api/webhooks")).status == 200
     listed = await visitor.get("/tokens")
     assert "for a test" in listed.text
     assert text not in listed.text
-    token_id = await connection.fetchval(
-        "SELECT id FROM dispatcher.tokens WHERE name = 'for a test'"
-    )
+    token_id = await database.fetchval("SELECT id FROM dispatcher.tokens WHERE name = 'for a test'")
     await visitor.post(f"/tokens/{token_id}/revoke")
-    assert (await api.client_with_token(text)("GET", "/api/webhooks")).status == 401
+    assert (await standing.client_with_token(text)("GET", "/api/webhooks")).status == 401
     assert (await visitor.post("/tokens/nonsense/revoke")).status == 404
 
 
 async def test_a_read_token_is_offered_no_action_and_can_take_none(
-    api: Api, stranger: Visitor, connection: Connection
+    standing: Api, stranger: Visitor, database: Connection, home: str
 ) -> None:
-    await stranger.sign_in(await api.token("read", "env_default"))
+    await stranger.sign_in(await standing.token("read", home))
     for path in ("/webhooks", "/events", "/event-types", "/quarantine"):
         assert (await stranger.get(path)).status == 200
     for path in ("/tokens", "/audit", "/events/new", "/webhooks/new"):
@@ -87,15 +86,18 @@ async def test_a_read_token_is_offered_no_action_and_can_take_none(
     ):
         assert (await stranger.post(path, dict(fields))).status == 403
     for table in ("endpoints", "events", "event_types"):
-        assert await connection.fetchval(f"SELECT count(*) FROM dispatcher.{table}") == 0  # noqa: S608 - names of our own
+        stored = f"SELECT count(*) FROM dispatcher.{table} WHERE environment_id = $1"  # noqa: S608 - names of our own
+        assert await database.fetchval(stored, home) == 0
 
 
 async def test_text_of_others_is_shown_as_text(
-    visitor: Visitor, admin: Client, connection: Connection
+    visitor: Visitor, admin: Client, database: Connection, home: str
 ) -> None:
     await admin("PUT", "/api/event-types/a.b", {"description": HOSTILE.replace("\x1b", "")})
     await admin("POST", "/api/events", {"type": "a.b", "data": {"x": HOSTILE}})
-    name = await connection.fetchval("SELECT 'evt_' || id FROM dispatcher.events")
+    name = await database.fetchval(
+        "SELECT 'evt_' || id FROM dispatcher.events WHERE environment_id = $1", home
+    )
     for path in ("/event-types", "/event-types/of/a.b", "/events/new", f"/events/{name}"):
         text = (await visitor.get(path)).text
         assert "<script>alert" not in text
@@ -112,7 +114,7 @@ async def test_the_audit_page_shows_actor_and_action(visitor: Visitor) -> None:
 
 
 async def test_quarantined_events_are_released_or_discarded(
-    visitor: Visitor, connection: Connection
+    visitor: Visitor, database: Connection, home: str
 ) -> None:
     assert "Nothing is in quarantine" in (await visitor.get("/quarantine")).text
     fields: dict[str, str | list[str]] = {
@@ -123,13 +125,16 @@ async def test_quarantined_events_are_released_or_discarded(
     await visitor.post("/event-types/new", fields)
     for _ in range(2):
         await visitor.post("/events/new", {"type": "a.b", "data": "{}"})
+    stored = "SELECT count(*) FROM dispatcher.quarantine WHERE environment_id = $1"
     for _ in range(200):
-        if await connection.fetchval("SELECT count(*) FROM dispatcher.quarantine") == 2:
+        if await database.fetchval(stored, home) == 2:
             break
-        await connection.execute("SELECT pg_sleep(0.05)")
+        await database.execute("SELECT pg_sleep(0.05)")
     page = await visitor.get("/quarantine")
     assert "id" in page.text
-    first, second = await connection.fetch("SELECT 'q_' || id FROM dispatcher.quarantine")
+    first, second = await database.fetch(
+        "SELECT 'q_' || id FROM dispatcher.quarantine WHERE environment_id = $1", home
+    )
     assert "Released" in (await visitor.post(f"/quarantine/{first[0]}/release")).text
     assert "Discarded" in (await visitor.post(f"/quarantine/{second[0]}/discard")).text
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.quarantine") == 0
+    assert await database.fetchval(stored, home) == 0

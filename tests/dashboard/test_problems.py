@@ -19,7 +19,7 @@ def heading(page: Page) -> str:
     return re.sub(r"<[^>]+>", "", found[1]).strip()
 
 
-def has_navigation(page: Page, environment: str = "env_default") -> bool:
+def has_navigation(page: Page, environment: str) -> bool:
     return f'href="/e/{environment}/webhooks"' in page.text and "Sign out" in page.text
 
 
@@ -27,53 +27,60 @@ async def lost(*_: object) -> None:
     raise StoreUnavailableError("gone")
 
 
-async def test_what_is_not_found_is_said_within_the_navigation(visitor: Visitor) -> None:
+async def test_what_is_not_found_is_said_within_the_navigation(visitor: Visitor, home: str) -> None:
     for path in ("/deliveries/dlv_1_1_1", "/webhooks/none", "/nothing", "/webhooks/a/b/c"):
         page = await visitor.get(path)
-        assert (page.status, heading(page), has_navigation(page)) == (404, "Not found", True), path
+        assert (page.status, heading(page), has_navigation(page, home)) == (
+            404,
+            "Not found",
+            True,
+        ), path
         assert "There is no" in page.text
         assert "Check the address." in page.text
         assert 'aria-current="page"' not in page.text
 
 
-async def test_a_mistyped_environment_does_not_lead_out_of_the_dashboard(visitor: Visitor) -> None:
+async def test_a_mistyped_environment_does_not_lead_out_of_the_dashboard(
+    visitor: Visitor, home: str
+) -> None:
     await visitor.get("/webhooks")
     page = await visitor.follow("/e/env_defualt/webhooks")
-    assert (page.status, has_navigation(page)) == (404, True)
+    assert (page.status, has_navigation(page, home)) == (404, True)
     assert "There is no environment" in page.text
     assert "env_defualt/" not in page.text
 
 
 async def test_a_form_that_is_refused_is_answered_within_the_navigation(
-    api: Api, visitor: Visitor, other_environment: str
+    standing: Api, visitor: Visitor, other_home: str, home: str
 ) -> None:
-    page = await visitor.post("/pause", meant=other_environment)
+    await visitor.get("/webhooks")
+    page = await visitor.post("/pause", meant=other_home)
     assert (page.status, heading(page)) == (409, "Nothing was changed")
-    assert has_navigation(page)
-    async with browser_of(api) as session:
+    assert has_navigation(page, home)
+    async with browser_of(standing) as session:
         reader = Visitor(session)
-        await reader.sign_in(await api.token("read", "env_default"))
+        await reader.sign_in(await standing.token("read", home))
         page = await reader.post("/webhooks/new", {"url": "https://example.com", "patterns": "*"})
     assert (page.status, heading(page)) == (403, "You may not do this")
-    assert has_navigation(page)
+    assert has_navigation(page, home)
     assert "the scope write" in page.text
     assert "ask an administrator" in page.text
 
 
 async def test_without_a_database_the_navigation_stays_and_the_page_can_be_tried_again(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
     await visitor.get("/webhooks")
     monkeypatch.setattr(DashboardSessions, "get", lost)
     page = await visitor.get("/events?type=user.created")
     assert (page.status, heading(page)) == (503, "Not available at the moment")
-    assert has_navigation(page)
-    assert ("a href", "/e/env_default/events?type=user.created") in page.markup.addresses
+    assert has_navigation(page, home)
+    assert ("a href", f"/e/{home}/events?type=user.created") in page.markup.addresses
     assert "Try again" in page.text
 
 
 async def test_an_unexpected_error_keeps_the_navigation(
-    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("hunter2")
@@ -81,21 +88,25 @@ async def test_an_unexpected_error_keeps_the_navigation(
     monkeypatch.setattr(Overview, "summary", broken)
     page = await visitor.get("/")
     assert (page.status, heading(page)) == (500, "Something went wrong")
-    assert has_navigation(page)
+    assert has_navigation(page, home)
     assert "hunter2" not in page.text
 
 
 async def test_an_error_tells_strangers_nothing_of_an_ended_session(
-    api: Api, visitor: Visitor, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    standing: Api,
+    visitor: Visitor,
+    database: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    home: str,
 ) -> None:
     cookies = {each.key: each.value for each in visitor.session.cookie_jar}
-    await connection.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
+    await database.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
     assert (await visitor.get("/webhooks")).path.startswith("/sign-in")
     monkeypatch.setattr(DashboardSessions, "get", lost)
-    async with browser_of(api) as session:
+    async with browser_of(standing) as session:
         session.cookie_jar.update_cookies(cookies)
         page = await Visitor(session).get("/webhooks")
-    assert (page.status, has_navigation(page)) == (503, False)
+    assert (page.status, has_navigation(page, home)) == (503, False)
 
 
 async def test_the_operators_name_stands_in_titles_menu_and_sign_in(

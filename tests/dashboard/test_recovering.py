@@ -10,6 +10,8 @@ from tests.dashboard.test_webhooks import made
 from tests.end_to_end.stories import until
 from tests.receivers import Receiver
 
+REPLAYS = "SELECT count(*) FROM dispatcher.replays WHERE endpoint_id = $1"
+
 
 async def failed(admin: Client, receiver: Receiver) -> str:
     """A webhook one of whose deliveries failed for good."""
@@ -27,8 +29,8 @@ def hidden(page: Page) -> dict[str, str | list[str]]:
     return {"step": "start", **dict(found)}
 
 
-async def test_it_is_counted_then_started_then_done(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+async def test_a_replay_is_counted_then_started_then_done(
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     webhook = await failed(admin, receiver)
     counted = await visitor.post(
@@ -36,7 +38,7 @@ async def test_it_is_counted_then_started_then_done(
     )
     assert counted.status == 200
     assert "Recover 1 delivery?" in counted.text
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 0
+    assert await database.fetchval(REPLAYS, webhook) == 0
     started = await visitor.post(f"/webhooks/{webhook}/recoveries", hidden(counted))
     assert "The recovery has started." in started.text
     await receiver.wait_for(2)
@@ -103,7 +105,7 @@ async def test_a_replay_that_cannot_start_shows_the_reason(
 
 
 async def test_a_running_replay_is_cancelled(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     webhook = await made(admin, receiver.url, retry={"retries": 0})
     receiver.otherwise = 500
@@ -128,12 +130,17 @@ async def test_a_running_replay_is_cancelled(
 
 
 async def test_a_read_token_sees_replays_and_starts_none(
-    api: Api, stranger: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    standing: Api,
+    stranger: Visitor,
+    admin: Client,
+    receiver: Receiver,
+    database: Connection,
+    home: str,
 ) -> None:
     webhook = await failed(admin, receiver)
-    await stranger.sign_in(await api.token("read", "env_default"))
+    await stranger.sign_in(await standing.token("read", home))
     page = await stranger.get(f"/webhooks/{webhook}/recoveries")
     assert ("No recoveries yet" in page.text, ">Preview</button>" in page.text) == (True, False)
     for fields in ({"preset": "hour"}, {"step": "start", "since": "2026-01-01T00:00:00Z"}):
         assert (await stranger.post(f"/webhooks/{webhook}/recoveries", dict(fields))).status == 403
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.replays") == 0
+    assert await database.fetchval(REPLAYS, webhook) == 0

@@ -27,14 +27,14 @@ async def test_a_reference_is_answered_in_a_sentence_with_the_button_that_mends_
 
 
 async def test_the_webhook_of_a_delivery_is_linked_until_it_is_deleted(
-    visitor: Visitor, admin: Client, receiver: Receiver
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     webhook = await made(admin, receiver.url, "Hooli")
     await emit(admin, reference="ord_7")
     (delivery,) = await have(admin, 1, "status=DELIVERED")
     for text in ("ord_7", delivery["id"]):
         page = await visitor.get(f"/search?q={text}")
-        assert f'href="/e/env_default/webhooks/{webhook}">Look at the webhook' in page.text
+        assert f'href="/e/{home}/webhooks/{webhook}">Look at the webhook' in page.text
     await admin("DELETE", f"/api/webhooks/{webhook}")
     for text in ("ord_7", delivery["id"]):
         page = await visitor.get(f"/search?q={text}")
@@ -42,7 +42,7 @@ async def test_the_webhook_of_a_delivery_is_linked_until_it_is_deleted(
 
 
 async def test_ids_keys_and_texts_of_payloads_are_found(
-    visitor: Visitor, admin: Client, receiver: Receiver
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     webhook = await made(admin, receiver.url, "Hooli")
     event = await emit(admin, data={"customer": "cus_\u00e4 7", "n": 1})
@@ -59,7 +59,7 @@ async def test_ids_keys_and_texts_of_payloads_are_found(
         receiver.url.removeprefix("http://"): f"/webhooks/{webhook}",
     }.items():
         page = await visitor.get(f"/search?q={text}")
-        assert f'href="/e/env_default{found}"' in page.text, text
+        assert f'href="/e/{home}{found}"' in page.text, text
         assert 'aria-label="Answer"' in page.text
     nothing = await visitor.get("/search?q=ord_0&in=hour")
     assert ("Nothing found" in nothing.text, "Payloads were searched." in nothing.text) == (
@@ -82,32 +82,32 @@ async def test_a_webhook_is_answered_by_how_it_does(
 
 
 async def test_pages_and_environments_are_found_as_far_as_the_token_may_see_them(
-    visitor: Visitor,
+    own_visitor: Visitor,
     api: Api,
-    stranger: Visitor,
-    admin: Client,
+    own_stranger: Visitor,
+    own_admin: Client,
     other_environment: str,
     receiver: Receiver,
 ) -> None:
-    page = await visitor.get("/search?q=audit")
+    page = await own_visitor.get("/search?q=audit")
     assert 'href="/e/env_default/audit"' in page.text
-    page = await visitor.get(f"/search?q={other_environment[:6]}")
+    page = await own_visitor.get(f"/search?q={other_environment[:6]}")
     assert f'href="/e/{other_environment}/"' in page.text
-    await made(admin, receiver.url, "Hooli")
-    event = await emit(admin)
-    page = await visitor.get(f"/e/{other_environment}/search?q={event}")
+    await made(own_admin, receiver.url, "Hooli")
+    event = await emit(own_admin)
+    page = await own_visitor.get(f"/e/{other_environment}/search?q={event}")
     assert (
         'It is in Default <span class="id"><span class="soft mono">env_default</span>' in page.text
     )
     assert "not in Other (env_other)." in page.text
     assert f'href="/e/env_default/events/{event}"' in page.text
-    await stranger.sign_in(await api.token("read", other_environment))
+    await own_stranger.sign_in(await api.token("read", other_environment))
     for text in (event, "audit", "env_default", "order.paid", "Hooli"):
-        page = await stranger.get(f"/search?q={text}")
+        page = await own_stranger.get(f"/search?q={text}")
         assert "Nothing found" in page.text, text
 
 
-async def test_the_box_is_on_every_page(visitor: Visitor) -> None:
+async def test_the_box_is_on_every_page(visitor: Visitor, home: str) -> None:
     page = await visitor.get("/events")
-    assert 'action="/e/env_default/search"' in page.text
+    assert f'action="/e/{home}/search"' in page.text
     assert 'aria-keyshortcuts="/ Control+K Meta+K"' in page.text

@@ -81,7 +81,9 @@ DELIVERIES = [
 
 
 @pytest.mark.parametrize(("of", "text", "remedy"), DELIVERIES)
-def test_a_delivery(of: Delivery, text: str, remedy: str | None) -> None:
+def test_a_delivery_is_answered_by_its_state_and_last_response(
+    of: Delivery, text: str, remedy: str | None
+) -> None:
     answer = search_answer.of_delivery(of, "Initech", NOW)
     assert (answer.text, answer.remedy) == (text, remedy)
     assert (answer.delivery_id, answer.webhook_id) == ("dlv_1", WEBHOOK)
@@ -115,7 +117,9 @@ def test_an_event_is_answered_by_its_worst_delivery_and_the_number_of_others() -
         ),
     ],
 )
-def test_an_event_without_deliveries(waiting: str | None, text: str, remedy: str | None) -> None:
+def test_an_event_without_deliveries_is_answered_by_the_reason(
+    waiting: str | None, text: str, remedy: str | None
+) -> None:
     answer = search_answer.of_event(event(waiting=waiting), None, {}, NOW)
     assert (answer.text, answer.remedy) == (text, remedy)
 
@@ -150,7 +154,7 @@ WEBHOOKS = [
 
 
 @pytest.mark.parametrize(("of", "health", "text", "remedy"), WEBHOOKS)
-def test_a_webhook(
+def test_a_webhook_is_answered_by_its_state_and_success(
     of: Webhook, health: WebhookHealth | None, text: str, remedy: str | None
 ) -> None:
     answer = search_answer.of_webhook(of, health, NOW)

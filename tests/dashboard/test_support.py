@@ -11,6 +11,7 @@ from tests.receivers import Receiver
 
 NEVER = {"retries": 0, "base": 1}
 SINCE = {"step": "start", "since": "2026-01-01T00:00:00Z", "until": "", "missed": "on"}
+AUDITED = "SELECT count(*) FROM dispatcher.audit WHERE environment_id = $1"
 FORBIDDEN = {
     "/webhooks/new": {"url": "http://127.0.0.1/", "patterns": "*"},
     "/webhooks/{webhook}/settings": {"url": "http://127.0.0.1/", "name": "B", "patterns": "*"},
@@ -30,9 +31,9 @@ FORBIDDEN = {
 
 
 @pytest.fixture
-async def helper(api: Api, stranger: Visitor) -> Visitor:
+async def helper(standing: Api, stranger: Visitor, home: str) -> Visitor:
     """Somebody of support."""
-    await stranger.sign_in(await api.token("support", "env_default"))
+    await stranger.sign_in(await standing.token("support", home))
     return stranger
 
 
@@ -60,12 +61,12 @@ async def test_support_retries_replays_and_reads_the_audit_log(
 
 
 async def test_support_changes_no_settings_and_is_offered_none(
-    helper: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    helper: Visitor, admin: Client, receiver: Receiver, database: Connection, home: str
 ) -> None:
     webhook = await made(admin, receiver.url, retry=NEVER)
     await emit(admin)
     name = await delivery(admin, "DELIVERED")
-    before = await connection.fetchval("SELECT count(*) FROM dispatcher.audit")
+    before = await database.fetchval(AUDITED, home)
     for path in ("/", "/webhooks", f"/webhooks/{webhook}", f"/webhooks/{webhook}/settings"):
         buttons = [
             button for form in (await helper.get(path)).markup.forms for button in form.buttons
@@ -81,4 +82,4 @@ async def test_support_changes_no_settings_and_is_offered_none(
         sent = path.format(webhook=webhook, delivery=name)
         assert (await helper.post(sent, dict(fields))).status == 403, path
     assert (await helper.get("/tokens")).status == 403
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == before
+    assert await database.fetchval(AUDITED, home) == before

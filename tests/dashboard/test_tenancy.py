@@ -18,7 +18,7 @@ from tests.end_to_end.shell import KEY, shell
 from tests.receivers import Receiver
 
 HOME = "env_default"
-INTERLEAVINGS = 200
+INTERLEAVINGS = 100
 STEPS = 3
 EXCEPTIONS = re.compile(
     r"#[a-z]+|/static/[0-9a-f]{12}-.+|/sign-out|https://www\.standardwebhooks\.com/"
@@ -102,66 +102,68 @@ ACTIONS: dict[str, tuple[str, str, dict[str, str], Told]] = {
 
 
 async def test_two_tabs_act_in_their_own_environments_in_any_order(
-    visitor: Visitor, connection: Connection, other_environment: str
+    visitor: Visitor, database: Connection, other_home: str, home: str
 ) -> None:
     draw = random.Random(8)  # the same orders each time
     tabs = [Tab(visitor), Tab(visitor)]
     for tab in tabs:
-        await tab.open(HOME, "type")
+        await tab.open(home, "type")
+    seen = set()
     for number in range(INTERLEAVINGS):
         for _ in range(draw.randrange(STEPS)):
-            where = draw.choice((HOME, other_environment))
+            where = draw.choice((home, other_home))
             await draw.choice(tabs).open(where, draw.choice(list(ACTIONS)))
-        tab, mark = draw.choice(tabs), f"n{number}"
+        (tab, other), mark = draw.sample(tabs, 2), f"n{number}"
+        seen.add((tab.name, tab.environment, other.environment))
         assert await tab.act(mark) in (200, 201)
-        assert await ACTIONS[tab.name][3](connection, mark) == tab.environment, number
+        assert await ACTIONS[tab.name][3](database, mark) == tab.environment, number
+    assert len(seen) == len(ACTIONS) * 4, "each form was sent from each place beside each"
 
 
 async def test_a_form_that_was_made_for_another_environment_does_nothing(
-    visitor: Visitor, connection: Connection, other_environment: str
+    visitor: Visitor, database: Connection, other_home: str, home: str
 ) -> None:
     tab = Tab(visitor)
     for name in ACTIONS:
-        await tab.open(HOME, name)
-        assert await tab.act("x", sent_to=other_environment) == 409
-        assert await ACTIONS[name][3](connection, "x") is None
-    page = await visitor.post("/pause", meant=other_environment)
+        await tab.open(home, name)
+        assert await tab.act("x", sent_to=other_home) == 409
+        assert await ACTIONS[name][3](database, "x") is None
+    page = await visitor.post("/pause", meant=other_home)
     assert page.status == 409
-    assert "This page belongs to env_other" in page.text
+    assert f"This page belongs to {other_home}" in page.text
     assert "Nothing was done" in page.text
-    silent = await visitor.send("/e/env_default/pause")
+    silent = await visitor.send(f"/e/{home}/pause")
     assert (silent.status, "does not say which environment" in silent.text) == (409, True)
-    assert (
-        await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 1
-    )  # the visitor's token
+    audited = "SELECT count(*) FROM dispatcher.audit WHERE environment_id = ANY($1)"
+    assert await database.fetchval(audited, [home, other_home]) == 0
 
 
 async def test_a_dialog_pauses_the_environment_that_it_names(
-    visitor: Visitor, connection: Connection, other_environment: str
+    visitor: Visitor, database: Connection, other_home: str, home: str
 ) -> None:
     page = await visitor.get("/")
-    assert "Pause sending for Default (env_default)?" in page.text
-    await visitor.get(f"/e/{other_environment}/")
+    assert f"Pause sending for Home ({home})?" in page.text
+    await visitor.get(f"/e/{other_home}/")
     await visitor.submit(page.markup.form("/pause"))
-    paused = "SELECT environment_id FROM dispatcher.audit WHERE action = 'sending.pause'"
-    assert [row[0] for row in await connection.fetch(paused)] == [HOME]
+    paused = "SELECT id FROM dispatcher.environments WHERE paused_at IS NOT NULL AND id = ANY($1)"
+    assert [row[0] for row in await database.fetch(paused, [home, other_home])] == [home]
 
 
 async def test_the_start_page_opens_the_last_environment(
-    visitor: Visitor, other_environment: str
+    visitor: Visitor, other_home: str, home: str
 ) -> None:
     assert (await visitor.get("/sign-in")).status == 200
-    await visitor.get(f"/e/{other_environment}/webhooks")
+    await visitor.get(f"/e/{other_home}/webhooks")
     for path in ("/", "/webhooks", "/tokens?x=1"):
         moved = await visitor.follow(path)
-        assert moved.path == f"/e/{other_environment}{path}"
-    await visitor.get(f"/e/{HOME}/webhooks", HX_Request="true")
-    assert (await visitor.follow("/")).path == f"/e/{other_environment}/"
-    assert (await visitor.get(f"/e/{HOME}")).path == f"/e/{HOME}/"
+        assert moved.path == f"/e/{other_home}{path}"
+    await visitor.get(f"/e/{home}/webhooks", HX_Request="true")
+    assert (await visitor.follow("/")).path == f"/e/{other_home}/"
+    assert (await visitor.get(f"/e/{home}")).path == f"/e/{home}/"
 
 
 async def test_every_address_on_every_page_is_of_the_pages_environment(
-    api: Api, other_environment: str, visitor: Visitor
+    api: Api, other_environment: str, own_visitor: Visitor
 ) -> None:
     async with Receiver() as well, Receiver() as badly:
         ask = await api.client("admin", other_environment)
@@ -174,7 +176,7 @@ async def test_every_address_on_every_page_is_of_the_pages_environment(
         if kind in seen:
             continue
         seen.add(kind)
-        page = await visitor.get(path)
+        page = await own_visitor.get(path)
         assert page.status == 200, path
         if page.headers["Content-Type"].startswith("text/html"):
             assert astray(page, begins) == [], path
@@ -210,25 +212,31 @@ def further(page: Page, begins: str) -> list[str]:
 
 @pytest.mark.parametrize("noun", ["webhooks", "events", "deliveries"])
 async def test_a_link_of_another_environment_redirects_a_permitted_token(
-    api: Api, visitor: Visitor, admin: Client, receiver: Receiver, other_environment: str, noun: str
+    standing: Api,
+    visitor: Visitor,
+    admin: Client,
+    receiver: Receiver,
+    other_home: str,
+    noun: str,
+    home: str,
 ) -> None:
     webhook = await made(admin, receiver.url)
     await emit(admin)
     name = await delivery(admin, "DELIVERED")
     event = (await admin("GET", f"/api/deliveries/{name}")).data["eventId"]
     id_ = {"webhooks": webhook, "events": event, "deliveries": name}[noun]
-    right = f"/e/{HOME}/{noun}/{id_}"
-    for path in (f"/{noun}/{id_}", f"/e/{other_environment}/{noun}/{id_}"):
+    right = f"/e/{home}/{noun}/{id_}"
+    for path in (f"/{noun}/{id_}", f"/e/{other_home}/{noun}/{id_}"):
         page = await visitor.follow(path)
         assert (page.status, page.path) == (200, right)
     bound = Visitor(visitor.session)
-    await bound.sign_in(await api.token("admin", other_environment))
-    for path in (f"/{noun}/{id_}", f"/e/{other_environment}/{noun}/{id_}", right):
+    await bound.sign_in(await standing.token("admin", other_home))
+    for path in (f"/{noun}/{id_}", f"/e/{other_home}/{noun}/{id_}", right):
         assert (await bound.follow(path)).status == 404
 
 
 async def test_a_form_for_another_environment_changes_nothing_and_names_it(
-    visitor: Visitor, admin: Client, receiver: Receiver, other_environment: str
+    visitor: Visitor, admin: Client, receiver: Receiver, other_home: str, home: str
 ) -> None:
     webhook = await made(admin, receiver.url)
     await emit(admin)
@@ -238,13 +246,13 @@ async def test_a_form_for_another_environment_changes_nothing_and_names_it(
         (f"/webhooks/{webhook}/delete", f"/webhooks/{webhook}"),
         (f"/deliveries/{name}/retry", f"/deliveries/{name}"),
     ):
-        page = await visitor.post(f"/e/{other_environment}{path}")
+        page = await visitor.post(f"/e/{other_home}{path}")
         assert page.status == 409
         assert (
-            "It is in Default (env_default), not in Other (env_other). Nothing was done."
+            f"It is in Home ({home}), not in Elsewhere ({other_home}). Nothing was done."
             in page.text
         )
-        assert f'href="/e/{HOME}{shown}"' in page.text
+        assert f'href="/e/{home}{shown}"' in page.text
     assert (await admin("GET", f"/api/webhooks/{webhook}")).data["active"] is True
     assert len(receiver.requests) == 1
 
@@ -262,11 +270,11 @@ async def test_a_form_from_before_pages_named_their_environment_does_nothing(
 
 
 async def test_a_live_part_keeps_the_environment_of_its_page(
-    visitor: Visitor, admin: Client, receiver: Receiver, other_environment: str
+    visitor: Visitor, admin: Client, receiver: Receiver, other_home: str
 ) -> None:
     await made(admin, receiver.url, name="Of the default one")
     page = await visitor.get("/webhooks")
-    await visitor.get(f"/e/{other_environment}/webhooks")
+    await visitor.get(f"/e/{other_home}/webhooks")
     (live,) = [a for where, a in page.markup.addresses if where == "div hx-get"]
     renewed = await visitor.get(live, HX_Request="true")
     assert "Of the default one" in renewed.text
@@ -274,16 +282,16 @@ async def test_a_live_part_keeps_the_environment_of_its_page(
 
 @pytest.mark.parametrize("environment", [HOME, OTHER, "it-s_ODD-1"])
 async def test_a_statement_that_a_page_shows_inserts_into_the_pages_environment(
-    api: Api, visitor: Visitor, receiver: Receiver, connection: Connection, environment: str
+    api: Api, own_visitor: Visitor, receiver: Receiver, connection: Connection, environment: str
 ) -> None:
     await connection.execute(
         "INSERT INTO dispatcher.environments (id, name) VALUES ($1, 'n') ON CONFLICT DO NOTHING",
         environment,
     )
     ask = await api.client("admin", environment)
-    shown = [await visitor.get(f"/e/{environment}/events")]
+    shown = [await own_visitor.get(f"/e/{environment}/events")]
     await ask("POST", "/api/webhooks", {"url": receiver.url, "events": ["*"]})
-    shown.append(await visitor.get(f"/e/{environment}/"))
+    shown.append(await own_visitor.get(f"/e/{environment}/"))
     for page in shown:
         (statement,) = re.findall(r'<code class="sql">(.*?)</code>', page.text, re.DOTALL)
         async with connection.transaction():
@@ -294,11 +302,11 @@ async def test_a_statement_that_a_page_shows_inserts_into_the_pages_environment(
 
 
 async def test_the_command_that_the_sign_in_shows_makes_a_token_that_signs_in(
-    api: Api, stranger: Visitor, tmp_path: Path
+    standing: Api, stranger: Visitor, tmp_path: Path
 ) -> None:
     page = await stranger.get("/sign-in")
     (command,) = re.findall(r"<code>dispatcher (.*?)</code>", page.text)
-    async with shell(tmp_path, database__dsn=api.dsn, secrets__key=KEY) as run:
+    async with shell(tmp_path, database__dsn=standing.dsn, secrets__key=KEY) as run:
         (made_,) = await run.each(html.unescape(command))
     assert made_.code == 0, made_.err
     found = re.search(r"dsp_[\w-]{43}", made_.out)
@@ -310,40 +318,42 @@ PAGES = ("/", "/webhooks", "/webhooks/new", "/events", "/event-types", "/quarant
 
 
 async def test_every_page_says_that_sending_is_paused_since_when_and_by_whom(
-    visitor: Visitor, other_environment: str
+    own_visitor: Visitor, other_environment: str
 ) -> None:
-    await visitor.post("/pause")
+    await own_visitor.post("/pause")
     for path in PAGES:
-        text = (await visitor.get(path)).text
+        text = (await own_visitor.get(path)).text
         assert (
             'Sending is paused</strong> for <strong>Default</strong> <span class="mono">env_default</span>, since <time'
             in text
         )
         assert "by of a test" in text
         assert "for all environments</strong>" not in text
-        assert "Sending is paused" not in (await visitor.get(f"/e/{other_environment}{path}")).text
-    await visitor.post("/pause", {"of": "all"})
+        assert (
+            "Sending is paused" not in (await own_visitor.get(f"/e/{other_environment}{path}")).text
+        )
+    await own_visitor.post("/pause", {"of": "all"})
     for environment in (HOME, other_environment):
         for path in PAGES:
-            page = await visitor.get(f"/e/{environment}{path}")
+            page = await own_visitor.get(f"/e/{environment}{path}")
             assert "Sending is paused for all environments</strong>, since <time" in page.text
             buttons = [form.buttons for form in page.markup.forms if "resume" in form.action]
             named = [["Resume Default (env_default)"]] if environment == HOME else []
             assert buttons == [["Resume all sending"], *named]
-    page = await visitor.get("/webhooks")
+    page = await own_visitor.get("/webhooks")
     forms = [form for form in page.markup.forms if form.action.endswith("/resume")]
     own = next(form for form in forms if "of" not in form.fields)
-    resumed = (await visitor.submit(own)).text
+    resumed = (await own_visitor.submit(own)).text
     assert "paused for all environments" in resumed
     assert "<strong>Sending is paused</strong>" not in resumed
 
 
 async def test_a_token_of_one_environment_does_not_see_the_actor_of_a_pause_of_all(
-    api: Api, stranger: Visitor, admin: Client
+    api: Api, own_stranger: Visitor, own_admin: Client
 ) -> None:
-    await admin("POST", "/api/pause", {"all": True})
-    await stranger.sign_in(await api.token("admin", HOME))
-    text = (await stranger.get("/webhooks")).text
+    await own_admin("POST", "/api/pause", {"all": True})
+    await own_stranger.sign_in(await api.token("admin", HOME))
+    text = (await own_stranger.get("/webhooks")).text
     assert "Sending is paused for all environments" in text
     assert "by of a test" not in text
     assert "Resume all sending" not in text

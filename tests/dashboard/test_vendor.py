@@ -12,11 +12,11 @@ SUMS = {
 }
 
 
-def test_each_is_as_it_was_published() -> None:
+def test_each_vendored_file_is_as_it_was_published() -> None:
     files = {path.name: path for path in VENDOR.iterdir() if path.name != "SHA256SUMS"}
     assert {name: sha256(path.read_bytes()).hexdigest() for name, path in files.items()} == SUMS
 
 
-def test_each_has_its_licence_beside_it() -> None:
+def test_each_vendored_file_has_its_licence_beside_it() -> None:
     names = {name.split("-")[0] for name in SUMS if name.endswith((".js", ".css"))}
     assert {f"{name}.LICENSE" for name in names} <= set(SUMS)

@@ -15,6 +15,7 @@ from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
 
 HOSTILE = "<script>alert(1)</script>\u202e"
+STORED = "SELECT * FROM dispatcher.endpoints WHERE id = $1"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
@@ -37,10 +38,10 @@ def revision(page: Page) -> str:
     return found[1]
 
 
-async def test_an_empty_list_shows_the_first_step(visitor: Visitor) -> None:
+async def test_an_empty_list_shows_the_first_step(visitor: Visitor, home: str) -> None:
     page = await visitor.get("/webhooks")
     assert "No webhooks yet" in page.text
-    assert 'href="/e/env_default/webhooks/new"' in page.text
+    assert f'href="/e/{home}/webhooks/new"' in page.text
 
 
 async def test_the_list_shows_the_health_of_each_webhook(
@@ -63,10 +64,10 @@ async def test_the_list_shows_the_health_of_each_webhook(
 
 
 async def test_how_a_webhook_did_is_shown_in_figures(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     name = await made(admin, receiver.url)
-    await connection.execute(
+    await database.execute(
         "INSERT INTO dispatcher.endpoint_statistics VALUES ($1, to_timestamp("
         "floor(extract(epoch FROM now()) / 1800) * 1800), 200, 3, 197, 3, 2000,"
         " array_fill(0, ARRAY[25]) || 200)",
@@ -79,12 +80,14 @@ async def test_how_a_webhook_did_is_shown_in_figures(
     assert "200 attempts in the last 24 hours" in (await visitor.get("/webhooks")).text
 
 
-async def test_the_list_has_pages(visitor: Visitor, admin: Client, receiver: Receiver) -> None:
+async def test_the_list_has_pages(
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
+) -> None:
     for number in range(51):
         await made(admin, receiver.url, name=f"Number {number:02}")
     first = await visitor.get("/webhooks")
     assert ("Number 49" in first.text, "Number 50" in first.text) == (True, False)
-    following = re.search(r'href="(/e/env_default/webhooks\?[^"]+)">Next page', first.text)
+    following = re.search(rf'href="(/e/{home}/webhooks\?[^"]+)">Next page', first.text)
     assert following is not None
     second = await visitor.get(html.unescape(following[1]))
     assert ("Number 49" in second.text, "Number 50" in second.text) == (False, True)
@@ -105,13 +108,13 @@ def tabs(page: Page) -> list[str]:
 
 
 async def test_the_list_is_searched_by_name_url_and_state(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     ids = {}
     for name, active in (("Billing", True), ("Invoices", True), ("Search", False), ("Audit", True)):
         url = f"{receiver.url}{'in' if name == 'Search' else ''}"
         ids[name] = await made(admin, url, name=name, active=active)
-    await connection.execute(
+    await database.execute(
         "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, paused_until)"
         " VALUES ($1, now(), now() - interval '2 hours', NULL), ($2, NULL, now(), now() + interval '1 h')",
         ids["Billing"],
@@ -166,14 +169,18 @@ async def test_a_tab_keeps_the_search_and_a_search_keeps_the_tab(
 
 
 async def test_a_webhook_is_made_and_its_secret_is_shown_once(
-    visitor: Visitor, receiver: Receiver, connection: Connection
+    visitor: Visitor, receiver: Receiver, database: Connection, home: str
 ) -> None:
     page = await visitor.post(
         "/webhooks/new", {"url": receiver.url, "name": "Sync", "patterns": "user.*, role.created"}
     )
     secret = shown_secret(page)
-    name = await connection.fetchval("SELECT id FROM dispatcher.endpoints")
-    patterns = await connection.fetch("SELECT pattern FROM dispatcher.subscriptions")
+    name = await database.fetchval(
+        "SELECT id FROM dispatcher.endpoints WHERE environment_id = $1", home
+    )
+    patterns = await database.fetch(
+        "SELECT pattern FROM dispatcher.subscriptions WHERE endpoint_id = $1", name
+    )
     assert {row[0] for row in patterns} == {"user.*", "role.created"}
     for path in ("/webhooks", f"/webhooks/{name}", f"/webhooks/{name}/settings"):
         assert secret not in (await visitor.get(path)).text
@@ -189,7 +196,7 @@ async def test_the_snippets_read_the_secret_from_elsewhere(
 
 
 async def test_an_error_of_creation_is_beside_its_field(
-    visitor: Visitor, connection: Connection
+    visitor: Visitor, database: Connection, home: str
 ) -> None:
     for url, patterns, field in (
         ("https://example.com/", "a..b user.*", "events"),
@@ -202,7 +209,8 @@ async def test_an_error_of_creation_is_beside_its_field(
         assert f'id="{field}-error"' in page.text
         assert f'value="{url}"' in page.text
         assert f'value="{patterns}"' in page.text
-    assert await connection.fetchval("SELECT count(*) FROM dispatcher.endpoints") == 0
+    stored = "SELECT count(*) FROM dispatcher.endpoints WHERE environment_id = $1"
+    assert await database.fetchval(stored, home) == 0
 
 
 async def test_the_python_snippet_verifies_a_delivery(
@@ -234,11 +242,11 @@ async def test_the_python_snippet_verifies_a_delivery(
     ],
 )
 async def test_matching_event_types_are_shown_while_choosing(
-    standing_visitor: Visitor, ask: Client, query: str, words: list[str], missing: list[str]
+    visitor: Visitor, admin: Client, query: str, words: list[str], missing: list[str]
 ) -> None:
     for name in ("user.created", "user.deleted", "role.created"):
-        await ask("PUT", f"/api/event-types/{name}", {"description": "Of a test"})
-    page = await standing_visitor.get(f"/webhooks/matches?{query}")
+        await admin("PUT", f"/api/event-types/{name}", {"description": "Of a test"})
+    page = await visitor.get(f"/webhooks/matches?{query}")
     assert page.status == 200
     for word in words:
         assert word in page.text
@@ -247,7 +255,7 @@ async def test_matching_event_types_are_shown_while_choosing(
 
 
 async def test_the_settings_are_changed_and_only_they_are_audited(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     name = await made(admin, receiver.url, headers={"X-Old": "s3cret", "X-Kept": "s3cret"})
     page = await visitor.get(f"/webhooks/{name}/settings")
@@ -278,15 +286,15 @@ async def test_the_settings_are_changed_and_only_they_are_audited(
     )
     assert set(now["headerNames"]) == {"X-Kept", "X-New"}
     assert (now["signatureSchemes"], now["metadata"]) == (["standard"], {"team": "crm"})
-    detail = await connection.fetchval(
-        "SELECT detail FROM dispatcher.audit WHERE action = 'webhook.update'"
+    detail = await database.fetchval(
+        "SELECT detail FROM dispatcher.audit WHERE action = 'webhook.update' AND subject = $1", name
     )
     for unchanged in ("url", "events", "rate_limit"):
         assert unchanged not in detail
     assert "fresh" not in detail
 
 
-async def test_empty_fields_are_as_configured_again(
+async def test_emptied_fields_follow_the_configuration_again(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     name = await made(admin, receiver.url, name="A", rateLimit=5, timeout=2, retry={"retries": 1})
@@ -376,20 +384,20 @@ async def test_a_rotated_secret_is_shown_once_and_signs_the_next_delivery(
     assert shown_secret(page) not in (await visitor.get(f"/webhooks/{name}/settings")).text
 
 
-async def test_it_is_disabled_and_enabled(
-    visitor: Visitor, admin: Client, receiver: Receiver
+async def test_a_webhook_is_disabled_and_enabled(
+    visitor: Visitor, admin: Client, receiver: Receiver, home: str
 ) -> None:
     name = await made(admin, receiver.url)
     off = await visitor.post(f"/webhooks/{name}/disable")
     assert "by hand" in off.text
-    assert f'action="/e/env_default/webhooks/{name}/test"' not in off.text
+    assert f'action="/e/{home}/webhooks/{name}/test"' not in off.text
     refused = await visitor.post(f"/webhooks/{name}/test")
     assert (refused.status, "is disabled" in refused.text) == (409, True)
     on = await visitor.post(f"/webhooks/{name}/enable")
     assert ">active<" in on.text
 
 
-async def test_it_is_deleted(visitor: Visitor, admin: Client, receiver: Receiver) -> None:
+async def test_a_webhook_is_deleted(visitor: Visitor, admin: Client, receiver: Receiver) -> None:
     name = await made(admin, receiver.url)
     assert "No webhooks yet" in (await visitor.post(f"/webhooks/{name}/delete")).text
     assert (await visitor.get(f"/webhooks/{name}")).status == 404
@@ -399,16 +407,21 @@ POSTS = ("test", "rotate", "enable", "disable", "delete", "settings", "credentia
 
 
 async def test_a_read_token_sees_everything_and_changes_nothing(
-    api: Api, stranger: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    standing: Api,
+    stranger: Visitor,
+    admin: Client,
+    receiver: Receiver,
+    database: Connection,
+    home: str,
 ) -> None:
     name = await made(admin, receiver.url, name="A")
-    before = await connection.fetchrow("SELECT * FROM dispatcher.endpoints")
-    await stranger.sign_in(await api.token("read", "env_default"))
+    before = await database.fetchrow(STORED, name)
+    await stranger.sign_in(await standing.token("read", home))
     for tab in ("", "/settings", "/credentials", "/recoveries"):
         page = await stranger.get(f"/webhooks/{name}{tab}")
         assert page.status == 200
-        assert f'method="post" action="/e/env_default/webhooks/{name}/' not in page.text.replace(
-            f'action="/e/env_default/webhooks/{name}/settings"', ""
+        assert f'method="post" action="/e/{home}/webhooks/{name}/' not in page.text.replace(
+            f'action="/e/{home}/webhooks/{name}/settings"', ""
         )
     assert "Save" not in (await stranger.get(f"/webhooks/{name}/settings")).text
     for action in POSTS:
@@ -416,24 +429,24 @@ async def test_a_read_token_sees_everything_and_changes_nothing(
             f"/webhooks/{name}/{action}", {"url": receiver.url, "name": "B", "patterns": "*"}
         )
         assert page.status == 403, action
-    assert await connection.fetchrow("SELECT * FROM dispatcher.endpoints") == before
+    assert await database.fetchrow(STORED, name) == before
 
 
 async def test_every_form_demands_its_token(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     name = await made(admin, receiver.url)
-    before = await connection.fetchrow("SELECT * FROM dispatcher.endpoints")
+    before = await database.fetchrow(STORED, name)
     for action in POSTS:
         assert (await visitor.post(f"/webhooks/{name}/{action}", csrf="0" * 64)).status == 403
-    assert await connection.fetchrow("SELECT * FROM dispatcher.endpoints") == before
+    assert await database.fetchrow(STORED, name) == before
 
 
-async def test_a_webhook_of_another_environment_is_not_there(
-    api: Api, stranger: Visitor, admin: Client, receiver: Receiver, other_environment: str
+async def test_a_webhook_of_another_home_is_not_there(
+    standing: Api, stranger: Visitor, admin: Client, receiver: Receiver, other_home: str
 ) -> None:
     name = await made(admin, receiver.url)
-    await stranger.sign_in(await api.token("write", other_environment))
+    await stranger.sign_in(await standing.token("write", other_home))
     assert name not in (await stranger.get("/webhooks")).text
     for which in (name, UNKNOWN, "nonsense"):
         for tab in ("", "/settings", "/credentials", "/recoveries"):
@@ -447,10 +460,10 @@ async def test_a_webhook_of_another_environment_is_not_there(
 
 
 async def test_text_of_others_is_shown_as_text(
-    visitor: Visitor, admin: Client, receiver: Receiver, connection: Connection
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     name = await made(admin, receiver.url, description=HOSTILE)
-    await connection.execute("UPDATE dispatcher.endpoints SET name = $1", HOSTILE)
+    await database.execute("UPDATE dispatcher.endpoints SET name = $1 WHERE id = $2", HOSTILE, name)
     for path in ("/webhooks", f"/webhooks/{name}", f"/webhooks/{name}/recoveries"):
         text = (await visitor.get(path)).text
         assert "<script>alert" not in text

@@ -66,7 +66,7 @@ def test_a_value_opens_only_in_its_own_context(ours: bytes, theirs: bytes) -> No
             Cipher(KEY).decrypt(blob, context=theirs)
 
 
-def test_another_key_is_known_by_its_id() -> None:
+def test_a_value_of_another_key_is_recognised_by_the_id_of_the_key() -> None:
     blob = Cipher(KEY).encrypt(b"secret", context=b"")
     with pytest.raises(WrongKeyError, match="another key"):
         Cipher(ANOTHER).decrypt(blob, context=b"")
@@ -126,7 +126,7 @@ def test_a_key_is_written_in_hexadecimal_or_base64(text: str) -> None:
         "é" * 44,
     ],
 )
-def test_anything_else_is_refused_without_repeating_it(text: str) -> None:
+def test_any_other_text_of_a_key_is_refused_without_repeating_it(text: str) -> None:
     with pytest.raises(ValueError, match="64 hexadecimal characters") as raised:
         cipher_module.parse_key(text)
     assert not text or text not in str(raised.value)
@@ -157,7 +157,7 @@ def test_the_key_is_the_given_one_then_the_named_file_then_the_one_in_the_state_
     assert cipher_module.read_key(config(tmp_path)) == b"\x33" * 32
 
 
-def test_no_key_is_none_only_where_no_file_was_named(tmp_path: Path) -> None:
+def test_a_missing_key_file_is_an_error_only_if_it_was_named(tmp_path: Path) -> None:
     assert cipher_module.read_key(config(tmp_path)) is None
     assert cipher_module.read_key(config(tmp_path / "not" / "there")) is None
     with pytest.raises(ConfigError, match=r"^secrets\.key_file: \S+ does not exist"):
@@ -207,3 +207,42 @@ def test_a_key_that_exists_is_never_replaced(tmp_path: Path) -> None:
         cipher_module.write_new_key(path)
     assert path.read_text() == KEY.hex()
     assert [each.name for each in tmp_path.iterdir()] == ["secrets.key"]
+
+
+# ── a second key, while keys change ──────────────────────────────────────────────────────────────
+
+
+def test_a_second_key_decrypts_and_never_encrypts() -> None:
+    old, new, both = Cipher(ANOTHER), Cipher(KEY), Cipher(KEY, ANOTHER)
+    blob = old.encrypt(b"a secret", context=b"c")
+    assert both.decrypt(blob, context=b"c") == b"a secret"
+    assert not both.is_current(blob)
+    again = both.encrypt(b"a secret", context=b"c")
+    assert both.is_current(again)
+    assert new.decrypt(again, context=b"c") == b"a secret"
+    with pytest.raises(WrongKeyError):
+        old.decrypt(again, context=b"c")
+    with pytest.raises(WrongKeyError):
+        both.decrypt(blob, context=b"another")
+
+
+def test_either_key_is_known_and_the_first_one_matches() -> None:
+    both = Cipher(KEY, ANOTHER)
+    assert both.check_value() == Cipher(KEY).check_value()
+    assert both.cursor_key() == Cipher(KEY).cursor_key()
+    checks = [Cipher(key).check_value() for key in (KEY, ANOTHER, bytes([7] * 32))]
+    assert [both.matches(check) for check in checks] == [True, False, False]
+    assert [both.knows(check) for check in checks] == [True, True, False]
+    assert "07" not in repr(both)
+
+
+def test_the_second_key_comes_from_a_file_of_its_own(tmp_path: Path) -> None:
+    key_file(tmp_path / "second", ANOTHER.hex())
+    configured = config(tmp_path, key=KEY.hex(), second_key_file=str(tmp_path / "second"))
+    cipher = cipher_module.read_cipher(configured)
+    assert cipher is not None
+    assert cipher.knows(Cipher(ANOTHER).check_value())
+    (tmp_path / "second").chmod(0o644)
+    with pytest.raises(ConfigError, match=r"secrets\.second_key_file"):
+        cipher_module.read_cipher(configured)
+    assert cipher_module.read_cipher(config(tmp_path, second_key=KEY.hex())) is None

@@ -20,7 +20,7 @@ async def said(dispatcher: Shell, kind: str) -> str:
     return "\n".join(json.loads(done.out)[kind])
 
 
-async def test_that_prepared_transactions_need_a_setting(
+async def test_check_warns_that_prepared_transactions_need_a_setting(
     dispatcher: Shell, connection: Connection
 ) -> None:
     if await connection.fetchval("SHOW max_prepared_transactions") == "0":
@@ -28,7 +28,9 @@ async def test_that_prepared_transactions_need_a_setting(
     assert "database.notify = false" in await said(dispatcher, "notes")
 
 
-async def test_that_a_trigger_is_disabled(dispatcher: Shell, connection: Connection) -> None:
+async def test_check_warns_that_a_trigger_is_disabled(
+    dispatcher: Shell, connection: Connection
+) -> None:
     assert "triggers: they fire" in await said(dispatcher, "notes")
     await connection.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER events_inserted")
     problem = await said(dispatcher, "problems")
@@ -54,7 +56,7 @@ def test_the_remedy_of_a_disabled_trigger_names_its_table(name: str, statement: 
     assert statement in remedies.of_disabled_triggers([name])
 
 
-async def test_that_a_snapshot_has_been_held_for_long(
+async def test_check_warns_that_a_snapshot_has_been_held_for_long(
     dispatcher: Shell, connection: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with connected(dsn) as old:

@@ -32,7 +32,7 @@ async def whose(dsn: str, text: str) -> Principal | None:
         await session.close()
 
 
-async def test_support_is_a_scope(dispatcher: Shell, dsn: str) -> None:
+async def test_a_token_can_have_the_scope_support(dispatcher: Shell, dsn: str) -> None:
     token = await created(dispatcher, "--scope", "support", "--name", "Ada")
     holder = await whose(dsn, token["token"])
     assert holder == Principal(token["id"], "Ada", "support", "env_default")

@@ -84,7 +84,7 @@ async def test_a_webhook_is_created_changed_and_deleted(either: Shell, receiver:
     )
 
 
-async def test_both_ways_tell_the_same_fields(
+async def test_the_api_and_the_database_return_the_same_fields(
     over_the_api: Shell, dispatcher: Shell, receiver: Receiver
 ) -> None:
     made = await created(over_the_api, receiver.url)

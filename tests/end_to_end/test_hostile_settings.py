@@ -28,7 +28,7 @@ async def twisted(server: str, maintenance: Connection, template: str) -> AsyncI
         yield owned
 
 
-async def test_events_arrive_and_are_listed(
+async def test_with_hostile_settings_events_arrive_and_are_listed(
     maintenance: Connection, twisted: Owned, cipher: Cipher, receiver: Receiver
 ) -> None:
     async with migrate.connected(twisted.dsn) as connection:
@@ -76,7 +76,9 @@ async def emitted(dsn: str) -> list[str]:
         await producer.close()
 
 
-async def test_commands_work(twisted: Owned, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_with_hostile_settings_commands_work(
+    twisted: Owned, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     directory = tmp_path_factory.mktemp("shell")
     async with shell(directory, database__dsn=twisted.dsn, secrets__key=KEY) as dispatcher:
         assert (await dispatcher("migrate")).code == 0

@@ -95,7 +95,7 @@ async def test_a_retry_starts_while_every_slot_is_busy(
     assert len(receiver.requests) < 400
 
 
-async def test_more_than_a_lane_holds_is_parked_and_all_arrives_once(
+async def test_what_exceeds_a_queue_is_parked_and_all_arrives_once(
     story: Story,
     daemons: Daemons,
     receiver: Receiver,

@@ -69,7 +69,9 @@ async def test_failed_deliveries_count_as_failed_in_statistics(
     await summed_up(story, attempts=10, failures=10, delivered=0, exhausted=5)
 
 
-async def test_two_daemons_add_up(story: Story, daemons: Daemons, receiver: Receiver) -> None:
+async def test_statistics_of_two_daemons_add_up(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
     await story.subscribe(receiver.url)
     first = await daemons.start()
     second = await daemons.start()
@@ -93,7 +95,7 @@ async def test_two_daemons_add_up(story: Story, daemons: Daemons, receiver: Rece
     await session.close()
 
 
-async def test_a_drain_writes_the_last_notes(
+async def test_a_drain_writes_the_last_statistics(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)

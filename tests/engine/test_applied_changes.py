@@ -100,7 +100,7 @@ def test_a_delivery_that_is_due_now_comes_first_in_its_queue() -> None:
     assert taken(buffer, NOW + 60) == [4, 3, 1, 2]
 
 
-def test_it_comes_first_in_a_full_queue_but_is_parked_when_memory_is_full() -> None:
+def test_a_delivery_due_now_comes_first_in_a_full_queue_and_is_parked_when_memory_is_full() -> None:
     buffer = opened(depth=2, capacity=3)
     buffer.admit([delivery(1), delivery(2)], NOW)
     assert amend(buffer, changed(delivery(3))) == ([3], [])
@@ -117,7 +117,7 @@ def test_a_changed_delivery_of_a_paused_endpoint_is_parked() -> None:
     assert len(buffer) == 0
 
 
-def test_a_delivery_that_is_due_later_now_waits_for_that() -> None:
+def test_a_delivery_that_became_due_later_waits_until_then() -> None:
     buffer = opened()
     buffer.admit([delivery(1)], NOW)
     amend(buffer, changed(delivery(1, next_at=NOW + 7)))

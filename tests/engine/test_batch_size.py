@@ -9,7 +9,7 @@ def test_a_statement_takes_the_usual_numbers() -> None:
     assert BatchSize().scale(DELIVERIES_LIMIT) == DELIVERIES_LIMIT
 
 
-def test_each_timeout_leaves_a_quarter_down_to_one_event() -> None:
+def test_each_timeout_divides_the_batch_by_four_down_to_one_event() -> None:
     size = BatchSize()
     seen = []
     while size.shrink():
@@ -19,7 +19,7 @@ def test_each_timeout_leaves_a_quarter_down_to_one_event() -> None:
     assert not size.shrink()
 
 
-def test_each_success_doubles_it_again() -> None:
+def test_each_success_doubles_the_batch_again() -> None:
     size = BatchSize()
     while size.shrink():
         pass

@@ -43,7 +43,7 @@ class Late:
 def fanout(inbox: Late) -> Fanout:
     async def admit(*_: Any, **__: Any) -> None: ...
 
-    lease = SimpleNamespace(owned={1}, daemon=7, valid=True)
+    lease = SimpleNamespace(owned={1}, daemon=7, valid=True, database_time=lambda: 0.0)
     return Fanout(
         cast("Inbox", inbox),
         cast("Lease", lease),

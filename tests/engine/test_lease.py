@@ -84,7 +84,9 @@ def lease(table: Table, steps: list[ClockSetBack]) -> Lease:
     )
 
 
-async def test_it_claims_free_shards_and_names_silent_daemons(lease: Lease, table: Table) -> None:
+async def test_a_daemon_claims_free_shards_and_names_silent_daemons(
+    lease: Lease, table: Table
+) -> None:
     table.answer = renewal(Heartbeat(1, 5, 0.1), Heartbeat(2, 6, 3.0), Heartbeat(3, 7, 11.0))
     table.free = (Claimed(4, None), Claimed(5, 3.0))
     await lease.run_once()

@@ -104,7 +104,7 @@ def test_the_repr_shows_the_length_and_the_next_time() -> None:
 
 
 @given(st.lists(st.integers(0, 5), max_size=40), st.integers(0, 20), st.integers(0, 6))
-def test_it_behaves_as_a_sorted_list_of_limited_length(
+def test_a_heap_behaves_as_a_sorted_list_of_limited_length(
     dues: list[int], capacity: int, now: int
 ) -> None:
     heap = RetryHeap(capacity)

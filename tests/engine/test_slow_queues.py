@@ -129,7 +129,7 @@ def test_a_free_slow_slot_goes_to_the_queue_that_has_waited_longest() -> None:
     assert order == [A, B] * 4
 
 
-def test_a_quick_answer_makes_it_quick_again_at_once() -> None:
+def test_a_quick_answer_makes_an_endpoint_quick_again_at_once() -> None:
     queues = opened(A, B)
     proven(queues, A, B, took=SLOW_SECONDS)
     offer(queues, A)

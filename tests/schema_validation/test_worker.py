@@ -56,7 +56,7 @@ async def test_the_worker_gives_the_same_results_as_the_function(sandbox: Sandbo
     assert unusable.reason == "schema_unusable"
 
 
-async def test_a_schema_without_end_costs_its_time_and_no_more(sandbox: Sandbox) -> None:
+async def test_a_check_that_does_not_end_costs_its_time_limit_and_no_more(sandbox: Sandbox) -> None:
     async with asyncio.timeout(10):
         rejection = await sandbox.validate(ENDLESS, "1")
     assert rejection is not None
@@ -162,7 +162,7 @@ async def test_the_worker_ends_with_its_parent() -> None:
     await sandbox.close()
 
 
-async def test_closing_ends_it(sandbox: Sandbox) -> None:
+async def test_closing_ends_the_worker(sandbox: Sandbox) -> None:
     await sandbox.validate("{}")
     pid, child = process(sandbox).pid, child_of(process(sandbox))
     await sandbox.close()

@@ -97,7 +97,7 @@ Run = Callable[[BulkAction], Awaitable[BulkAction]]
 
 
 @pytest.mark.parametrize("step", [1, 2, 500])
-async def test_what_is_filtered_is_retried_and_nothing_else(
+async def test_filtered_deliveries_are_retried_and_no_others(
     connection: Connection,
     session: Session,
     start: Start,
@@ -139,7 +139,7 @@ async def test_the_filter_may_name_a_webhook_and_an_answer(
     assert (none.total, (await run(none)).made) == (0, 0)
 
 
-async def test_pending_ones_are_made_due_or_cancelled(
+async def test_pending_deliveries_are_made_due_or_cancelled(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -163,7 +163,7 @@ async def test_pending_ones_are_made_due_or_cancelled(
     assert await rows.deliveries(connection) == []
 
 
-async def test_those_that_cannot_be_retried_are_counted_by_reason(
+async def test_deliveries_that_cannot_be_retried_are_counted_by_reason(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     disabled, deleted, dropped, well, often = [
@@ -186,7 +186,7 @@ async def test_those_that_cannot_be_retried_are_counted_by_reason(
     assert await queued_again(connection) == {well.id}
 
 
-async def test_named_ones_are_changed_whatever_their_state(
+async def test_named_deliveries_are_changed_whatever_their_state(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     one, two, three = await some(connection, session, 3)
@@ -199,7 +199,7 @@ async def test_named_ones_are_changed_whatever_their_state(
     assert three.id not in await queued_again(connection)
 
 
-async def test_one_that_has_changed_since_is_left_alone(
+async def test_a_delivery_that_has_changed_since_is_left_alone(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     (one,) = await some(connection, session, 1)
@@ -238,7 +238,7 @@ async def test_no_step_waits_for_a_delivery_that_is_being_recorded(
     assert (done.state, done.made, done.skipped) == ("DONE", 3, {})
 
 
-async def test_a_full_inbox_makes_it_wait(
+async def test_a_bulk_action_waits_while_the_inbox_is_full(
     connection: Connection,
     session: Session,
     start: Start,
@@ -256,7 +256,7 @@ async def test_a_full_inbox_makes_it_wait(
     assert (waiting.state, waiting.made) == ("RUNNING", 0)
 
 
-async def test_it_can_be_cancelled_and_is_listed(
+async def test_a_bulk_action_can_be_cancelled_and_is_listed(
     connection: Connection,
     session: Session,
     pool: Pool,
@@ -308,7 +308,7 @@ async def test_what_cannot_apply_is_refused_before_it_starts(
         await start(form())
 
 
-async def test_no_more_run_than_allowed_even_if_they_start_at_once(
+async def test_no_more_bulk_actions_run_than_allowed_even_if_they_start_at_once(
     connection: Connection, dsn: str, actor: Actor, read: BulkActions
 ) -> None:
     sessions = [Session(dsn, "test") for _ in range(service.RUNNING_LIMIT + 4)]
@@ -331,7 +331,7 @@ async def test_no_more_run_than_allowed_even_if_they_start_at_once(
         await session.close()
 
 
-async def test_a_count_stops_early(
+async def test_counting_stops_at_a_limit(
     connection: Connection, session: Session, read: BulkActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "COUNT_LIMIT", 2)

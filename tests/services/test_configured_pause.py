@@ -41,7 +41,7 @@ async def pool_of(dsn: str) -> AsyncIterator[Pool]:
         await session.close()
 
 
-async def test_it_pauses_once_and_a_later_start_says_who_resumed(pool: Pool) -> None:
+async def test_the_setting_pauses_once_and_a_later_start_says_who_resumed(pool: Pool) -> None:
     first = await applied(pool)
     assert first.applied
     assert await all_paused(pool)
@@ -55,7 +55,7 @@ async def test_it_pauses_once_and_a_later_start_says_who_resumed(pool: Pool) -> 
     assert after.resumed_at is not None
 
 
-async def test_it_pauses_again_once_a_daemon_ran_without_it(pool: Pool) -> None:
+async def test_the_setting_pauses_again_once_a_daemon_ran_without_it(pool: Pool) -> None:
     await applied(pool)
     await resume_all(pool)
     await Pauses(pool, Actor("dispatcher")).forget_configured()

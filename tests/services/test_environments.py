@@ -19,7 +19,7 @@ async def create(pool: Pool, actor: Actor, name: str = "one", id: str | None = N
         return await Environments(session, actor).create(NewEnvironment(id=id, name=name))
 
 
-async def test_an_environment_of_a_chosen_name_is_there_and_on_record(
+async def test_an_environment_with_a_chosen_id_is_created_and_audited(
     connection: Connection, pool: Pool, actor: Actor
 ) -> None:
     made = await create(pool, actor, "Shop", "shop_1")
@@ -91,7 +91,7 @@ async def test_the_start_of_a_pause_is_returned(
         {"name": "x", "position": 1},
     ],
 )
-def test_a_form_that_makes_no_sense_is_refused(asked: dict[str, str]) -> None:
+def test_an_invalid_form_is_refused(asked: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         NewEnvironment.model_validate_json(json.dumps(asked))
 

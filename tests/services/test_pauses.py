@@ -105,7 +105,7 @@ async def test_pausing_or_resuming_twice_changes_nothing_more(
     ]
 
 
-async def test_an_unknown_environment_is_neither(
+async def test_an_unknown_environment_can_be_neither_paused_nor_resumed(
     pool: Pool, actor: Actor, pause: Change, resume: Change
 ) -> None:
     for change in (pause, resume, Pauses(pool, actor).get):
@@ -113,7 +113,7 @@ async def test_an_unknown_environment_is_neither(
             await change("env_none")
 
 
-async def test_a_pause_is_shown(
+async def test_pauses_of_an_environment_and_of_all_are_read(
     connection: Connection, pool: Pool, actor: Actor, pause: Change, resume: Change
 ) -> None:
     pauses = Pauses(pool, actor)

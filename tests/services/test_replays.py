@@ -143,13 +143,13 @@ async def test_a_running_replay_shows_its_progress(connection: Connection, desk:
     assert over.finished_at is not None
 
 
-async def test_until_in_the_future_is_until_now(connection: Connection, desk: Desk) -> None:
+async def test_an_end_in_the_future_is_moved_to_now(connection: Connection, desk: Desk) -> None:
     webhook = await rows.endpoint(connection, "*")
     started = await desk.start(webhook, until=datetime.now(UTC) + timedelta(days=1))
     assert started.until <= datetime.now(UTC)
 
 
-async def test_a_time_that_has_not_begun_is_refused(connection: Connection, desk: Desk) -> None:
+async def test_a_start_in_the_future_is_refused(connection: Connection, desk: Desk) -> None:
     webhook = await rows.endpoint(connection, "*")
     with pytest.raises(InvalidError, match="since: must be in the past"):
         await desk.start(webhook, since=datetime.now(UTC) + timedelta(hours=1))
@@ -246,7 +246,7 @@ async def test_a_listing_is_newest_first_page_by_page(connection: Connection, de
         {"since": "2026-01-01T00:00:00Z", "state": "DONE"},
     ],
 )
-def test_a_form_that_makes_no_sense_is_refused(asked: dict[str, Any]) -> None:
+def test_an_invalid_form_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         NewRecovery.model_validate_json(json.dumps(asked))
 

@@ -139,7 +139,7 @@ async def test_no_dump_holds_a_token(office: Office, connection: Connection) -> 
         assert secret.encode().hex() not in dumped
 
 
-async def test_use_shows_in_the_listing(office: Office) -> None:
+async def test_the_last_use_of_a_token_is_listed(office: Office) -> None:
     made = await office.create()
     assert made.last_used_at is None
     await office.whose(made)
@@ -308,7 +308,7 @@ async def test_without_a_configured_root_token_none_is_accepted() -> None:
     )
 
 
-async def test_others_are_let_in_beside_the_configured_token(office: Office) -> None:
+async def test_other_tokens_are_accepted_beside_the_configured_one(office: Office) -> None:
     made = await office.create()
     assert made.token is not None
     gate = TokenAuthenticator(office.pool, root_token_hash(configured(ADMIN_TOKEN)))
@@ -318,7 +318,9 @@ async def test_others_are_let_in_beside_the_configured_token(office: Office) -> 
 
 
 @pytest.mark.parametrize("token", ["x" * 31, "x" * 31 + " " + "x" * 31, "é" * 32, "x" * 32 + "\t"])
-def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused_untold(token: str) -> None:
+def test_a_configured_token_that_is_weak_or_cannot_be_sent_is_refused_without_repeating_it(
+    token: str,
+) -> None:
     with pytest.raises(ConfigError) as raised:
         configured(token)
     assert str(raised.value).startswith("secrets.admin_token: must be 32 or more printable")
@@ -431,7 +433,7 @@ def test_a_form_is_read_from_json_with_the_least_scope_by_default() -> None:
         {"token": "dsp_mine"},
     ],
 )
-def test_a_form_that_asks_for_nonsense_is_refused(given: dict[str, Any]) -> None:
+def test_an_invalid_form_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         NewToken.model_validate_json(json.dumps({"name": "ci", "environmentId": "*", **given}))
 
@@ -510,7 +512,7 @@ async def test_a_token_just_made_is_good_at_once_and_a_revoked_one_is_not(office
     assert not gate.remembers(made.token)
 
 
-async def test_only_so_many_tokens_are_remembered(
+async def test_the_number_of_remembered_tokens_is_limited(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "REMEMBERED", 2)

@@ -70,7 +70,7 @@ BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
         ),
     ],
 )
-def test_what_is_not_well_is_said_the_most_urgent_first(
+def test_problems_are_listed_the_most_urgent_first(
     backlog: Backlog, unwell: int, is_running: bool, said: list[str]
 ) -> None:
     found = problems(backlog, unwell, is_running=is_running)

@@ -38,7 +38,7 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 PEOPLES = frozenset({
     *("connection_settings", "delivery_actions", "delivery_search", "endpoint_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
-    *("schema_rights", "server", "settings", "setup", "statistics/backlog_series"),
+    *("schema_rights", "sealed_values", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "lock", "start")),
     *(f"endpoints/{name}" for name in ("names", "of_ids", "search", "unwell")),
     *("audit/actors", "audit/list", "audit/names", "audit/of_actor", "audit/of_subject", "audit/write"),
@@ -127,8 +127,8 @@ def _loading(queues: Queues) -> Rows:
 
 def _fanning_out(queues: Queues) -> Rows:
     return {
-        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
         "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST_ID}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
         "inbox/announce_listening": ("listen", "10000", 1, 5),
         "inbox/promise_polling": ("fanout", "300", 1, 5),
@@ -203,7 +203,7 @@ def _keeping(queues: Queues) -> Rows:
         "replays/note_failure": ("upkeep", "'error', 20", 1, 20),
         "replays/pass_over": ("upkeep", f"{queues.base}", 1, 20),
         "replays/prune": ("upkeep", "86400, 1000", queues.size.inbox // 6, 1),
-        "replicated/adopt": ("upkeep", "10, 1000, 0", 1, 60),
+        "replicated/adopt": ("upkeep", f"10, 1000, {queues.base}", 1, 60),
         "triggers/silent": ("upkeep", "", 1, 400),
     }  # fmt: skip
 
@@ -215,7 +215,7 @@ def _people(queues: Queues) -> Rows:
     return {
         "statistics/backlog": ("people", "'env_default', 1001", 1001, 80),
         "change_notices/unapplied": ("people", f"{queues.id(7)}", 1, 20, "change_notices_delivery"),
-        "delivery_actions/find": ("people", f"{one}, 'env_default', 0, NULL", 1, 80),
+        "delivery_actions/find": ("people", f"{one}, 'env_default', {queues.base}, NULL", 1, 80),
         "delivery_actions/keep_events": ("people", one, 1, 30),
         "delivery_actions/enqueue": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
         "delivery_actions/expedite": ("people", one, 1, 30, "deliveries_pkey"),

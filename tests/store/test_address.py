@@ -8,7 +8,7 @@ from dispatcher.store import address, passfile
 from dispatcher.store.address import AddressError, Host
 
 
-def test_what_the_address_says_wins_over_the_service_and_that_over_variables(
+def test_the_address_overrides_the_service_file_which_overrides_variables(
     tmp_path: Path,
 ) -> None:
     services = tmp_path / "services"
@@ -20,7 +20,7 @@ def test_what_the_address_says_wins_over_the_service_and_that_over_variables(
         address.read("service=missing", environ)
 
 
-def test_a_service_is_checked_as_the_address_is(tmp_path: Path) -> None:
+def test_parameters_of_a_service_are_checked_as_those_of_the_address(tmp_path: Path) -> None:
     services = tmp_path / "services"
     services.write_text("[mine]\nrequire_auth=none\n")
     environ = {"PGSERVICEFILE": str(services), "PGSERVICE": "mine"}
@@ -28,7 +28,7 @@ def test_a_service_is_checked_as_the_address_is(tmp_path: Path) -> None:
         address.read("postgresql://u@h", environ)
 
 
-def test_hosts_have_names_addresses_and_ports() -> None:
+def test_each_host_has_a_name_an_address_and_a_port() -> None:
     read = address.read("postgresql://u@a,b:2/d?hostaddr=10.0.0.1,", {})
     assert read.hosts == (Host("a", "10.0.0.1", 5432), Host("b", "b", 2))
     assert read.hosts[0].is_socket is False

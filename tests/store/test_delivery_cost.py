@@ -159,7 +159,7 @@ async def test_a_delivery_needs_four_kinds_of_statements_and_few_of_each(
         (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 10, 403), "bodies": (0, 1, 1), "record": (2, 12, 485)}),
     ],
 )  # fmt: skip
-async def test_rows_blocks_and_wal_of_a_delivery(
+async def test_a_delivery_stays_within_its_rows_blocks_and_wal(
     connection: Connection,
     sessions: dict[str, Measured],
     owner: int,

@@ -28,11 +28,11 @@ async def unvalidated(connection: Connection) -> int:
     return count
 
 
-async def test_it_is_open_in_a_new_database(connection: Connection) -> None:
+async def test_the_fast_path_is_open_in_a_new_database(connection: Connection) -> None:
     assert await connection.fetchval(LIMIT) == 262_144
 
 
-async def test_an_enforced_schema_closes_it_before_its_commit(
+async def test_an_enforced_schema_closes_the_fast_path_before_its_commit(
     connection: Connection, dsn: str
 ) -> None:
     async with connected(dsn) as other:
@@ -47,13 +47,17 @@ async def test_an_enforced_schema_closes_it_before_its_commit(
     assert await unvalidated(connection) == 1
 
 
-async def test_a_schema_that_is_enforced_by_replication_closes_it(connection: Connection) -> None:
+async def test_a_schema_that_is_enforced_by_replication_closes_the_fast_path(
+    connection: Connection,
+) -> None:
     await connection.execute("SET session_replication_role = replica")
     await connection.execute(ENFORCE)
     assert await connection.fetchval(LIMIT) == 0
 
 
-async def test_a_schema_that_is_not_enforced_leaves_it_open(connection: Connection) -> None:
+async def test_a_schema_that_is_not_enforced_leaves_the_fast_path_open(
+    connection: Connection,
+) -> None:
     await connection.execute(ENFORCE.replace("true", "false"))
     assert await connection.fetchval(LIMIT) == 262_144
 
@@ -81,7 +85,7 @@ async def test_a_higher_limit_that_is_rolled_back_allows_nothing(
         await connection.execute(INSERT)
 
 
-async def test_it_opens_when_no_schema_is_enforced_any_more(
+async def test_the_fast_path_opens_when_no_schema_is_enforced_any_more(
     connection: Connection, settings: Settings
 ) -> None:
     await connection.execute(ENFORCE)
@@ -95,7 +99,7 @@ async def test_it_opens_when_no_schema_is_enforced_any_more(
 
 
 @pytest.mark.parametrize("change", [ENFORCE, "UPDATE dispatcher.settings SET max_data = 5"])
-async def test_it_stays_closed_while_a_change_is_under_way(
+async def test_the_fast_path_stays_closed_while_a_change_is_under_way(
     connection: Connection, settings: Settings, dsn: str, change: str
 ) -> None:
     async with connected(dsn) as other:

@@ -31,6 +31,22 @@ async def test_an_id_contains_the_databases_time_in_milliseconds(connection: Con
     assert row["before"].timestamp() - 0.001 <= created <= row["after"].timestamp() + 0.001
 
 
+@pytest.mark.parametrize("days", [1, 3])
+@pytest.mark.parametrize("seconds", [0, 43_200, 86_399.999])
+async def test_the_ids_of_days_are_those_of_their_partitions(
+    connection: Connection, days: int, seconds: float
+) -> None:
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    found = await connection.fetchval(
+        """SELECT ARRAY[dispatcher.id_floor($1::timestamptz - make_interval(days => $2 - 1)),
+                        dispatcher.id_floor($1 + interval '1 day')]""",
+        day,
+        days,
+    )
+    of_days = ids.of_days(day.timestamp() + seconds, days)
+    assert [of_days.start, of_days.stop] == found
+
+
 async def test_ids_drawn_alternately_by_two_sessions_grow(dsn: str, connection: Connection) -> None:
     async with connected(dsn) as other:
         drawn = [await next_id(session) for _ in range(200) for session in (connection, other)]

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from time import time
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from dispatcher.core import ids
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.store.inbox import FannedOut, Inbox, SmallEvent
 from dispatcher.store.plan_settings import plan_settings
@@ -46,11 +48,15 @@ async def test_small_events_come_with_the_deliveries_that_are_sent_now(
     fits = await rows.event(connection, data='"é78"')
     await rows.event(connection, data='"é789"')
     await rows.event(connection, "full.one", data='"p"')
-    done = await fan_out(session, owner, saturated=[full], small_bytes=6)
+    wanted = {"small_bytes": 6, "small_ids": ids.of_days(time(), 2)}
+    done = await fan_out(session, owner, saturated=[full], **wanted)
     assert (done.picked, done.made, done.parked) == (3, 5, {full})
     assert done.small_events == [SmallEvent(fits, "user.created", "env_default", '"é78"'.encode())]
     await rows.event(connection)
     assert (await fan_out(session, owner)).small_events == []
+    await rows.event(connection)
+    elsewhen = ids.of_days(time() - 3 * 86_400, 1)
+    assert (await fan_out(session, owner, small_bytes=6, small_ids=elsewhen)).small_events == []
 
 
 # ── which endpoints ─────────────────────────────────────────────────────────────────────────────
@@ -227,7 +233,9 @@ async def test_one_daemon_at_a_time_fans_out_for_an_environment_with_ordered_end
     await rows.endpoint(connection, "*", home=3)
     first = await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0)
+        await slow.fetch(
+            statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0, 0, 0
+        )
         second = await rows.event(connection)
         other = await rows.event(connection, environment=elsewhere)
         done = await fan_out(session, owner)
@@ -247,7 +255,9 @@ async def test_without_ordered_endpoints_the_order_lock_is_not_taken(
     await rows.endpoint(connection, "*")
     await rows.event(connection)
     async with connected(dsn) as slow, slow.transaction():
-        await slow.fetch(statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0)
+        await slow.fetch(
+            statement("inbox/fan_out"), 1, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0, 0, 0
+        )
         event = await rows.event(connection)
         done = await fan_out(session, owner)
         assert (done.picked, done.last_picked) == (1, event)
@@ -284,10 +294,10 @@ async def test_reading_an_empty_inbox_takes_no_transaction_id(
     await rows.endpoint(connection, "*")
     look, taken = statement("inbox/fan_out"), "SELECT pg_current_xact_id_if_assigned()::text"
     async with connection.transaction():
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0, 0, 0)
         assert await connection.fetchval(taken) is None
         await rows.event(connection)
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0)
+        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0, 0, 0)
         assert await connection.fetchval(taken) is not None
 
 
@@ -486,7 +496,7 @@ async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
             plan = await explain(
                 connection,
                 "inbox/fan_out",
-                f"500, {SHARD}::smallint, 1, '{{}}', {above}, '{{}}', 20000, {LARGEST_ID}, 2048",
+                f"500, {SHARD}::smallint, 1, '{{}}', {above}, '{{}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}",
                 "generic",
                 MEASURED,
                 plan_settings("fanout"),

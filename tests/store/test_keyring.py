@@ -59,3 +59,25 @@ async def test_of_two_first_starts_on_two_machines_one_is_refused_and_keeps_no_k
     assert sorted(refused) == [False, True]
     kept = [(directory / cipher_module.KEY_FILE).exists() for directory in machines]
     assert kept == [not each for each in refused]
+
+
+async def test_a_second_key_opens_a_database_until_it_has_the_first_one(
+    session: Session, tmp_path: Path
+) -> None:
+    old, new = bytes(32).hex(), bytes([1] * 32).hex()
+
+    def keys(**secrets: str) -> Config:
+        directory = {"database": {"state_directory": str(tmp_path)}}
+        return Config.model_validate({**directory, "secrets": secrets})
+
+    await unlock(keys(key=old), Settings(session))
+    cipher = await unlock(keys(key=new, second_key=old), Settings(session))
+    with pytest.raises(KeyRejectedError):
+        await unlock(keys(key=new), Settings(session))
+    former = (await Settings(session).read()).key_check
+    assert former is not None
+    assert await Settings(session).replace_key(cipher.check_value(), former)
+    await unlock(keys(key=new), Settings(session))
+    with pytest.raises(KeyRejectedError):
+        await unlock(keys(key=old), Settings(session))
+    assert not await Settings(session).replace_key(bytes(32), bytes([1] * 32))

@@ -6,7 +6,8 @@ year of partitions stands for all: a statement that locks them all locks far mor
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from time import time
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -26,17 +27,24 @@ from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.event_outcomes import EventOutcomes
 from dispatcher.store.history import History, HistoryFilter
+from dispatcher.store.inbox import Inbox
 from dispatcher.store.owners import Owners
 from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.replays import Replays
 from dispatcher.store.session import Session, without_locks
+from dispatcher.store.statements import statement
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store import rows
+from tests.store.engine_rows import Queues
+from tests.store.engine_statements import Call, calls
+from tests.store.plans import undone
 
 DAYS = 170
 LOCKS_LIMIT = 650
 EVENT_LOCKS_LIMIT = 300
 """The same of statements that read events alone: a day has half as many relations."""
+FAN_OUT_LOCKS_LIMIT = 60
+ENGINE_LOCKS_LIMIT = 150
 ENVIRONMENT = "env_default"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"
 MAKE = """
@@ -109,6 +117,13 @@ async def endpoint(long_history: Connection) -> UUID:
         endpoint_id,
     )
     return endpoint_id
+
+
+@pytest.fixture
+async def owner_of_history(long_history: Connection) -> int:
+    """A daemon that owns all shards."""
+    await long_history.execute("UPDATE dispatcher.shards SET owner = 7")
+    return 7
 
 
 @pytest.fixture
@@ -226,7 +241,7 @@ async def test_failures_are_grouped_in_steps_of_some_days(
     assert asked.locks <= LOCKS_LIMIT
 
 
-async def test_that_more_failures_are_left_is_known_without_a_cause(
+async def test_a_page_without_a_cause_still_says_that_more_failures_are_left(
     long_history: Connection, endpoint: UUID
 ) -> None:
     search = DeliverySearch(long_history)
@@ -402,3 +417,52 @@ async def _run_all(session: Session) -> int:
         if await stage.run_once() > 0.0:
             return steps
     raise AssertionError("it does not end")
+
+
+# ── the engine ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("session", ["fanout"], indirect=True)
+async def test_the_fan_out_locks_the_partitions_of_two_days(
+    long_history: Connection, session: CountingSession, owner_of_history: int, endpoint: UUID
+) -> None:
+    event = await rows.event(long_history, data="1")
+    async with session.transaction() as opened:
+        done = await Inbox(cast(Session, opened)).fan_out(
+            limit=10,
+            shard=5,
+            daemon=owner_of_history,
+            saturated=[],
+            after_id=0,
+            small_bytes=10,
+            small_ids=ids.of_days(time(), 2),
+        )
+    assert [small.id for small in done.small_events] == [event]
+    assert session.locks <= FAN_OUT_LOCKS_LIMIT
+
+
+async def test_no_statement_of_the_engine_locks_the_partitions_of_all_days(
+    long_history: Connection, endpoint: UUID
+) -> None:
+    """With generic plans too, where the session may make them."""
+    queues = Queues("", long_history, (await ids_of(long_history))[0])
+    locks = {}
+    for name, call in calls(queues).items():
+        if name.partition(":")[0] != "inbox/fan_out":
+            locks[name] = await _locks_of(long_history, name.partition(":")[0], call)
+    assert {name: number for name, number in locks.items() if number > ENGINE_LOCKS_LIMIT} == {}
+
+
+async def _locks_of(connection: Connection, name: str, call: Call) -> int:
+    settings = plan_settings(call.session)
+    await connection.execute(f"PREPARE it AS {statement(name)}")
+    try:
+        async with undone(connection):
+            for setting, value in settings.items():
+                await connection.execute(f"SET LOCAL {setting} = '{value}'")
+            execute = f"EXECUTE it({call.arguments})" if call.arguments else "EXECUTE it"
+            await connection.execute(f"EXPLAIN (ANALYZE) {execute}")
+            locks: int = await connection.fetchval(LOCKS)
+            return locks
+    finally:
+        await connection.execute("DEALLOCATE it")

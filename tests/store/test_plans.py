@@ -64,7 +64,9 @@ async def test_the_time_is_part_of_the_index_condition(full: Queues, name: str) 
 async def test_fan_out_work_grows_with_events_times_endpoints_only(full: Queues, mode: str) -> None:
     """50 events for 300 endpoints: a plan that multiplies them by all endpoints takes half a minute."""
     settings = {**plan_settings("fanout"), "statement_timeout": "8s"}
-    arguments = f"50, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {2**63 - 1}, 2048"
+    arguments = (
+        f"50, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {2**63 - 1}, 2048, 0, {2**63 - 1}"
+    )
     async with undone(full.connection):
         await full.connection.execute(
             "UPDATE dispatcher.inbox SET type = 'wide.one' WHERE id <= $1", full.id(50)

@@ -26,6 +26,7 @@ from dispatcher.store import (
     pauses,
     quarantine,
     replays,
+    sealed_values,
     statistics,
     tokens,
 )
@@ -83,6 +84,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     pauses.EnvironmentPausesRow: ("pauses/of_environment",),
     quarantine.LeftQuarantineRow: ("quarantine/discard", "quarantine/release"),
     quarantine.QuarantineRow: ("quarantine/get", "quarantine/list"),
+    sealed_values.SealedValuesRow: ("sealed_values/list",),
     replays.ReplayRow: ("replays/cancel", "replays/get", "replays/list", "replays/start"),
     statistics.BacklogSampleRow: ("statistics/backlog_series",),
     statistics.BacklogRow: ("statistics/backlog", "statistics/backlog_of_all"),

@@ -104,7 +104,7 @@ async def test_each_row_is_moved_once_in_any_number_of_parts(
     assert set((await due_in(connection)).values()) == {240}
 
 
-async def test_a_second_step_moves_them_again(
+async def test_a_second_step_of_the_clock_moves_rows_again(
     connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")

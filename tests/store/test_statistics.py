@@ -134,7 +134,7 @@ async def test_a_series_has_points_where_something_was_sent(
     assert [p["attempts"] for p in day] == [6]
 
 
-async def test_the_speed_is_that_of_the_last_minute(
+async def test_the_speed_of_an_environment_is_that_of_the_last_minute(
     statistics: Statistics, connection: Connection
 ) -> None:
     await statistics.add_of_environments({"env_default": sums(6, 2)})

@@ -169,7 +169,7 @@ def test_a_closed_stream_stops_nothing(output: io.TextIOWrapper) -> None:
     assert output.closed
 
 
-def test_a_terminal_gets_lines_for_people() -> None:
+def test_a_terminal_gets_readable_lines_instead_of_json() -> None:
     master, slave = pty.openpty()
     with os.fdopen(slave, "w", encoding="utf-8") as terminal:
         log.configure("info", "auto", terminal)

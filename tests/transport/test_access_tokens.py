@@ -183,7 +183,7 @@ async def test_a_token_server_that_is_down_or_silent_fails_the_attempt_in_time(
     assert len(world.server.requests) == 1
 
 
-async def test_the_egress_rules_judge_the_token_server_too() -> None:
+async def test_the_egress_rules_apply_to_the_token_server_too() -> None:
     async with new_sender("127.0.0.1/32") as sender, Receiver() as receiver:
         world = World(sender, receiver, receiver)
         world.client = replace(world.client, token_url="http://169.254.169.254/")
@@ -201,7 +201,9 @@ async def test_a_failed_fetch_counts_for_all_attempts_of_a_moment(world: World) 
     assert len(world.server.requests) == 1
 
 
-async def test_few_tokens_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_kept_tokens_is_limited(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(access_tokens, "TOKENS_LIMIT", 3)
     world.tokens = AccessTokens(world.tokens._sender)
     world.server.otherwise = issued("one")
@@ -287,7 +289,7 @@ async def test_no_token_is_in_the_repr_of_its_fetch(world: World) -> None:
     assert "a-token" not in repr(fetch)
 
 
-async def test_few_fetches_go_on_when_no_attempt_waits(
+async def test_the_number_of_fetches_without_a_waiting_attempt_is_limited(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access_tokens, "UNATTENDED_LIMIT", 2)

@@ -237,6 +237,32 @@ async def test_a_reset_on_accept_is_never_tls_on_plain_http(sender: Sender) -> N
         assert (result.code, result.reason) == ("tls", "the receiver broke off the TLS handshake")
 
 
+async def test_few_tls_handshakes_with_one_receiver_are_made_at_a_time() -> None:
+    may_end = asyncio.Event()
+    open_now = most_open = 0
+
+    async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now, most_open
+        open_now += 1
+        most_open = max(most_open, open_now)
+        await may_end.wait()
+        open_now -= 1
+
+    number = 2 * module.HANDSHAKES_LIMIT
+    async with sending(concurrency=number + 1) as sender, RawReceiver(says_nothing) as receiver:
+        url = receiver.url.replace("http:", "https:")
+        posts = [
+            asyncio.ensure_future(sender.post(url, {}, b"{}", timeout=30)) for _ in range(number)
+        ]
+        await until(lambda: open_now == module.HANDSHAKES_LIMIT)
+        async with Receiver() as healthy:
+            await posted(sender, healthy.url)
+        may_end.set()
+        answers = await asyncio.gather(*posts)
+    assert [answer.code for answer in answers if isinstance(answer, SendError)] == ["tls"] * number
+    assert most_open <= module.HANDSHAKES_LIMIT
+
+
 @pytest.mark.parametrize(
     "target",
     ["/h?sp=%2Ftriggers%2Fmanual%2Frun&sig=ab%2Bc%2Fd%3D", "/h?to=%40me%3A1%2C2", "/h/%27x", "/h?",
@@ -255,7 +281,7 @@ async def test_the_request_target_is_as_typed(sender: Sender, target: str) -> No
     assert heads[0].split(b"\r\n")[0] == f"POST {target} HTTP/1.1".encode()
 
 
-async def test_phases_are_timed(sender: Sender) -> None:
+async def test_each_phase_of_a_post_is_timed(sender: Sender) -> None:
     async with Receiver(otherwise=Answer(delay=0.05)) as receiver:
         first = (await posted(sender, receiver.url)).timings
         second = (await posted(sender, receiver.url)).timings

@@ -5,7 +5,7 @@ import asyncio
 from dispatcher.transport.dial_turns import DialTurns
 
 
-async def test_the_first_starts_at_once_and_the_others_one_an_iteration() -> None:
+async def test_the_first_connection_starts_at_once_and_the_others_one_an_iteration() -> None:
     turns = DialTurns(asyncio.get_running_loop())
     started: list[int] = []
 

@@ -62,7 +62,7 @@ def test_only_failures_in_a_row_count() -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_one_request_tries_again_when_the_time_is_over() -> None:
+def test_one_request_tries_again_after_the_pause() -> None:
     failed = FailedHandshakes()
     assert may_try(failed, "a", origin(), 0.0)
     failed.note("a", origin(), REASON, 0.0)
@@ -75,7 +75,7 @@ def test_one_request_tries_again_when_the_time_is_over() -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_success_ends_it() -> None:
+def test_a_success_permits_requests_again() -> None:
     failed = FailedHandshakes()
     failed.forget("a", origin())
     failed.note("a", origin(), REASON, 0.0)

@@ -32,7 +32,7 @@ def test_of_names_that_differ_in_case_the_last_is_sent() -> None:
     assert lines == ["USER-AGENT: Mine", "accept: a", "X-A: 2"]
 
 
-def test_percent_signs_and_braces_are_themselves() -> None:
+def test_percent_signs_and_braces_in_values_are_sent_unchanged() -> None:
     sent = head({"X-%s%d": "%s {0} %%"}, "http://hooks.example.com/%s%d%%?{0}")
     assert sent.startswith("POST /%s%d%%?{0} HTTP/1.1\r\n")
     assert "X-%s%d: %s {0} %%\r\n" in sent
@@ -53,7 +53,7 @@ def test_control_characters_split_no_request(bad: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "a:", "é", "a\t"])
-def test_a_name_is_a_token(name: str) -> None:
+def test_a_header_name_that_is_no_token_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="no header can have"):
         head({name: "x"})
 

@@ -143,7 +143,9 @@ async def test_a_name_that_cannot_be_looked_up_is_unknown(
         await resolver.resolve("a" * 64 + ".example", 443)
 
 
-async def test_silence_ends_with_the_budget(resolver: Resolver, server: NameServer) -> None:
+async def test_a_silent_lookup_ends_after_the_budget(
+    resolver: Resolver, server: NameServer
+) -> None:
     server.silent = {"silent.example"}
     started = asyncio.get_running_loop().time()
     with pytest.raises(socket.gaierror, match=r"did not answer within 0\.5 s"):
@@ -212,7 +214,7 @@ async def test_when_the_silence_ends_new_hosts_are_served_again(
     assert await addresses(resolver, "new.example") == [PUBLIC]
 
 
-async def test_waiting_in_vain_for_a_thread_is_not_held_against_a_host(
+async def test_waiting_in_vain_for_a_thread_does_not_make_a_host_slow(
     resolver: Resolver, server: NameServer
 ) -> None:
     server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
@@ -261,7 +263,7 @@ async def test_a_host_that_times_out_is_skipped_for_growing_times(
     assert resolver._known.knows("silent.example", "")
 
 
-async def test_a_host_that_falls_silent_is_known_no_more(
+async def test_a_host_that_falls_silent_is_no_longer_known(
     resolver: Resolver, server: NameServer
 ) -> None:
     await resolver.resolve("known.example", 443)
@@ -303,7 +305,7 @@ async def test_an_answer_is_remembered_for_a_moment_and_judged_each_time(
         await resolver.resolve("a.example", 443)
 
 
-async def test_only_so_many_answers_and_slow_hosts_are_remembered(
+async def test_the_numbers_of_remembered_answers_and_slow_hosts_are_limited(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "CACHE_LIMIT", 3)

@@ -126,7 +126,7 @@ STATUSES += [401, 403, 404, 405, 408, 410, 413, 422, 425, 429, 451, 500, 501, 50
 
 
 @pytest.mark.parametrize("status", [99, *STATUSES, 600, 999])
-async def test_the_status_line_is_the_verdict(sender: Sender, status: int) -> None:
+async def test_the_status_line_alone_decides_the_outcome(sender: Sender, status: int) -> None:
     answer = await posted(
         sender, says(b"HTTP/1.1 %03d Whatever\r\nContent-Length: 0\r\n\r\n" % status)
     )
@@ -322,7 +322,7 @@ async def test_bytes_after_a_complete_answer_change_neither_it_nor_the_next(send
             given_up.clear()
 
 
-async def test_only_so_many_bytes_of_headers_are_kept(sender: Sender) -> None:
+async def test_the_bytes_of_kept_headers_are_limited(sender: Sender) -> None:
     headers = b"".join(b"X-%03d: %s\r\n" % (n, b"v" * 190) for n in range(100))
     answer = await posted(sender, says(OK + headers + b"Content-Length: 0\r\n\r\n"))
     assert isinstance(answer, Response)
@@ -437,7 +437,7 @@ async def test_a_refused_connection_is_an_error_with_its_reason(sender: Sender) 
 @pytest.mark.parametrize(
     ("connect_timeout", "timeout", "code"), [(0.2, 5.0, "connect"), (5.0, 0.2, "timeout")]
 )
-async def test_a_connection_that_is_not_accepted_is_bounded_twice(
+async def test_connecting_ends_at_its_own_limit_or_at_the_deadline(
     connect_timeout: float, timeout: float, code: str
 ) -> None:
     with contextlib.ExitStack() as stack:

@@ -173,7 +173,7 @@ async def test_the_systems_certificates_are_read_when_needed_if_each_has_a_file(
         assert "not trusted" in refused.reason
 
 
-async def test_a_key_is_on_no_disk(authority: Authority, tmp_path: Path) -> None:
+async def test_a_client_key_is_not_left_on_disk(authority: Authority, tmp_path: Path) -> None:
     opened: list[str] = []
 
     class Watching(ClientContext):

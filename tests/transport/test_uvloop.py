@@ -91,7 +91,7 @@ def test_bodies_go_out_whole_and_connections_are_kept(
         (b"HTTP/1.1 410 Gone\r\n\r\n", b"x" * 65536, 410),
     ],
 )
-def test_floods_get_their_verdict(first: bytes, again: bytes, verdict: int | str) -> None:
+def test_floods_get_their_outcome(first: bytes, again: bytes, verdict: int | str) -> None:
     async def main() -> None:
         async with RawReceiver(says(first, again=again)) as receiver, new_sender() as sender:
             posts = [sender.post(receiver.url, {}, b"{}", timeout=30) for _ in range(50)]
@@ -105,7 +105,7 @@ def test_floods_get_their_verdict(first: bytes, again: bytes, verdict: int | str
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_silence_ends_with_the_deadline(scheme: str) -> None:
+def test_a_silent_receiver_ends_at_the_deadline(scheme: str) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
 

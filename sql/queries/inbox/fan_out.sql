@@ -1,5 +1,7 @@
 -- $1 how many inbox rows  $2 a shard we own  $3 our daemon id  $4 endpoints whose queue is full  $5 read inbox ids above
 -- $6 excluded environments  $7 most deliveries  $8 up to this id  $9 most bytes of an event to return
+-- $10 ids of events to return from  $11 to below. Both are written into the text, not passed. Otherwise
+-- each run of the prepared plan would lock the partitions of all days.
 --
 -- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
 -- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
@@ -95,7 +97,7 @@ WITH waiting AS MATERIALIZED (
   FROM (SELECT DISTINCT event_id, type, environment_id FROM planned WHERE NOT parked) AS p
   CROSS JOIN LATERAL (
     SELECT textsend(data::text) AS data FROM dispatcher.events
-    WHERE id = p.event_id AND octet_length(data::text) <= $9 OFFSET 0) AS e
+    WHERE id = p.event_id AND id >= $10 AND id < $11 AND octet_length(data::text) <= $9 OFFSET 0) AS e
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
        (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM chosen) AS chosen, (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS last_waiting,

@@ -66,7 +66,7 @@ async def test_no_page_has_a_fault_nor_is_wider_than_its_window(
     assert {name: found for name, found in told.items() if found} == {}
 
 
-async def test_pages_are_alive(page: Firefox, scene: Scene) -> None:
+async def test_pages_update_search_and_open_dialogs(page: Firefox, scene: Scene) -> None:
     await page.goto(scene.pages["overview"])
     await page.until("document.querySelector('#chart-speed canvas')")
     said = "document.querySelector('#verdict').innerText"

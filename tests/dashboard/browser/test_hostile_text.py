@@ -132,7 +132,7 @@ async def faults(page: Page) -> list[str]:
     return [each for each in found if not each.startswith("0 ")]
 
 
-async def test_it_is_text_on_every_page(
+async def test_hostile_text_is_shown_as_text_on_every_page(
     browsing: Browsing, hostile_place: Place, pages: dict[str, str]
 ) -> None:
     page = await browsing.open(hostile_place.token)
@@ -144,7 +144,7 @@ async def test_it_is_text_on_every_page(
     assert told == {}, told
 
 
-async def test_it_is_there_to_be_read(
+async def test_hostile_text_is_shown_in_full(
     browsing: Browsing, hostile_place: Place, pages: dict[str, str]
 ) -> None:
     page = await browsing.open(hostile_place.token)
@@ -158,7 +158,9 @@ async def test_it_is_there_to_be_read(
     await expect(page.locator("#payload")).to_contain_text('"n": 1.1')
 
 
-async def test_it_is_text_where_it_was_just_typed(browsing: Browsing, hostile_place: Place) -> None:
+async def test_hostile_text_is_text_in_the_form_where_it_was_typed(
+    browsing: Browsing, hostile_place: Place
+) -> None:
     page = await browsing.open(hostile_place.token)
     browsing.expected |= {404, 422}
     await page.goto("/webhooks/new")

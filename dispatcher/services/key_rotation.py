@@ -1,0 +1,131 @@
+"""Encrypt all stored secrets again with another key, a few webhooks at a time.
+
+Daemons go on meanwhile: they decrypt with both keys. Each step is a transaction of its own. After a
+crash, starting again skips what is encrypted with the new key already.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from dispatcher.core.errors import ConflictError
+from dispatcher.encryption.cipher import Cipher, WrongKeyError
+from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.sealed_values import SealedValues, SealedValuesRow
+from dispatcher.store.session import Queryable, Session
+from dispatcher.store.settings import Settings
+
+STEP: Final = 100
+"""Webhooks of one step. Other changes of webhooks wait for it, a few milliseconds."""
+PASS_LIMIT: Final = 10
+"""Most times that all webhooks are read. One that changes nothing is the last one."""
+_COLUMNS: Final = (
+    "secret",
+    "previous_secret",
+    "headers",
+    "authentication_sealed",
+    "tls_sealed",
+)
+
+
+@dataclass(slots=True)
+class Rotation:
+    """What was done: webhooks that were read, values encrypted again, webhooks left as they are.
+
+    Those of `unreadable` have a value that neither key decrypts.
+    """
+
+    webhooks: int = 0
+    values: int = 0
+    unreadable: tuple[UUID, ...] = ()
+
+
+class KeyRotation:
+    """The change of the key. The methods raise StoreUnavailableError and StatementTimeoutError.
+
+    `cipher` has the new key, and the one until now as its second.
+    """
+
+    def __init__(self, session: Session, actor: Actor, cipher: Cipher) -> None:
+        self._session = session
+        self._actor = actor
+        self._cipher = cipher
+
+    async def run(self) -> Rotation:
+        """Encrypt all values with the new key, and make it the key of the database.
+
+        Raise ConflictError if the database got a third key meanwhile, or if new values of the old
+        key do not end.
+        """
+        done = Rotation()
+        for _ in range(PASS_LIMIT):
+            before = done.values
+            await self._pass(done)
+            if done.values == before:
+                await self._finish(done)
+                return done
+        raise ConflictError(
+            "Webhooks are still being encrypted with the second key. Give every daemon"
+            " the new key as its first one, restart it, and run this again."
+        )
+
+    async def _pass(self, done: Rotation) -> None:
+        """Read all webhooks once, and encrypt again what needs it."""
+        after = UUID(int=0)
+        unreadable: list[UUID] = []
+        done.webhooks = 0
+        while True:
+            async with self._session.transaction() as opened:
+                rows = await self._step(opened, after, done, unreadable)
+            done.webhooks += len(rows)
+            if len(rows) < STEP:
+                break
+            after = rows[-1]["id"]
+        done.unreadable = tuple(unreadable)
+
+    async def _step(
+        self, session: Queryable, after: UUID, done: Rotation, unreadable: list[UUID]
+    ) -> list[SealedValuesRow]:
+        await Endpoints(session).next_version()  # no other change of webhooks until the commit
+        values = SealedValues(session)
+        rows = list(await values.list(after, STEP))
+        changed: list[SealedValuesRow] = []
+        for row in rows:
+            try:
+                again, number = self._again(row)
+            except WrongKeyError:
+                unreadable.append(row["id"])
+                continue
+            if number:
+                changed.append(again)
+                done.values += number
+        if changed:
+            await values.replace(changed)
+        return rows
+
+    def _again(self, row: SealedValuesRow) -> tuple[SealedValuesRow, int]:
+        """Return the row with the new key, and how many values changed. Raise WrongKeyError."""
+        again, number = row.copy(), 0
+        for name in _COLUMNS:
+            sealed: bytes | None = row[name]
+            if sealed is not None and not self._cipher.is_current(sealed):
+                context = row["id"].bytes
+                plain = self._cipher.decrypt(sealed, context=context)
+                again[name] = self._cipher.encrypt(plain, context=context)
+                number += 1
+        return again, number
+
+    async def _finish(self, done: Rotation) -> None:
+        """Make the new key the one that the database accepts."""
+        async with self._session.transaction() as opened:
+            settings = Settings(opened)
+            former = (await settings.read()).key_check
+            check = self._cipher.check_value()
+            is_known = former is not None and self._cipher.knows(former)
+            if former is None or not is_known or not await settings.replace_key(check, former):
+                raise ConflictError("The database has another key by now. It was not changed.")
+            if former != check or done.values:
+                await Journal(opened, self._actor).note(
+                    "key.rotate", "*", None, values=done.values, unreadable=len(done.unreadable)
+                )
