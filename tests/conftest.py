@@ -25,7 +25,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from dispatcher.store.migrate import migrate
+from dispatcher.store.migration.migrate import migrate
 from tests import leaks
 from tests.certificates import Authority
 

@@ -14,7 +14,7 @@ from dispatcher.api.request_parser import ParsedRequest, RequestParser
 from dispatcher.api.response_writer import ResponseWriter, stored_response
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Call
-from dispatcher.api.work import Work
+from dispatcher.api.work_limits import WorkLimits
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 from dispatcher.services.services import ServiceSettings
 from dispatcher.store.pool import Pool
@@ -24,7 +24,13 @@ class RequestPipeline:
     """The way of every request. `answer` is the handler of every route, for aiohttp."""
 
     def __init__(
-        self, pool: Pool, settings: ServiceSettings, *, auth: Auth, cursors: Cursors, work: Work
+        self,
+        pool: Pool,
+        settings: ServiceSettings,
+        *,
+        auth: Auth,
+        cursors: Cursors,
+        work: WorkLimits,
     ) -> None:
         self.auth = auth
         self._work = work

@@ -17,7 +17,7 @@ from dispatcher.api.representations import Dialect, negotiation
 from dispatcher.api.request_values import actor_of, environment_id_of, fairness_key_of
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Call, Detail, HttpError
-from dispatcher.api.work import Work
+from dispatcher.api.work_limits import WorkLimits
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.core.model import RawJson
@@ -82,7 +82,7 @@ class RequestParser:
     settings: ServiceSettings
     auth: Auth
     cursors: Cursors
-    work: Work
+    work: WorkLimits
 
     async def parse(self, request: web.Request, route: Route, memory: ExitStack) -> ParsedRequest:
         """Authenticate and parse a request. Raise exceptions that `errors.explain` maps.

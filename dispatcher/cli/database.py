@@ -126,7 +126,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     Migrate it first if `migrate`, or if this process has started its server. Otherwise wait for a
     session that migrates it. Raise MigrationError or StoreUnavailableError.
     """
-    from dispatcher.store import migrate as migrations
+    from dispatcher.store.migration import migrate as migrations
 
     if migrate or database.ours:
         async with migrations.connected(database.dsn) as connection:
@@ -151,8 +151,8 @@ async def check_schema(database: Database) -> None:
 
     Wait first for a session that migrates the database, and say so.
     """
-    from dispatcher.store import migrate as migrations
-    from dispatcher.store import migration_wait
+    from dispatcher.store.migration import migrate as migrations
+    from dispatcher.store.migration import migration_wait
 
     grace = MIGRATION_GRACE_SECONDS if database.is_embedded else 0.0
     async with migrations.connected(database.dsn) as connection:
@@ -177,7 +177,7 @@ async def open_cipher(database: Database, config: "Config") -> "Cipher":
 
 def warn_of_address(database: Database) -> None:
     """Log the parts of the address that are ignored. Raise AddressError if it is invalid."""
-    from dispatcher.store import address
+    from dispatcher.store.connection import address
     from dispatcher.telemetry import observe
 
     for warning in address.read(database.dsn).warnings:

@@ -47,7 +47,7 @@ Check: TypeAlias = Callable[[Inspection], Awaitable[str | None]]
 
 async def inspect(config: "Config", dsn: str, session: "Session") -> Inspection:
     """Connect and read the facts of the server. Raise AddressError or StoreUnavailableError."""
-    from dispatcher.store import address
+    from dispatcher.store.connection import address
     from dispatcher.store.server import Server
 
     address.read(dsn)
@@ -66,7 +66,7 @@ async def _reachable(inspection: Inspection) -> str:
 
 
 async def _password_file(inspection: Inspection) -> None:
-    from dispatcher.store import address
+    from dispatcher.store.connection import address
 
     if warnings := address.read(inspection.dsn).warnings:
         raise CheckWarningError("; ".join(warnings))
@@ -106,9 +106,9 @@ async def _rights(inspection: Inspection) -> str:
 
 
 async def _other_roles(inspection: Inspection) -> None:
-    from dispatcher.cli import rights
+    from dispatcher.cli import rights_checks
 
-    if messages := await rights.warnings(inspection.session):
+    if messages := await rights_checks.warnings(inspection.session):
         raise CheckWarningError(*messages)
 
 

@@ -17,6 +17,7 @@ from dispatcher.cli.tables import (
     printable,
     status_colour,
 )
+from dispatcher.cli.webhook_names import NAME, webhook_name
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -47,19 +48,22 @@ ATTEMPTS = Column(
     "TRIES", lambda item: item.attempts, long=lambda item: f"attempts {item.attempts}"
 )
 ANSWER = Column("ANSWER", short_answer, long=answer, shrinks=1)
+WEBHOOK = Column("WEBHOOK", webhook_name, shrinks=1)
 DELIVERIES = (
     WHEN,
     STATUS,
     Column("ID", lambda item: item.id),
     Column("EVENT", lambda item: item.event, shrinks=1),
+    WEBHOOK,
     ATTEMPTS,
     ANSWER,
 )
+DELIVERIES_OF_A_WEBHOOK = tuple(column for column in DELIVERIES if column is not WEBHOOK)
 DELIVERIES_OF_AN_EVENT = (
     Column("ID", lambda item: item.id),
     STATUS,
     ATTEMPTS,
-    Column("WEBHOOK", lambda item: item.webhook_id, shrinks=1),
+    WEBHOOK,
     ANSWER,
 )
 _ATTEMPT_LIST = (
@@ -82,7 +86,8 @@ def print_delivery(delivery: "Resource") -> None:
     click.echo(
         f"  status   {click.style(delivery.status, fg=colour)}, in {delivery.environment_id}"
     )
-    click.echo(f"  webhook  {delivery.webhook_id}")
+    name = f"{delivery[NAME]}, " if delivery.get(NAME) else ""
+    click.echo(clip(escape_controls(f"  webhook  {name}{delivery.webhook_id}")))
     if delivery.next_retry_at:
         click.echo(f"  next     attempt {delivery.attempts + 1} at {delivery.next_retry_at}")
     if delivery.get("attemptList"):

@@ -63,14 +63,14 @@ def _explain_one(error: BaseException) -> CommandError | None:
     from dispatcher.embedded_postgres.server import PostgresUnavailableError
     from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.schema_validation.worker import SandboxUnavailableError
-    from dispatcher.store.address import AddressError
+    from dispatcher.store.connection.address import AddressError
     from dispatcher.store.errors import (
         PermissionDeniedError,
         StatementTimeoutError,
         StoreUnavailableError,
     )
     from dispatcher.store.events import EventRejectedError
-    from dispatcher.store.migrate import MigrationError
+    from dispatcher.store.migration.migrate import MigrationError
 
     complete = (
         KeyRejectedError

@@ -13,12 +13,24 @@ if TYPE_CHECKING:
     from dispatcher.client import Resource
 
 
+STATE_COLOURS = {"active": "green", "failing": "red", "resting": "yellow", "disabled": "red"}
+
+
+def webhook_state(webhook: "Resource") -> str:
+    """Return the state of a webhook, as the dashboard shows it and `--state` filters by it."""
+    if not webhook.active:
+        return "disabled"
+    if webhook.paused_until:
+        return "resting"
+    return "failing" if webhook.failing_since else "active"
+
+
 WEBHOOKS = (
     Column("ID", lambda item: item.id),
     Column(
         "STATE",
-        lambda item: "active" if item.active else "disabled",
-        colour=lambda item: "green" if item.active else "red",
+        webhook_state,
+        colour=lambda item: STATE_COLOURS[webhook_state(item)],
     ),
     Column("NAME", lambda item: item.name, shrinks=1),
     Column("EVENTS", lambda item: ",".join(item.events), shrinks=2),
@@ -45,7 +57,12 @@ def print_webhook(webhook: "Resource", as_json: bool) -> None:
 
 def webhook_text(webhook: "Resource") -> str:
     """Return a few lines about a webhook, for people."""
-    state = "active" if webhook.active else f"disabled ({webhook.disabled_reason or 'by hand'})"
+    state = {
+        "active": "active",
+        "failing": f"failing since {webhook.failing_since}",
+        "resting": f"resting until {webhook.paused_until}",
+        "disabled": f"disabled ({webhook.disabled_reason or 'by hand'})",
+    }[webhook_state(webhook)]
     return "\n".join(
         escape_controls(line)
         for line in (

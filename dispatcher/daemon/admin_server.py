@@ -9,7 +9,7 @@ from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
 from dispatcher.api.pipeline import RequestPipeline
-from dispatcher.api.work import Work
+from dispatcher.api.work_limits import WorkLimits
 from dispatcher.config.sections import Config
 from dispatcher.dashboard.all_routes import PAGES
 from dispatcher.dashboard.app import Dashboard
@@ -44,7 +44,7 @@ class AdminServer:
             settings,
             auth=auth,
             cursors=Cursors(cipher.cursor_key()),
-            work=Work(body_limit),
+            work=WorkLimits(body_limit),
         )
         app = build(
             probes.checks,

@@ -11,7 +11,7 @@ from time import monotonic
 
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.backlog import Backlogs, largest
-from dispatcher.services.pauses import Paused, Pauses
+from dispatcher.services.pauses import CurrentPause, Pauses
 from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
@@ -44,7 +44,7 @@ class BacklogMonitor:
         self._session = session
         self._pauses = Pauses(session, Actor("dispatcher"))
         self._measured_at = float("-inf")
-        self._known: Mapping[str | None, Paused] = {}
+        self._known: Mapping[str | None, CurrentPause] = {}
         self.paused: PausedNow | None = None
         """The pauses in force, or None before the first read."""
 
@@ -66,7 +66,7 @@ class BacklogMonitor:
             )
         return PAUSES_SECONDS
 
-    def _note(self, pauses: tuple[Paused, ...]) -> None:
+    def _note(self, pauses: tuple[CurrentPause, ...]) -> None:
         current = {pause.environment_id: pause for pause in pauses}
         for pause in pauses:
             known = self._known.get(pause.environment_id)

@@ -38,7 +38,7 @@ _PAGE: Final = web.RequestKey("page", DashboardRequest)
 
 
 class Dashboard:
-    """The dashboard. `add` adds it to an application; `invite` makes a one-time login link.
+    """The dashboard. `add` adds it to an application; `login_link` makes a one-time login link.
 
     `title` is the name that its pages show.
     """
@@ -60,7 +60,7 @@ class Dashboard:
         self._signing_in = SignInPages(
             self._renderer, auth, DashboardSessions(authentication, root_token)
         )
-        self.invite = self._signing_in.invite
+        self.login_link = self._signing_in.login_link
 
     def add(self, app: web.Application, pages: Sequence[Page]) -> None:
         """Add all routes to an application.

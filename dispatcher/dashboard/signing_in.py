@@ -80,13 +80,13 @@ class KeptForm:
 
 
 class SignInPages:
-    """The pages for users who are not signed in. `invite` makes a one-time login link."""
+    """The pages for users who are not signed in. `login_link` makes a one-time login link."""
 
     def __init__(self, renderer: Renderer, auth: Auth, sign_ins: DashboardSessions) -> None:
         self._renderer = renderer
         self._auth = auth
         self._sign_ins = sign_ins
-        self._invitations = LoginLinks()
+        self._login_links = LoginLinks()
         self._large_forms = FairSlots(
             LARGE_FORMS,
             slots_of_one=LARGE_FORMS_OF_ONE,
@@ -95,9 +95,9 @@ class SignInPages:
             wait_seconds=LARGE_FORM_WAIT_SECONDS,
         )
 
-    def invite(self, token: str) -> str:
+    def login_link(self, token: str) -> str:
         """Return the path of a link that signs in with the token once, within ten minutes."""
-        return f"/sign-in/{self._invitations.make(token)}"
+        return f"/sign-in/{self._login_links.make(token)}"
 
     async def known(self, request: web.Request) -> DashboardSession | None:
         """Return the session of a request.
@@ -131,7 +131,7 @@ class SignInPages:
 
     async def follow(self, request: web.Request) -> web.Response:
         """Sign in by a one-time login link, or show the form if the link is no longer valid."""
-        token = self._invitations.take(request.match_info["code"])
+        token = self._login_links.take(request.match_info["code"])
         if token is None:
             return self._form(request, error=USED_LINK, status=403)
         return await self._answered(request, token, "/", None)

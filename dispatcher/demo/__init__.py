@@ -88,7 +88,7 @@ async def _shown(
         return False
     if once:  # addresses would be of no use, as nothing answers there when it ends
         return await show.emit_and_wait(events or 1)
-    link = daemon.admin_address + daemon.dashboard.invite(token)
+    link = daemon.admin_address + daemon.dashboard.login_link(token)
     show.print_addresses(dsn, daemon.admin_address, link)
     return await show.emit_each_second(events)
 

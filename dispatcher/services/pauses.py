@@ -33,7 +33,7 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
+class CurrentPause:
     """One pause in force. `environment_id` is None for the pause of all environments.
 
     `by` is None if the audit log has no entry.
@@ -45,7 +45,7 @@ class Paused:
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class ConfiguredPause:
     """The result of applying `delivery.paused`.
 
     `applied` is true if this call paused sending. Otherwise the setting was applied before:
@@ -60,7 +60,7 @@ class Configured:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class PauseStart:
     """The start of a pause and its actor.
 
     `by` is a token's name, `cli:<user>` or `dispatcher`, or None if that is no longer recorded.
@@ -76,8 +76,8 @@ class EnvironmentPauses:
 
     id: str
     name: str
-    paused: Stop | None
-    all_paused: Stop | None
+    paused: PauseStart | None
+    all_paused: PauseStart | None
 
 
 class Pauses:
@@ -100,10 +100,12 @@ class Pauses:
         own, of_all = found
         return Pause(environment_id, bool(own or of_all), own, of_all)
 
-    async def current(self) -> tuple[Paused, ...]:
+    async def current(self) -> tuple[CurrentPause, ...]:
         """Return the pauses in force, that of all environments first."""
         rows = await self._pauses.current(NAMED_LIMIT)
-        return tuple(Paused(row["environment_id"], row["paused_at"], row["actor"]) for row in rows)
+        return tuple(
+            CurrentPause(row["environment_id"], row["paused_at"], row["actor"]) for row in rows
+        )
 
     async def of_environment(self, environment_id: str) -> EnvironmentPauses:
         """Return an environment and what stops its sending. This needs no transaction.
@@ -116,8 +118,8 @@ class Pauses:
         return EnvironmentPauses(
             row["id"],
             row["name"],
-            _stop(row["paused_at"], row["paused_by"]),
-            _stop(row["all_paused_at"], row["all_paused_by"]),
+            _start(row["paused_at"], row["paused_by"]),
+            _start(row["all_paused_at"], row["all_paused_by"]),
         )
 
     async def pause(self, environment_id: str | None) -> tuple[Pause, int]:
@@ -147,7 +149,7 @@ class Pauses:
             raise ConflictError('All environments are paused. Resume them with {"all": true}.')
         return found
 
-    async def apply_configured(self) -> Configured:
+    async def apply_configured(self) -> ConfiguredPause:
         """Pause all environments for `delivery.paused`, unless this database has had it applied.
 
         A restored dump counts as another database, so it is paused again.
@@ -156,10 +158,12 @@ class Pauses:
         version = await self._endpoints.next_version()
         state = await self._pauses.configured()
         if state["applied"]:
-            return Configured(False, state["paused_at"], state["resumed_at"], state["resumed_by"])
+            return ConfiguredPause(
+                False, state["paused_at"], state["resumed_at"], state["resumed_by"]
+            )
         await self._pauses.note_configured()
         paused = await self._pause(None, version)
-        return Configured(True, paused.paused_at, None, None)
+        return ConfiguredPause(True, paused.paused_at, None, None)
 
     async def was_configured(self) -> bool:
         """Return True if `delivery.paused` was applied to this database."""
@@ -177,5 +181,5 @@ class Pauses:
         return await self.get(environment_id)
 
 
-def _stop(at: datetime | None, by: str | None) -> Stop | None:
-    return None if at is None else Stop(at, by)
+def _start(at: datetime | None, by: str | None) -> PauseStart | None:
+    return None if at is None else PauseStart(at, by)

@@ -16,7 +16,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.inputs.recoveries import NewRecovery
+from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
 from dispatcher.store import replays as stored
 from dispatcher.store.session import Queryable, without_locks

@@ -5,8 +5,8 @@ Each stage has its own connection. Otherwise one stage would wait for the statem
 
 import asyncio
 
+from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.errors import StoreUnavailableError
-from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 

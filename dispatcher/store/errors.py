@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from dispatcher.store.connect_errors import BROKEN_BY_POOLERS, POOLER
+from dispatcher.store.connection.connect_errors import BROKEN_BY_POOLERS, POOLER
 
 _LOST = (
     OSError,  # refused, reset, unreachable; a TimeoutError is an OSError too

@@ -12,8 +12,12 @@ from typing import Any, Protocol
 import asyncpg
 
 from dispatcher.store import errors
-from dispatcher.store.connect import AddressError, ConnectError, connect
-from dispatcher.store.connection_settings import SettingRefusedError, connection_settings, finish
+from dispatcher.store.connection.connect import AddressError, ConnectError, connect
+from dispatcher.store.connection.connection_settings import (
+    SettingRefusedError,
+    connection_settings,
+    finish,
+)
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 
 CLIENT_GRACE = 5.0

@@ -1,7 +1,7 @@
 """Build the egress rules of a configuration."""
 
 from dispatcher.config.sections import Config
-from dispatcher.store.address import AddressError, read
+from dispatcher.store.connection.address import AddressError, read
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.own_ports import own_ports
 

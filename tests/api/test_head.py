@@ -34,7 +34,7 @@ async def test_head_of_the_metrics_is_as_long_as_what_get_answers(standing: Api)
 
 
 async def test_opening_a_login_link_does_not_use_it_up(standing: Api) -> None:
-    path = standing.daemon.dashboard.invite(await standing.token())
+    path = standing.daemon.dashboard.login_link(await standing.token())
     anonymous = standing.client_with_token()
     assert (await anonymous("HEAD", path)).status == 200
     assert (await anonymous("GET", path, Connection="close")).status in (200, 303)

@@ -5,7 +5,7 @@ from random import Random
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.migrate import migrate
+from dispatcher.store.migration.migrate import migrate
 from dispatcher.telemetry import log
 from tests.api.fuzz import SECTIONS, fuzz, kept_inside
 from tests.campaign.stage import KEY

@@ -17,7 +17,7 @@ from typing import Any
 
 from dispatcher.core import event_patterns
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.migrate import migrate
+from dispatcher.store.migration.migrate import migrate
 from tests.campaign.oracle import Fault, Findings, Post, judge, read_ledger
 from tests.campaign.producer import INSERT, TYPES, Emitted, produce
 from tests.campaign.receiver import Manner, Orders, orders_line

@@ -27,7 +27,7 @@ from dispatcher.store.errors import (
     StatementTimeoutError,
     StoreUnavailableError,
 )
-from dispatcher.store.migrate import PendingMigrationsError
+from dispatcher.store.migration.migrate import PendingMigrationsError
 
 VERBS = (
     "run",

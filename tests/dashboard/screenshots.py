@@ -24,7 +24,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from dispatcher.core import histogram
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.migrate import migrate
+from dispatcher.store.migration.migrate import migrate
 from tests.api.conftest import Api, served
 from tests.conftest import Connection, connected
 from tests.dashboard.browser.browsing import NARROW, WIDE, found
@@ -141,7 +141,7 @@ class Studio:
             await page.goto("/sign-in")
             return
         if not await page.context.cookies():
-            await page.goto(self.api.daemon.dashboard.invite(self.token))
+            await page.goto(self.api.daemon.dashboard.login_link(self.token))
         if name == "webhook-secret":
             await page.goto(f"/webhooks/{self.scene.webhooks['User sync']}")
             await page.get_by_role("button", name="Rotate secret").click()

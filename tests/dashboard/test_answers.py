@@ -100,7 +100,7 @@ async def test_over_tls_the_cookie_is_this_hosts_alone(standing: Api, home: str)
 async def test_a_link_of_a_revoked_token_shows_an_error_page(
     standing: Api, stranger: Visitor, database: Connection
 ) -> None:
-    link = standing.daemon.dashboard.invite(await standing.token())
+    link = standing.daemon.dashboard.login_link(await standing.token())
     await database.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
     page = await stranger.get(link)
     assert (page.status, page.headers["Content-Type"][:9]) == (401, "text/html")
@@ -114,7 +114,7 @@ async def test_a_link_without_a_database_shows_an_error_page(
         raise StoreUnavailableError("gone")
 
     monkeypatch.setattr("dispatcher.api.auth.Auth.known", lost)
-    page = await stranger.get(standing.daemon.dashboard.invite("any"))
+    page = await stranger.get(standing.daemon.dashboard.login_link("any"))
     assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")
     assert "The database is not available" in page.text
 

@@ -64,7 +64,7 @@ async def test_a_session_ends_with_its_token_and_after_its_time(
 
 
 async def test_a_link_signs_in_once(standing: Api, stranger: Visitor) -> None:
-    path = standing.daemon.dashboard.invite(await standing.token())
+    path = standing.daemon.dashboard.login_link(await standing.token())
     assert (await stranger.get(path)).path == "/e/env_default/"
     assert (await stranger.get("/webhooks")).below == "/webhooks"
     again = await stranger.get(path)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from dispatcher.cli import database
-from dispatcher.store import migrate
-from dispatcher.store.migrator import Migrator
+from dispatcher.store.migration import migrate
+from dispatcher.store.migration.migrator import Migrator
 from tests.conftest import connected
 from tests.end_to_end.shell import KEY, shell
 

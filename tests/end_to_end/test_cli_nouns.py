@@ -101,7 +101,8 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
     assert (delivery["webhookId"], delivery["status"]) == (webhook["id"], "DELIVERED")
     text = (await either("event", "get", first)).out
     assert text.startswith(f"{first}  user.created\n")
-    assert re.search(rf"^dlv_\d+ +DELIVERED +attempts 1 +{webhook['id']} +200$", text, re.MULTILINE)
+    name = re.escape(webhook["name"])
+    assert re.search(rf"^dlv_\d+ +DELIVERED +attempts 1 +{name} +200$", text, re.MULTILINE)
     none = await either("event", "list", "--type", "nothing")
     assert (none.code, none.out, none.err) == (0, "", "There are no such events.\n")
 
@@ -157,7 +158,12 @@ async def test_a_delivery_is_listed_shown_retried_and_cancelled(
     id_ = listed["id"]
     of_webhook = ("--webhook", webhook["id"], "--event", "a.*", "--since", "1h")
     assert read(await either("delivery", "list", *of_webhook, "--json")) == [listed]
+    table = (await either("delivery", "list")).out
+    assert re.search(
+        rf" {id_}  a\.b  {re.escape(webhook['name'])}  attempts 1  500$", table.strip()
+    )
     text = (await either("delivery", "get", id_)).out
+    assert f"\n  webhook  {webhook['name']}, {webhook['id']}\n" in text
     assert text.startswith(f"{id_}  a.b  evt_")
     assert re.search(r"^1 +2\d{3}-.*Z +\d+ ms +500", text, re.MULTILINE)
     done = await either("delivery", "cancel", id_)

@@ -10,7 +10,7 @@ import pytest
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store import daemons as store
-from dispatcher.store.migrate import migrate
+from dispatcher.store.migration.migrate import migrate
 from dispatcher.store.session import Session
 from tests.conftest import connected
 from tests.end_to_end.stories import (

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store import migrate
+from dispatcher.store.migration import migrate
 from tests import hostile
 from tests.api.conftest import delivered, served
 from tests.conftest import Connection

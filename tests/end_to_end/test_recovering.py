@@ -11,7 +11,7 @@ import pytest
 
 from dispatcher.engine import replayer, step_loop
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.recoveries import NewRecovery
+from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.replays import Recovery, Replays
 from dispatcher.store.session import Session
 from tests.end_to_end.stories import (

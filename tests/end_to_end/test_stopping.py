@@ -16,7 +16,7 @@ from dispatcher.daemon import daemon as daemon_module
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.migrate import migrate
+from dispatcher.store.migration.migrate import migrate
 from tests.conftest import connected
 from tests.end_to_end.stories import (
     Daemons,

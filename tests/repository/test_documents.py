@@ -34,7 +34,10 @@ RECEIVING = TEXTS["docs/receiving.md"]
 OPERATING = TEXTS["docs/operating.md"]
 MIGRATIONS = "".join(
     path.read_text()
-    for path in [*(ROOT / "sql" / "migrations").glob("*.sql"), PACKAGE / "store" / "migrate.py"]
+    for path in [
+        *(ROOT / "sql" / "migrations").glob("*.sql"),
+        PACKAGE / "store" / "migration" / "migrate.py",
+    ]
 )
 EMITTERS = (PACKAGE / "engine" / "endpoint_health.py").read_text()
 """Names the daemon's own events, which look like settings."""

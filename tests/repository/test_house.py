@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dispatcher
-from dispatcher.store.migration_files import read
+from dispatcher.store.migration.migration_files import read
 
 ROOT = Path(__file__).parents[2]
 LOCK = (ROOT / "requirements.lock").read_text()

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from dispatcher.store.migration_files import TOKEN, statements
+from dispatcher.store.migration.migration_files import TOKEN, statements
 
 SQL = Path(__file__).parents[2] / "sql"
 TEXTS = {

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.pauses import Configured, Pauses
+from dispatcher.services.pauses import ConfiguredPause, Pauses
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.conftest import Connection, _database, connected, with_database
 
 
-async def applied(pool: Pool) -> Configured:
+async def applied(pool: Pool) -> ConfiguredPause:
     async with pool.transaction() as session:
         return await Pauses(session, Actor("dispatcher")).apply_configured()
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.services import replays
 from dispatcher.services.audit_log import Actor
-from dispatcher.services.inputs.recoveries import NewRecovery
+from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.replays import Preview, Recovery, Replays
 from dispatcher.store import replays as stored
 from dispatcher.store.deliveries import Deliveries

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dispatcher.store.plan_settings import PRUNED, plan_settings
+from dispatcher.store.connection.plan_settings import PRUNED, plan_settings
 from tests.store.engine_rows import Queues
 from tests.store.engine_statements import BATCH, Call, calls
 from tests.store.plans import MEASURED, explain

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.store import address, passfile
-from dispatcher.store.address import AddressError, Host
+from dispatcher.store.connection import address, passfile
+from dispatcher.store.connection.address import AddressError, Host
 
 
 def test_the_address_overrides_the_service_file_which_overrides_variables(

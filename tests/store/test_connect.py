@@ -13,9 +13,10 @@ import pytest
 from cryptography import x509
 
 from dispatcher.config.sections import ConfigError
-from dispatcher.store import migrate, setup
-from dispatcher.store.connect import AddressError, ConnectError, connect
+from dispatcher.store.connection import setup
+from dispatcher.store.connection.connect import AddressError, ConnectError, connect
 from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.migration import migrate
 from dispatcher.store.session import Session
 from tests.certificates import ELSEWHERE, Authority
 from tests.network_server import (

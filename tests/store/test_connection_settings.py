@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from dispatcher.store import migrate
-from dispatcher.store.connection_settings import AFTERWARDS, TABLE, connection_settings
+from dispatcher.store.connection.connection_settings import AFTERWARDS, TABLE, connection_settings
 from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.migration import migrate
 from dispatcher.store.session import Session
 from tests import hostile
 from tests.conftest import SETTINGS as FAST

@@ -15,10 +15,10 @@ import pytest
 from dispatcher.core.model import Delivery, Result, Sent
 from dispatcher.engine.body_cache import EVENTS_AT_ONCE
 from dispatcher.engine.recorder import WAITING_LIMIT, Recorder
+from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.events import Events
 from dispatcher.store.inbox import Inbox
-from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -21,6 +21,7 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.history import History as HistoryOfPeople
 from dispatcher.store import bulk_actions
+from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.delivery_actions import DeliveryActions as StoredActions
 from dispatcher.store.delivery_search import DeliverySearch
@@ -29,7 +30,6 @@ from dispatcher.store.event_outcomes import EventOutcomes
 from dispatcher.store.history import History, HistoryFilter
 from dispatcher.store.inbox import Inbox
 from dispatcher.store.owners import Owners
-from dispatcher.store.plan_settings import plan_settings
 from dispatcher.store.replays import Replays
 from dispatcher.store.session import Session, without_locks
 from dispatcher.store.statements import statement

@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from dispatcher.embedded_postgres import binaries as binaries_module
-from dispatcher.store import migrate, sql_files
-from dispatcher.store.migrate import Applied, Migration
-from dispatcher.store.migration_files import FIRST_BEFORE_RELEASE
-from dispatcher.store.migrator import Migrator
+from dispatcher.store import sql_files
+from dispatcher.store.migration import migrate
+from dispatcher.store.migration.migrate import Applied, Migration
+from dispatcher.store.migration.migration_files import FIRST_BEFORE_RELEASE
+from dispatcher.store.migration.migrator import Migrator
 from tests.conftest import connected
 from tests.store import catalog
 from tests.store import rows as stored

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from dispatcher.store import migrate, migration_wait
-from dispatcher.store.migrator import Migrator
+from dispatcher.store.migration import migrate, migration_wait
+from dispatcher.store.migration.migrator import Migrator
 from tests.conftest import connected
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"

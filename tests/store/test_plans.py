@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.store.plan_settings import plan_settings
+from dispatcher.store.connection.plan_settings import plan_settings
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.engine_plans import run_all
 from tests.store.engine_rows import DAEMON, STATES, Queues, queues

@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from dispatcher.store import migrate
 from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.migration import migrate
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 from tests import hostile

@@ -37,7 +37,7 @@ MAY_HOLD = {"migrate.py", "migration_files.py", "session.py", "setup.py", "serve
 
 def used() -> Iterator[tuple[str, str]]:
     """Which statement is named where: ("noun/method" as named, "module/method" that names it)."""
-    for path in sorted((PACKAGE / "store").glob("*.py")):
+    for path in sorted((PACKAGE / "store").rglob("*.py")):
         for function in ast.walk(ast.parse(path.read_text())):
             if isinstance(function, ast.AsyncFunctionDef | ast.FunctionDef):
                 for call in ast.walk(function):
@@ -91,7 +91,7 @@ def test_no_other_module_holds_sql() -> None:
 def test_the_store_holds_no_sql_but_for_its_sessions() -> None:
     found = {
         path.name
-        for path in (PACKAGE / "store").glob("*.py")
+        for path in (PACKAGE / "store").rglob("*.py")
         for text in texts(path)
         if SQL.search(str(text.value))
     }

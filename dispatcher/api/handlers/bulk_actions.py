@@ -7,7 +7,8 @@ from dispatcher.api.routes import Alternative, Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.bulk_actions import BulkAction, BulkCount
-from dispatcher.services.inputs.bulk_action_inputs import BulkActionQuery, NewBulkAction
+from dispatcher.services.inputs.base import ListQuery
+from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
 from dispatcher.services.inputs.webhook_inputs import Empty
 
 COUNT = Shape("bulk_action_count", id="below")
@@ -39,7 +40,7 @@ async def start_bulk_action(call: Call, form: NewBulkAction) -> Answer[BulkActio
 
 
 @routes.get(LIST, scope="read", page=True)
-async def list_bulk_actions(call: Call, query: BulkActionQuery) -> Answer[tuple[BulkAction, ...]]:
+async def list_bulk_actions(call: Call, query: ListQuery) -> Answer[tuple[BulkAction, ...]]:
     """List the bulk actions, newest first."""
     page = await call.services.bulk_actions.list(
         call.environment_id, before=call.before, limit=page_limit(query)

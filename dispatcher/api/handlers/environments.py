@@ -5,9 +5,9 @@ from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.errors import ForbiddenError, NotFoundError
 from dispatcher.services.environments import Environment
+from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.environment_inputs import (
     EnvironmentChanges,
-    EnvironmentQuery,
     NewEnvironment,
 )
 
@@ -15,7 +15,7 @@ routes = Routes(Shape("environment"))
 
 
 @routes.get("/api/environments", scope="admin", page=True, all_environments=True)
-async def list_environments(call: Call, query: EnvironmentQuery) -> Answer[tuple[Environment, ...]]:
+async def list_environments(call: Call, query: ListQuery) -> Answer[tuple[Environment, ...]]:
     """List the environments that the token may use, newest first."""
     own_id = call.principal.environment_id
     if own_id is not None:

@@ -3,7 +3,7 @@
 from dispatcher.api.pages import page_answer, page_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
-from dispatcher.services.inputs.recoveries import ReplayQuery
+from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.webhook_inputs import Empty
 from dispatcher.services.quarantine import Quarantined
 
@@ -13,9 +13,7 @@ routes = Routes(Shape("quarantined_event"))
 
 
 @routes.get("/api/quarantine", scope="read", page=True)
-async def list_quarantined_events(
-    call: Call, query: ReplayQuery
-) -> Answer[tuple[Quarantined, ...]]:
+async def list_quarantined_events(call: Call, query: ListQuery) -> Answer[tuple[Quarantined, ...]]:
     """List the events in quarantine with the reason of each, newest first."""
     page = await call.services.quarantine.list(
         call.environment_id, before=call.before, limit=page_limit(query)

@@ -6,7 +6,8 @@ The API calls a replay a recovery.
 from dispatcher.api.pages import page_answer, page_limit
 from dispatcher.api.routes import Alternative, Routes
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.services.inputs.recoveries import NewRecovery, ReplayQuery
+from dispatcher.services.inputs.base import ListQuery
+from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.inputs.webhook_inputs import Empty
 from dispatcher.services.replays import Preview, Recovery
 
@@ -35,7 +36,7 @@ async def recover_webhook(call: Call, form: NewRecovery) -> Answer[Recovery | Pr
 
 
 @routes.get(LIST, scope="read", page=True)
-async def list_recoveries(call: Call, query: ReplayQuery) -> Answer[tuple[Recovery, ...]]:
+async def list_recoveries(call: Call, query: ListQuery) -> Answer[tuple[Recovery, ...]]:
     """List the recoveries of a webhook, newest first."""
     webhook_id = call.uuid("webhook_id")
     await call.services.webhooks.get(webhook_id, call.environment_id)

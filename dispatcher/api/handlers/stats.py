@@ -4,7 +4,7 @@ from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.backlog import Stats
-from dispatcher.services.inputs.stats import StatsQuery
+from dispatcher.services.inputs.stats_inputs import StatsQuery
 
 routes = Routes(Shape("stats", id="environment_id"))
 

@@ -12,13 +12,15 @@ from dispatcher.cli.listing import (
     PAGE_LIMIT,
     as_json_option,
     call_about_one,
-    call_newest,
     first,
+    in_its_environment,
     limit_option,
+    newest,
     print_item,
     print_items,
 )
-from dispatcher.cli.target import Target, with_target
+from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.cli.webhook_names import add_names
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -41,11 +43,17 @@ def list_(target: Target, filters: dict[str, Any], limit: int, as_json: bool) ->
     def listed(api: "AsyncApi", size: int) -> "AsyncIterator[Resource]":
         return api.deliveries.each(**filters, limit=size)
 
-    if "webhook_id" in filters:
+    async def found(client: "AsyncApi") -> "list[Resource]":
         size = min(limit, PAGE_LIMIT)
-        deliveries = call_about_one(target, lambda api: first(listed(api, size), limit))
-    else:
-        deliveries = call_newest(target, listed, limit)
+        if "webhook_id" in filters:
+            items = await in_its_environment(client, lambda api: first(listed(api, size), limit))
+        else:
+            items = await newest(client, lambda api: listed(api, size), limit)
+        if not as_json:
+            await add_names(client, items)
+        return items
+
+    deliveries = call_api(target, found)
     print_items(deliveries, DELIVERIES, as_json=as_json, empty="There are no such deliveries.")
 
 
@@ -95,4 +103,10 @@ def cancel(target: Target, delivery_id: str | None, selection: Selection, as_jso
 def _print(
     target: Target, request: "Callable[[AsyncApi], Awaitable[Resource]]", as_json: bool
 ) -> None:
-    print_item(call_about_one(target, request), print_delivery, as_json=as_json)
+    async def named(api: "AsyncApi") -> "Resource":
+        delivery = await request(api)
+        if not as_json:
+            await add_names(api, [delivery])
+        return delivery
+
+    print_item(call_about_one(target, named), print_delivery, as_json=as_json)

@@ -87,7 +87,7 @@ async def _demo(config: "Config", serving: "Database", events: int | None, *, on
     from dispatcher.cli.errors import CommandError
     from dispatcher.demo import run
     from dispatcher.encryption.keyring import KeyRejectedError
-    from dispatcher.store.migrate import MigrationError
+    from dispatcher.store.migration.migrate import MigrationError
 
     try:
         await database.prepare(serving, config)

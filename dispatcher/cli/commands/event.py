@@ -18,9 +18,11 @@ from dispatcher.cli.listing import (
 from dispatcher.cli.params import Moment, escape_controls
 from dispatcher.cli.tables import Column, clip, clock, print_table
 from dispatcher.cli.target import Target, with_target
+from dispatcher.cli.webhook_names import add_names
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
+    from dispatcher.client.methods import AsyncApi
 
 COLUMNS = (
     Column("EMITTED", lambda item: clock(item.created_at), long=lambda item: item.created_at),
@@ -74,7 +76,14 @@ def list_(
 @with_target
 def get(target: Target, event_id: str, as_json: bool) -> None:
     """Show one event with its deliveries."""
-    event = call_about_one(target, lambda api: api.events.get(event_id))
+
+    async def named(api: "AsyncApi") -> "Resource":
+        event = await api.events.get(event_id)
+        if not as_json:
+            await add_names(api, event.deliveries)
+        return event
+
+    event = call_about_one(target, named)
     print_item(event, _print_event, as_json=as_json)
 
 

@@ -40,7 +40,7 @@ def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
 
 async def _migrate(target_database: "Database", config: "Config", *, plan: bool) -> list[str]:
     from dispatcher.cli import database
-    from dispatcher.store import migrate as migrations
+    from dispatcher.store.migration import migrate as migrations
 
     async with migrations.connected(target_database.dsn) as connection:
         files = [file.file for file in await migrations.migrate(connection, plan=plan)]

@@ -10,7 +10,7 @@ import click
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.credential_options import check_url, credential_options
 from dispatcher.cli.delivery_options import filter_options
-from dispatcher.cli.delivery_output import DELIVERIES
+from dispatcher.cli.delivery_output import DELIVERIES_OF_A_WEBHOOK
 from dispatcher.cli.listing import PAGE_LIMIT, first, limit_option, print_items
 from dispatcher.cli.params import Duration
 from dispatcher.cli.replay_options import replay_options
@@ -201,7 +201,7 @@ def test(target: Target, webhook_id: UUID, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(delivery))
     else:
-        print_table(DELIVERIES, [delivery])
+        print_table(DELIVERIES_OF_A_WEBHOOK, [delivery])
 
 
 @webhook.command()
@@ -222,7 +222,9 @@ def deliveries(
         return await first(each, limit)
 
     items = call_api(target, listed)
-    print_items(items, DELIVERIES, as_json=as_json, empty="There are no such deliveries.")
+    print_items(
+        items, DELIVERIES_OF_A_WEBHOOK, as_json=as_json, empty="There are no such deliveries."
+    )
 
 
 @webhook.command()

@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails
 from dispatcher.core import event_patterns
 from dispatcher.core.environment_ids import ID_PATTERN
 from dispatcher.core.errors import InvalidError, Problem
+from dispatcher.core.pagination import DEFAULT_LIMIT
 
 
 class Form(BaseModel):
@@ -127,3 +128,10 @@ Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, patte
 """A producer's name for what an event is about."""
 Limit = Annotated[int, Field(ge=1, le=100, strict=False)]
 """The number of items on a page."""
+
+
+class ListQuery(Form):
+    """Select a page of a list, newest first."""
+
+    cursor: str | None = None
+    limit: Limit = DEFAULT_LIMIT

@@ -5,10 +5,9 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from dispatcher.core.pagination import DEFAULT_LIMIT
-from dispatcher.services.inputs.base import Form, Limit
+from dispatcher.services.inputs.base import Form
 from dispatcher.services.inputs.history_filters import DeliveryFilters
-from dispatcher.services.inputs.recoveries import RATE_LIMIT
+from dispatcher.services.inputs.replay_inputs import RATE_LIMIT
 
 SELECTED_LIMIT = 200
 """Most deliveries that one bulk action names one by one."""
@@ -46,10 +45,3 @@ class NewBulkAction(Form):
         if (self.filters is None) != bool(self.delivery_ids):
             raise ValueError("give either filters or ids of deliveries; the filters may be {}")
         return self
-
-
-class BulkActionQuery(Form):
-    """Select a page of bulk actions, newest first."""
-
-    cursor: str | None = None
-    limit: Limit = DEFAULT_LIMIT

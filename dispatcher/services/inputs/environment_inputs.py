@@ -1,10 +1,8 @@
 """Define the inputs for environments."""
 
-from dispatcher.core.pagination import DEFAULT_LIMIT
 from dispatcher.services.inputs.base import (
     EnvironmentId,
     Form,
-    Limit,
     Name,
 )
 
@@ -21,10 +19,3 @@ class EnvironmentChanges(Form):
     """Rename an environment. Its id, which producers use, stays."""
 
     name: Name
-
-
-class EnvironmentQuery(Form):
-    """Select a page of the environments."""
-
-    cursor: str | None = None
-    limit: Limit = DEFAULT_LIMIT

@@ -87,7 +87,7 @@ class Browsing:
         context.on("response", self._answered)
         page = await context.new_page()
         if token is not None:
-            await context.request.get(self._api.daemon.dashboard.invite(token), max_redirects=0)
+            await context.request.get(self._api.daemon.dashboard.login_link(token), max_redirects=0)
         return page
 
     async def close(self) -> None:

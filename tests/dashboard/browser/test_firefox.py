@@ -46,7 +46,7 @@ async def page(
 ) -> AsyncIterator[Firefox]:
     """Of an administrator, signed in by a link. Fail at the end if the page complained."""
     async with firefox.started(path, tmp_path, standing.address) as opened:
-        await opened.goto(standing.daemon.dashboard.invite(set_place.token))
+        await opened.goto(standing.daemon.dashboard.login_link(set_place.token))
         yield opened
         assert opened.complaints == []
 

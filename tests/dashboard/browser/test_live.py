@@ -367,7 +367,7 @@ class Failing:
 
 
 async def sign_in(context: BrowserContext, api: Api, token: str) -> None:
-    link = f"{api.address}{api.daemon.dashboard.invite(token)}"
+    link = f"{api.address}{api.daemon.dashboard.login_link(token)}"
     await context.request.get(link, max_redirects=0)
 
 

@@ -31,7 +31,7 @@ async def test_a_user_signs_in_with_a_token_and_out_again(browsing: Browsing, pl
 
 
 async def test_a_link_signs_in_once(browsing: Browsing, standing: Api, place: Place) -> None:
-    link = standing.daemon.dashboard.invite(place.token)
+    link = standing.daemon.dashboard.login_link(place.token)
     page = await browsing.open()
     await page.goto(link)
     await expect(page.get_by_role("heading", level=1)).to_have_text("Overview")

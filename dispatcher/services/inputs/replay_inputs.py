@@ -4,8 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from dispatcher.core.pagination import DEFAULT_LIMIT
-from dispatcher.services.inputs.base import Form, Limit, Moment
+from dispatcher.services.inputs.base import Form, Moment
 
 RATE_LIMIT = 100_000
 
@@ -37,10 +36,3 @@ class NewRecovery(Form):
         if self.until is not None and self.until <= self.since:
             raise ValueError("until must be after since")
         return self
-
-
-class ReplayQuery(Form):
-    """Select a page of the recoveries of a webhook."""
-
-    cursor: str | None = None
-    limit: Limit = DEFAULT_LIMIT

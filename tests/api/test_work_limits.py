@@ -7,13 +7,13 @@ from threading import Event
 import pytest
 
 from dispatcher.api.types import HttpError
-from dispatcher.api.work import BODIES_BYTES, SHARES, WAITING_OF_ONE, Work
+from dispatcher.api.work_limits import BODIES_BYTES, SHARES, WAITING_OF_ONE, WorkLimits
 
 SHARE = BODIES_BYTES // SHARES
 
 
 def test_one_environment_cannot_fill_the_memory_with_bodies() -> None:
-    work = Work(2**20)
+    work = WorkLimits(2**20)
     with ExitStack() as held:
         held.enter_context(work.body("a", SHARE))
         with pytest.raises(HttpError, match="large") as refused, work.body("a", 1):
@@ -28,12 +28,12 @@ def test_one_environment_cannot_fill_the_memory_with_bodies() -> None:
 
 
 def test_one_body_of_the_largest_size_always_has_room() -> None:
-    with Work(BODIES_BYTES).body("a", BODIES_BYTES):
+    with WorkLimits(BODIES_BYTES).body("a", BODIES_BYTES):
         pass
 
 
 async def test_one_environment_holds_one_thread_and_a_few_places() -> None:
-    work, go = Work(2**20), Event()
+    work, go = WorkLimits(2**20), Event()
     first = [asyncio.create_task(work.in_thread("a", go.wait)) for _ in range(1 + WAITING_OF_ONE)]
     await asyncio.sleep(0)
     with pytest.raises(HttpError, match="wait"):
@@ -44,7 +44,7 @@ async def test_one_environment_holds_one_thread_and_a_few_places() -> None:
 
 
 async def test_one_environment_makes_one_long_list_at_a_time() -> None:
-    work = Work(2**20)
+    work = WorkLimits(2**20)
     async with work.listing("a"), work.listing("b"):
         waiting = asyncio.create_task(_listed(work, "a"))
         await asyncio.sleep(0)
@@ -52,6 +52,6 @@ async def test_one_environment_makes_one_long_list_at_a_time() -> None:
     assert await waiting
 
 
-async def _listed(work: Work, key: str) -> bool:
+async def _listed(work: WorkLimits, key: str) -> bool:
     async with work.listing(key):
         return True

@@ -20,14 +20,14 @@ import asyncpg
 import asyncpg.pool
 
 from dispatcher.config.sections import ConfigError
-from dispatcher.store.connect import AddressError, ConnectError, connect
-from dispatcher.store.connection_settings import (
+from dispatcher.store.connection.connect import AddressError, ConnectError, connect
+from dispatcher.store.connection.connection_settings import (
     SettingRefusedError,
     connection_settings,
     finish,
 )
 from dispatcher.store.errors import StoreUnavailableError, permission_denied
-from dispatcher.store.migration_files import (
+from dispatcher.store.migration.migration_files import (
     TOKEN,
     Applied,
     EditedMigrationError,
@@ -44,7 +44,7 @@ from dispatcher.store.migration_files import (
     read,
     statements,
 )
-from dispatcher.store.migrator import Migrator
+from dispatcher.store.migration.migrator import Migrator
 
 __all__ = [
     "Applied",

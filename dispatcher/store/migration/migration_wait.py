@@ -5,8 +5,8 @@ from collections.abc import Callable
 from importlib.resources.abc import Traversable
 from time import monotonic
 
-from dispatcher.store import migrate
-from dispatcher.store.migrator import Migrator
+from dispatcher.store.migration import migrate
+from dispatcher.store.migration.migrator import Migrator
 
 WAIT_LIMIT_SECONDS = 60.0
 """The longest wait for a session that migrates. It may be building an index for hours."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dispatcher.core.dsn_parameters import ssl_mode
-from dispatcher.store.address import Address, Host, home
+from dispatcher.store.connection.address import Address, Host, home
 
 DIRECTORY = ".postgresql"
 UNREADABLE = (FileNotFoundError, NotADirectoryError, PermissionError)

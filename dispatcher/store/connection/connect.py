@@ -17,11 +17,11 @@ from typing import Any
 
 import asyncpg
 
-from dispatcher.store import address as addresses
-from dispatcher.store import setup, tls
-from dispatcher.store.address import Address, AddressError, Host
-from dispatcher.store.connect_errors import explain, is_final
-from dispatcher.store.keepalive import Connection
+from dispatcher.store.connection import address as addresses
+from dispatcher.store.connection import setup, tls
+from dispatcher.store.connection.address import Address, AddressError, Host
+from dispatcher.store.connection.connect_errors import explain, is_final
+from dispatcher.store.connection.keepalive import Connection
 
 __all__ = ["AddressError", "ConnectError", "connect"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dispatcher.core import dsn as grammar
 from dispatcher.core import dsn_parameters
-from dispatcher.store import passfile
+from dispatcher.store.connection import passfile
 
 DEFAULT_PORT = 5432
 SOCKET_DIRECTORIES = ("/run/postgresql", "/var/run/postgresql", "/tmp")  # noqa: S108 - PostgreSQL's own default

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import asyncpg
 
-from dispatcher.store.address import Address, Host
+from dispatcher.store.connection.address import Address, Host
 
 POOLER = (
     "this is a connection pooler in transaction mode, and the daemon needs a session: connect to"

@@ -27,7 +27,7 @@ WAITING_OF_ONE = 8
 """How many large bodies or lists may wait for a slot: of all environments, and of one."""
 
 
-class Work:
+class WorkLimits:
     """The limits in use. `largest` is the maximum size of one body in bytes."""
 
     def __init__(self, largest: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from dispatcher.store.address import Address
+from dispatcher.store.connection.address import Address
 
 if TYPE_CHECKING:
     _Base = asyncpg.Connection[Any]

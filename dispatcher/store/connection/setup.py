@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from dispatcher.store.connect_errors import BROKEN_BY_POOLERS, POOLER
+from dispatcher.store.connection.connect_errors import BROKEN_BY_POOLERS, POOLER
 from dispatcher.store.statements import statement
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"

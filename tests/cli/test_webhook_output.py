@@ -1,0 +1,37 @@
+"""What commands print about a webhook: the state that it is in."""
+
+import pytest
+
+from dispatcher.cli.webhook_output import webhook_state, webhook_text
+from dispatcher.client import Resource
+
+WEBHOOK = {
+    "id": "w",
+    "name": "Initech",
+    "url": "https://initech.example/",
+    "events": ["a"],
+    "active": True,
+    "environmentId": "env_default",
+    "disabledReason": None,
+    "failingSince": None,
+    "pausedUntil": None,
+}
+SINCE = "2026-11-29T09:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "line"),
+    [
+        ({}, "active", "active"),
+        ({"failingSince": SINCE}, "failing", f"failing since {SINCE}"),
+        ({"failingSince": SINCE, "pausedUntil": SINCE}, "resting", f"resting until {SINCE}"),
+        ({"active": False, "failingSince": SINCE}, "disabled", "disabled (by hand)"),
+        ({"active": False, "disabledReason": "gone"}, "disabled", "disabled (gone)"),
+    ],
+)
+def test_the_state_is_that_of_the_dashboard(
+    fields: dict[str, object], state: str, line: str
+) -> None:
+    webhook = Resource({**WEBHOOK, **fields})
+    assert webhook_state(webhook) == state
+    assert f"  state   {line}, in env_default" in webhook_text(webhook)
