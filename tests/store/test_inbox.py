@@ -382,6 +382,19 @@ async def test_rows_behind_more_held_ones_than_a_statement_takes_are_found(
     assert (await fan_out(session, owner, limit=3)).picked == 3  # they were held once
 
 
+async def test_directed_rows_that_a_person_deletes_are_passed_over(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    event = await rows.event(connection)
+    first, second = [await rows.directed(connection, event, endpoint) for _ in range(2)]
+    async with connection.transaction():
+        await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", second)
+        async with asyncio.timeout(5):
+            done = await fan_out(session, owner)
+    assert (done.picked, done.last_picked, done.made) == (2, first, 1)
+
+
 @pytest.mark.parametrize("is_alone", [True, False])
 async def test_rows_that_were_held_are_taken_in_their_order(
     connection: Connection, session: Session, owner: int, is_alone: bool

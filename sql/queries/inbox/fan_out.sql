@@ -5,9 +5,10 @@
 --
 -- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
 -- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
--- transaction id. A daemon that is alone deletes rows without a lock before, which would cost as much
--- as the deletion. But it skips rows that another session holds, such as one of a frozen daemon. If
--- another session is faster, less is picked than chosen.
+-- transaction id. A daemon that is alone deletes plain rows without a lock before, which would cost as
+-- much as the deletion. But it skips rows that another session holds, such as one of a frozen daemon.
+-- It locks directed rows, because a person may delete the same rows in another order. If another
+-- session is faster, less is picked than chosen.
 --
 -- Endpoints are found once for each type, as arrays. Otherwise, without statistics, the planner may
 -- join all events with all endpoints. They are found before rows are picked, so that the picked rows
@@ -33,19 +34,19 @@ WITH waiting AS MATERIALIZED (
   SELECT CASE WHEN EXISTS (SELECT 1 FROM order_lock) THEN $6::text[] ELSE $6 || environments END AS environments FROM in_order
 ), alone AS MATERIALIZED (
   SELECT 1 FROM own WHERE NOT EXISTS (SELECT 1 FROM dispatcher.shards WHERE owner <> $3)
-), unlocked AS MATERIALIZED (                -- xmax = 0: no session holds the row
+), unheld AS MATERIALIZED (                  -- xmax = 0: no session holds the row, or has tried to take it
   SELECT * FROM dispatcher.inbox
   WHERE id > $5 AND id <= $8 AND EXISTS (SELECT 1 FROM alone) AND xmax = 0
     AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
   ORDER BY id LIMIT $1
-), locked AS MATERIALIZED (
+), lockable AS MATERIALIZED (
   SELECT * FROM dispatcher.inbox
-  WHERE id > $5 AND id <= (SELECT CASE WHEN count(*) < $1 THEN $8 ELSE max(id) END FROM unlocked) AND EXISTS (SELECT 1 FROM own)
-    AND CASE WHEN EXISTS (SELECT 1 FROM alone) THEN xmax <> 0 ELSE true END
+  WHERE id > $5 AND id <= (SELECT CASE WHEN count(*) < $1 THEN $8 ELSE max(id) END FROM unheld) AND EXISTS (SELECT 1 FROM own)
+    AND CASE WHEN EXISTS (SELECT 1 FROM alone) THEN xmax <> 0 OR endpoint_id IS NOT NULL ELSE true END
     AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), seen AS MATERIALIZED (
-  SELECT * FROM unlocked UNION ALL SELECT * FROM locked
+  SELECT * FROM unheld WHERE endpoint_id IS NULL UNION ALL SELECT * FROM lockable
 ), types AS MATERIALIZED (
   SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
   FROM (SELECT DISTINCT environment_id, type FROM seen WHERE endpoint_id IS NULL) AS plain
