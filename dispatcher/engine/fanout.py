@@ -184,7 +184,7 @@ class Fanout:
             observe.events.fanned_out(result.picked, result.made)
         if slice_.oversized and (result.picked or not result.seen):
             self._fairness.finish_oversized(slice_)
-        is_full = result.picked < result.seen or result.seen >= events
+        is_full = result.picked < result.seen or result.seen == events
         more = is_full or (slice_.oversized and result.seen > 0)
         self._fairness.note_taken(
             slice_,

@@ -46,7 +46,7 @@ WITH waiting AS MATERIALIZED (
     AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), seen AS MATERIALIZED (
-  SELECT * FROM unheld WHERE endpoint_id IS NULL UNION ALL SELECT * FROM lockable
+  SELECT * FROM (SELECT * FROM unheld WHERE endpoint_id IS NULL UNION ALL SELECT * FROM lockable) AS found ORDER BY id LIMIT $1
 ), types AS MATERIALIZED (
   SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
   FROM (SELECT DISTINCT environment_id, type FROM seen WHERE endpoint_id IS NULL) AS plain
