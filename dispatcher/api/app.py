@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from socket import socket
 from time import monotonic
 
 import orjson
@@ -163,38 +164,33 @@ def _protocol_log() -> logging.Logger:
 
 
 class AdminPort:
-    """The listening socket of the admin application. `address` is available once it is open."""
+    """The admin application on sockets that listen already: see `dispatcher.api.sockets`."""
 
     def __init__(
-        self, app: web.Application, host: str, port: int, limits: ConnectionLimits | None = None
+        self,
+        app: web.Application,
+        listening: Sequence[socket],
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
-        self._host = host
-        self._port = port
+        self._listening = listening
         self._limits = limits or ConnectionLimits()
         self._connections = Connections(self._limits)
-        self._listening: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._watching: asyncio.Task[None] | None = None
 
-    @property
-    def address(self) -> str:
-        """Return the URL of the port. Raise RuntimeError if it is not open."""
-        if self._listening is None:
-            raise RuntimeError("the admin port is not open")
-        host, port = self._listening.sockets[0].getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
     async def open(self) -> None:
-        """Start listening. Raise OSError if the port cannot be bound."""
+        """Accept connections."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._listening = await loop.create_server(self._connection, self._host, self._port)
+        for listening in self._listening:
+            self._servers.append(await loop.create_server(self._connection, sock=listening))
         self._watching = asyncio.create_task(self._connections.watch(), name="connections")
 
     async def close(self) -> None:
         """Stop listening, and close all connections."""
-        if self._listening is not None:
-            self._listening.close()
+        for server in self._servers:
+            server.close()
         if self._watching is not None:
             self._watching.cancel()
             with suppress(asyncio.CancelledError):

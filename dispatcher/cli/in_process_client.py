@@ -23,6 +23,7 @@ from dispatcher.client.methods import AsyncApi
 from dispatcher.client.resources import Response
 from dispatcher.client.transport import encoded
 from dispatcher.config.sections import Config, ConfigError
+from dispatcher.core.endpoint_url import split_userinfo
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
@@ -35,6 +36,7 @@ from dispatcher.store.pool import Pool, PoolShare
 T = TypeVar("T")
 
 ENCRYPTING_ROUTES = ("create_webhook", "rotate_webhook_secret")
+ENCRYPTED_FIELDS = frozenset({"headers", "authentication", "tls"})
 
 
 @asynccontextmanager
@@ -108,7 +110,7 @@ class InProcessClient(AsyncApi):
         Encrypting a secret needs the database's key, and creates it the first time. Other calls use
         the key, if there is one, to show which headers are sent.
         """
-        if route.name in ENCRYPTING_ROUTES or "headers" in body:
+        if route.name in ENCRYPTING_ROUTES or _has_secrets(body):
             return await database.open_cipher(self._database, self._config)
         try:
             return read_cipher(self._config)
@@ -124,6 +126,12 @@ class InProcessClient(AsyncApi):
             webhook_id = call.uuid("webhook_id")
             return (await call.services.webhooks.get(webhook_id, None)).environment_id
         return await _environment_of_path(call) or DEFAULT_ENVIRONMENT
+
+
+def _has_secrets(body: Mapping[str, Any]) -> bool:
+    """Return True if a body has fields that are stored encrypted, also in its URL."""
+    _, userinfo = split_userinfo(str(body.get("url", "")))
+    return userinfo is not None or not ENCRYPTED_FIELDS.isdisjoint(body)
 
 
 async def _environment_of_path(call: types.Call) -> str | None:

@@ -36,6 +36,7 @@ from dispatcher.config.fields import (
     seconds,
 )
 from dispatcher.core.model import RetryPolicy
+from dispatcher.core.payload import DATA_LIMIT_BYTES
 from dispatcher.core.request_headers import DEFAULT_BRAND, RequestBuilder, is_reserved_header
 from dispatcher.core.retry_schedule import longest_span
 from dispatcher.core.signing import HeaderNames, SchemeName
@@ -88,7 +89,7 @@ class Delivery(_Section):
     connect_timeout: Annotated[float, between("10ms", "30s")] = seconds("5s")
     timeout: Annotated[float, between("10ms", "30s")] = seconds("15s")
     response_body: Annotated[int, Field(ge=0, le=65_536)] = 16_384
-    max_data: Annotated[int, Field(ge=1, le=8 * 2**20)] = 262_144
+    max_data: Annotated[int, Field(ge=1, le=DATA_LIMIT_BYTES)] = 262_144
     disable_after: Annotated[float, between("1s", "365d")] = seconds("5d")
     paused: bool = False
 

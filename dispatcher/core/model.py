@@ -7,6 +7,7 @@ every attempt are not: freezing would cost several microseconds an attempt.
 """
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal, NamedTuple, NewType, TypedDict
 from uuid import UUID
 
@@ -50,7 +51,7 @@ class RetryPolicy:
     cap: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Event:
     """A fact that was emitted once, with the exact bytes that every attempt sends."""
 
@@ -108,6 +109,9 @@ class DeliveryRow(TypedDict):
     next_at: float
 
 
+_columns = itemgetter(*DeliveryRow.__annotations__)
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class Delivery:
     """One pending event for one endpoint, in the memory of the daemon that owns its shard.
@@ -127,15 +131,7 @@ class Delivery:
     @classmethod
     def from_row(cls, row: DeliveryRow) -> "Delivery":
         """Return the delivery of its row."""
-        return cls(
-            row["id"],
-            row["event_id"],
-            row["endpoint_id"],
-            row["shard"],
-            row["attempt"],
-            row["base"],
-            row["next_at"],
-        )
+        return cls(*_columns(row))
 
 
 class ChangeNoticeRow(DeliveryRow):

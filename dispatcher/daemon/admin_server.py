@@ -1,6 +1,11 @@
-"""Build the admin port of a daemon: the API, the dashboard, metrics and health checks."""
+"""Build the admin port of a daemon: the API, the dashboard, metrics and health checks.
 
+`daemon.py` loads this module while the engine already sends.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from socket import socket
 
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
@@ -10,7 +15,7 @@ from dispatcher.api.cursors import Cursors
 from dispatcher.api.hosts import only_for
 from dispatcher.api.pipeline import RequestPipeline
 from dispatcher.api.work_limits import WorkLimits
-from dispatcher.config.sections import Config
+from dispatcher.config.sections import Config, Limits
 from dispatcher.dashboard.all_routes import PAGES
 from dispatcher.dashboard.app import Dashboard
 from dispatcher.encryption.cipher import Cipher
@@ -35,7 +40,14 @@ class Probes:
 class AdminServer:
     """The admin port with the API and the dashboard."""
 
-    def __init__(self, config: Config, sessions: Sessions, cipher: Cipher, probes: Probes) -> None:
+    def __init__(
+        self,
+        config: Config,
+        sessions: Sessions,
+        cipher: Cipher,
+        probes: Probes,
+        listening: Sequence[socket],
+    ) -> None:
         settings, root_token = ServiceSettings.from_config(config, cipher), root_token_hash(config)
         auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
         body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
@@ -66,8 +78,8 @@ class AdminServer:
         )
         self.dashboard.add(app, PAGES)
         app.on_cleanup.append(lambda _: settings.close())
-        limits = config.limits
-        connections = ConnectionLimits(
-            most=limits.connections, of_one_address=limits.connections_per_address
-        )
-        self.port = AdminPort(app, config.admin.host, config.admin.port, connections)
+        self.port = AdminPort(app, listening, _connection_limits(config.limits))
+
+
+def _connection_limits(limits: Limits) -> ConnectionLimits:
+    return ConnectionLimits(most=limits.connections, of_one_address=limits.connections_per_address)

@@ -1,16 +1,18 @@
 """The daemon: the engine and the admin port in one task group, drained in reverse order."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import TypeVar
+from socket import socket
+from typing import TYPE_CHECKING, TypeVar
 
 from dispatcher import __version__
+from dispatcher.api import sockets
 from dispatcher.config.sections import Config
-from dispatcher.daemon.admin_server import AdminServer, Probes
 from dispatcher.daemon.backlog_monitor import BacklogMonitor
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.engine import Engine
@@ -20,6 +22,10 @@ from dispatcher.services.audit_log import Actor
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd
+
+if TYPE_CHECKING:
+    from dispatcher.daemon.admin_server import AdminServer, Probes
+    from dispatcher.dashboard.app import Dashboard
 
 DRAIN_MARGIN_SECONDS = 5.0
 """Time beyond the longest request that a drain may take, to record its last results."""
@@ -51,6 +57,7 @@ class Daemon:
 
     def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
         self._config = config
+        self._cipher = cipher
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self.ready = asyncio.Event()
@@ -58,17 +65,26 @@ class Daemon:
         self._engine = Engine(config, dsn, cipher)
         self._runner = StageRunner()
         self._backlog_monitor = BacklogMonitor(self._engine.sessions.statistics)
-        probes = Probes(self._checks, self._failing_since, self._paused)
-        self._admin = AdminServer(config, self._engine.sessions, cipher, probes)
-        self.dashboard = self._admin.dashboard
+        self._listening: list[socket] = []
+        self._admin: AdminServer | None = None
+        self._is_served = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Daemon {self._engine!r}>"
 
     @property
     def admin_address(self) -> str:
-        """Return the URL of the admin port."""
-        return self._admin.port.address
+        """Return the URL of the admin port. Raise RuntimeError if it is not open."""
+        if not self._listening:
+            raise RuntimeError("the admin port is not open")
+        return sockets.address_of(self._listening)
+
+    @property
+    def dashboard(self) -> "Dashboard":
+        """Return the dashboard. Raise RuntimeError until the daemon is ready."""
+        if self._admin is None:
+            raise RuntimeError("the daemon is not ready")
+        return self._admin.dashboard
 
     def stop(self) -> None:
         """Drain and return from `run`. A second call does nothing."""
@@ -96,8 +112,8 @@ class Daemon:
             opened.callback(sys.setswitchinterval, sys.getswitchinterval())
             sys.setswitchinterval(SWITCH_SECONDS)
             opened.push_async_callback(self._engine.sessions.close)
-            opened.push_async_callback(self._admin.port.close)
-            await self._admin.port.open()
+            opened.push_async_callback(self._close_admin)
+            self._listening = await sockets.listen(self._config.admin.host, self._config.admin.port)
             own_port = int(self.admin_address.rpartition(":")[2])
             await self._engine.open(opened, admin_port_number=own_port)
             await self._send()
@@ -110,6 +126,7 @@ class Daemon:
             if self._config.delivery.paused:
                 await self._apply_pause()
             feeding, sending = self._start(group)
+            feeding.append(group.create_task(self._serve(), name="admin port"))
             await self._announce()
             await self._stopping.wait()
             await self._drain(feeding, sending)
@@ -161,9 +178,37 @@ class Daemon:
             feeding.append(group.create_task(forget, name="pause"))
         return feeding, sending
 
+    async def _serve(self) -> None:
+        """Build the admin port and accept its connections, which have waited since `run` began.
+
+        Loading its modules takes longer than all that the first attempt needs, so a thread does it.
+        """
+        server, probes = await asyncio.to_thread(_load_admin_server)
+        admin = server(
+            self._config,
+            self._engine.sessions,
+            self._cipher,
+            probes(self._checks, self._failing_since, self._paused),
+            self._listening,
+        )
+        self._admin = admin
+        await admin.port.open()
+        self._is_served.set()
+        if gc.get_freeze_count():  # what `dispatcher run` does with all that it has loaded before
+            gc.freeze()
+
+    async def _close_admin(self) -> None:
+        """Close the admin port, or what is open of it."""
+        if self._admin is not None:
+            await self._admin.port.close()
+        for listening in self._listening:
+            listening.close()
+
     async def _announce(self) -> None:
         """Report readiness once this daemon owns shards and listens, however long that takes."""
-        while not (self._stopping.is_set() or all(self._checks().values())):  # noqa: ASYNC110 - see READY_POLL_SECONDS
+        while not (  # noqa: ASYNC110 - see READY_POLL_SECONDS
+            self._stopping.is_set() or (self._is_served.is_set() and all(self._checks().values()))
+        ):
             await asyncio.sleep(READY_POLL_SECONDS)
         await self._open_all()
         observe.daemon.started(__version__, self.admin_address, "connected")
@@ -267,3 +312,9 @@ class Daemon:
             stage: datetime.fromtimestamp(now - seconds, UTC).isoformat(timespec="seconds")
             for stage, seconds in failing.items()
         }
+
+
+def _load_admin_server() -> "tuple[type[AdminServer], type[Probes]]":
+    from dispatcher.daemon.admin_server import AdminServer, Probes
+
+    return AdminServer, Probes

@@ -242,10 +242,8 @@ class Dashboard:
             return self._show(request, Problem(409, text))
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
-        of = await self._environment_of(request)
-        bound = session.principal.environment_id
-        if of is not None and bound not in (None, of):
-            raise NotFoundError("There is no such page.")
+        # A token of one environment is sent to it, whether or not another one has the item.
+        of = None if session.principal.environment_id else await self._environment_of(request)
         target = of or _usual(session)
         return see_other(addresses.address(target, name, request.query, **_ids(request)))
 

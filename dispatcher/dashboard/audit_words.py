@@ -1,8 +1,10 @@
 """Say in words who changed what, from the entries of the audit log. Pure."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -46,6 +48,8 @@ ACTIONS: Final = (
     "webhook.update",
 )
 """The actions that the filter offers."""
+_MOMENT: Final = re.compile(r"2\d{3}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,6})?\+00:00", re.ASCII)
+_BULK_ACTIONS: Final = ("delivery.retry_many", "delivery.cancel_many")
 _VIA: Final[Mapping[str | None, str]] = {"api": "by the API", "dashboard": "in the dashboard"}
 _PAGES: Final[Mapping[SubjectKind, tuple[str, str]]] = {
     "webhook": ("webhook", "webhook_id"),
@@ -87,7 +91,7 @@ class Line:
 
 def filtered_webhook(entry: AuditEntry) -> UUID | None:
     """Return the webhook that the filter of a bulk action names, None if it names none."""
-    filters = _filters(entry, _detail(entry))
+    filters = _filters(entry.action, _detail(entry))
     return None if filters is None else filters.webhook_id
 
 
@@ -95,12 +99,11 @@ def line(entry: AuditEntry, webhook_names: Mapping[UUID, str] | None = None) -> 
     """Return an entry in words. `webhook_names` are those of filters."""
     detail = _detail(entry)
     filtered = None
-    if _is_bulk_action(entry):
-        filters = _filters(entry, detail)
+    if entry.action in _BULK_ACTIONS:
+        filters = _filters(entry.action, detail)
         text = filter_words.words(filters, webhook_names or {}, entry.at)
         filtered = (text, None if filters is None else filter_words.query(filters))
-        counted = detail.get("deliveries")
-        detail = {"deliveries": UNCOUNTED if counted is None else counted}
+        detail = _counted(detail)
     return Line(
         entry=entry,
         actor=actor_words(entry.actor, entry.actor_name),
@@ -116,12 +119,26 @@ def _detail(entry: AuditEntry) -> dict[str, object]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-def _is_bulk_action(entry: AuditEntry) -> bool:
-    return entry.action in ("delivery.retry_many", "delivery.cancel_many")
+def detail_text(action: str, detail: Mapping[str, object], at: datetime) -> str:
+    """Return what an entry says about its change in one line, as in `name Billing → Invoices`."""
+    said = []
+    if action in _BULK_ACTIONS:
+        said.append(filter_words.words(_filters(action, detail), {}, at))
+        detail = _counted(detail)
+    for name, before, after in map(_change, field_changes(detail)):
+        value = "changed" if after is None else after
+        said.append(f"{name} {value}" if before is None else f"{name} {before} → {value}")
+    return ", ".join(said)
 
 
-def _filters(entry: AuditEntry, detail: Mapping[str, object]) -> BulkActionFilters | None:
-    if not _is_bulk_action(entry):
+def _counted(detail: Mapping[str, object]) -> dict[str, object]:
+    """Return the detail of a bulk action without its filter, which is said in words."""
+    counted = detail.get("deliveries")
+    return {"deliveries": UNCOUNTED if counted is None else counted}
+
+
+def _filters(action: str, detail: Mapping[str, object]) -> BulkActionFilters | None:
+    if action not in _BULK_ACTIONS:
         return None
     return BulkActionFilters.from_audit(detail.get("filters"))
 
@@ -198,5 +215,15 @@ def _text(value: object) -> str | None:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         text = ", ".join(value) or "none"
     else:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = _moment(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"
+
+
+def _moment(text: str) -> str:
+    """Return a time of the log as pages write it, and any other text as it is."""
+    if _MOMENT.fullmatch(text) is None:
+        return text
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except ValueError:  # a name that only looks like a time
+        return text

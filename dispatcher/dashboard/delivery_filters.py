@@ -27,7 +27,7 @@ NAMED_LIMIT: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TypedFilter:
     """A filter as it was typed, and what it means.
 
     `wrong` are messages by field. If there are any, `filters` must not be used.
@@ -48,7 +48,7 @@ class Asked:
         return {name: text for name, text in self.typed.items() if text}
 
 
-async def read(request: DashboardRequest, given: Mapping[str, str]) -> Asked:
+async def read(request: DashboardRequest, given: Mapping[str, str]) -> TypedFilter:
     """Return the filter in a query or in a form."""
     typed = {name: given.get(name, "").strip() for name in FIELDS}
     try:
@@ -56,10 +56,10 @@ async def read(request: DashboardRequest, given: Mapping[str, str]) -> Asked:
         wanted = {name: text for name, text in typed.items() if name != "webhook"}
         parsed = DeliveryFilters.model_validate_strings(request.moments(wanted), strict=False)
     except ValidationError as error:
-        return Asked(typed, wrong=filters.in_words(error))
+        return TypedFilter(typed, wrong=filters.in_words(error))
     except LookupError as error:
-        return Asked(typed, wrong={"webhook": str(error.args[0])})
-    return Asked(typed, parsed, webhook)
+        return TypedFilter(typed, wrong={"webhook": str(error.args[0])})
+    return TypedFilter(typed, parsed, webhook)
 
 
 async def _webhook(request: DashboardRequest, text: str) -> WebhookName | None:

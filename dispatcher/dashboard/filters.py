@@ -37,7 +37,7 @@ def in_words(error: ValidationError) -> Mapping[str, str]:
     }
 
 
-async def opened(request: DashboardRequest, typed: Iterable[str]) -> web.Response | None:
+async def item_redirect(request: DashboardRequest, typed: Iterable[str]) -> web.Response | None:
     """Return a redirect to the item whose id somebody typed into a filter for something else.
 
     The item is an event, a delivery or a webhook. Return None if no text is the id of an item that

@@ -162,10 +162,7 @@ class DashboardRequest:
     def page(
         self, template: str, *, status: int = 200, secret: bool = False, **context: object
     ) -> web.Response:
-        """Return a whole page, or the `part` of it that a live region asks for.
-
-        A page that shows a `secret` is not compressed.
-        """
+        """Return a page. One that shows a `secret` is not compressed."""
         return self.renderer.page(
             self.http,
             template,
@@ -176,7 +173,6 @@ class DashboardRequest:
             url_in=addresses.address_in,
             flash=FLASH_MESSAGES.get(self.http.query.get("flash", "")),
             here=self.http.rel_url.without_query_params("flash", live_list.SHOWN),
-            part=self.http.query.get("part"),
             **context,
         )
 

@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem, Event
-from dispatcher.services.overview import WebhookHealth
+from dispatcher.services.overview import Count, WebhookHealth
 from dispatcher.services.webhook_resource import Webhook
 
 Remedy = Literal["retry", "enable", "retry_failed", "release"]
@@ -83,9 +83,7 @@ def of_event(
 
 def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) -> Answer:
     """Return how a webhook does."""
-    waiting = (
-        f" {health.pending.number:,} deliveries wait." if health and health.pending.number else ""
-    )
+    waiting = _waiting(health)
     if not webhook.active:
         reason = {
             "gone": "its receiver answered 410 Gone",
@@ -102,6 +100,15 @@ def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) ->
     rate = min(health.success_rate_24h * 100, 100 if health.success_rate_24h == 1 else 99.9)
     text = f"{webhook.name} is active: {rate:.3g} % of {health.attempts_24h:,} attempts in the last 24 hours succeeded.{waiting}"
     return Answer(text, "good")
+
+
+def _waiting(health: WebhookHealth | None) -> str:
+    """Return how many deliveries wait, or an empty text if none does."""
+    if health is None or not health.pending.number:
+        return ""
+    if health.pending == Count(1):
+        return " 1 delivery waits."
+    return f" {health.pending.number:,}{'+' if health.pending.more else ''} deliveries wait."
 
 
 def moment(at: datetime | None, now: datetime) -> str:

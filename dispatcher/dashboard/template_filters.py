@@ -19,15 +19,23 @@ from dispatcher.dashboard.sparkline import sparkline
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}
 _INVISIBLE = {
-    code: f"\\u{code:04x}"
+    code: f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     for first, last in (
         (0x80, 0x9F),
         (0xAD, 0xAD),
+        (0x34F, 0x34F),
         (0x61C, 0x61C),
+        (0x115F, 0x1160),
+        (0x17B4, 0x17B5),
+        (0x180B, 0x180F),
         (0x200B, 0x200F),
         (0x2028, 0x202E),
         (0x2060, 0x206F),
+        (0x3164, 0x3164),
         (0xFEFF, 0xFEFF),
+        (0xFFA0, 0xFFA0),
+        (0xFFF9, 0xFFFB),
+        (0xE0000, 0xE007F),
     )
     for code in range(first, last + 1)
 }

@@ -4,7 +4,6 @@ import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from random import random
-from typing import NamedTuple
 
 from dispatcher.core import outcome as outcomes
 from dispatcher.core import recorded_headers
@@ -21,11 +20,11 @@ from dispatcher.core.model import (
 )
 from dispatcher.core.request_headers import Request, RequestBuilder
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.endpoint_health import EndpointHealth
-from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
@@ -36,13 +35,6 @@ from dispatcher.transport.sender import Sender
 DISABLING_SECONDS = 5.0
 """Pause of an endpoint that is being disabled. Otherwise sending would continue until the change
 is written and read back."""
-
-
-class Attempt(NamedTuple):
-    """A finished attempt. `seconds` is its duration, None if no request was made."""
-
-    result: Result
-    seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,37 +64,40 @@ class AttemptRunner:
         with it the daemon.
         """
         try:
-            attempt = await self._attempt(delivery)
+            event = self.bodies.get(
+                delivery.event_id, delivery.endpoint_id
+            ) or await self._read_event(delivery)
+            if event is None or not self._may_start(delivery):
+                self.buffer.give_back(delivery)
+                return
+            if isinstance(event, Outcome):
+                result, seconds = self._unsent(delivery, event), None
+            else:
+                result, seconds = await self._send(delivery, event)
         except Exception as error:  # noqa: BLE001 - one broken attempt must not stop the others
             observe.deliveries.attempt_broke(delivery, error)
-            attempt = self._unsent(delivery, outcomes.broken_attempt(delivery, error))
-        if attempt is None:
-            self.buffer.give_back(delivery)
-        else:
-            self.recorder.put(attempt.result)
-            self.buffer.finish_attempt(delivery, attempt.seconds)
+            result, seconds = self._unsent(delivery, outcomes.broken_attempt(delivery, error)), None
+        self.recorder.put(result)
+        self.buffer.finish_attempt(delivery, seconds)
 
-    async def _attempt(self, delivery: Delivery) -> Attempt | None:
-        """Return the finished attempt, None if it did not start."""
-        next_events = self.queues.next_events(delivery.endpoint_id)
+    async def _read_event(self, delivery: Delivery) -> Event | Outcome | None:
+        """Return the event, the outcome if there is none, or None if it cannot be read now."""
         try:
-            event = self.bodies.get(delivery.event_id, next_events)
-            if event is None:
-                event = await self.bodies.read(delivery.event_id, next_events)
+            event = await self.bodies.read(delivery.event_id, delivery.endpoint_id)
         except (StoreUnavailableError, StatementTimeoutError):
             return None
         except UnreadableEventError as error:
             observe.deliveries.event_unreadable(delivery, error)
-            return self._unsent(delivery, outcomes.unreadable_event(str(error)))
-        if event is None:
-            return self._unsent(delivery, outcomes.missing_event())
-        # The lease or the endpoint may have changed while the body was read.
-        endpoint = self.endpoints[delivery.endpoint_id]
-        if not self.lease.covers(delivery.shard) or not endpoint.active:
-            return None
-        return await self._send(delivery, endpoint, event)
+            return outcomes.unreadable_event(str(error))
+        return event or outcomes.missing_event()
 
-    async def _send(self, delivery: Delivery, endpoint: Endpoint, event: Event) -> Attempt:
+    def _may_start(self, delivery: Delivery) -> bool:
+        """Return False if the lease or the endpoint changed since the delivery was taken."""
+        return self.lease.covers(delivery.shard) and self.endpoints[delivery.endpoint_id].active
+
+    async def _send(self, delivery: Delivery, event: Event) -> tuple[Result, float]:
+        """Return the result of the request, and how many seconds it took."""
+        endpoint = self.endpoints[delivery.endpoint_id]
         started_at = self.clock.now()
         sent: Sent | None = None
         try:
@@ -113,12 +108,19 @@ class AttemptRunner:
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)
             answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
-        outcome = self._decide(delivery, endpoint, answer)
+        outcome = outcomes.decide(
+            answer,
+            attempt=delivery.attempt - delivery.base + 1,
+            policy=self.endpoints.policy(endpoint),
+            now=started_at + answer.duration,
+            chance=random(),  # noqa: S311 - jitter, not a secret
+        )
         try:
             self._apply(delivery, endpoint, event, outcome)
         except Exception as error:  # noqa: BLE001 - otherwise an event that was received is sent again
             observe.deliveries.outcome_not_applied(delivery, error)
-        return Attempt(result_of(delivery, outcome, started_at, sent, answer), answer.duration)
+        result = result_of(delivery, outcome, started_at, sent, answer)
+        return result, answer.duration
 
     def _post(
         self, endpoint: Endpoint, request: Request, body: bytes
@@ -141,17 +143,6 @@ class AttemptRunner:
             tls=tls,
         )
 
-    def _decide(
-        self, delivery: Delivery, endpoint: Endpoint, answer: Response | SendError
-    ) -> Outcome:
-        return outcomes.decide(
-            answer,
-            attempt=delivery.attempt - delivery.base + 1,
-            policy=self.endpoints.policy(endpoint),
-            now=self.clock.now(),
-            chance=random(),  # noqa: S311 - jitter, not a secret
-        )
-
     def _apply(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, outcome: Outcome
     ) -> None:
@@ -161,8 +152,8 @@ class AttemptRunner:
             self.queues.pause(endpoint.id, self.clock.now() + pause)
         self.health.note(endpoint, delivery, event.type, outcome)
 
-    def _unsent(self, delivery: Delivery, outcome: Outcome) -> Attempt:
-        return Attempt(result_of(delivery, outcome, self.clock.now(), None, None))
+    def _unsent(self, delivery: Delivery, outcome: Outcome) -> Result:
+        return result_of(delivery, outcome, self.clock.now(), None, None)
 
 
 def result_of(

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from uuid import UUID
 
 from dispatcher.core import payload
 from dispatcher.core.model import Event
@@ -30,12 +30,15 @@ class UnreadableEventError(Exception):
 class BodyCache:
     """A cache of at most `capacity` bytes; it drops the least recently used bodies first.
 
-    `next_ids` iterates over the ids of events that are needed next: they are read ahead. Only the
-    first ids are consumed.
+    `next_events` returns the ids of the events that an endpoint needs next: they are read ahead.
+    Only the first ids are consumed.
     """
 
-    def __init__(self, events: Events, *, capacity: int) -> None:
+    def __init__(
+        self, events: Events, next_events: Callable[[UUID], Iterable[int]], *, capacity: int
+    ) -> None:
         self._events = events
+        self._next_events = next_events
         self._capacity = capacity
         self._cached: OrderedDict[int, Event] = OrderedDict()
         self._size = 0
@@ -50,29 +53,29 @@ class BodyCache:
     def __repr__(self) -> str:
         return f"<BodyCache {len(self._cached)}, {self._size} of {self._capacity} bytes>"
 
-    def get(self, event_id: int, next_ids: Iterable[int] = ()) -> Event | None:
+    def get(self, event_id: int, endpoint_id: UUID) -> Event | None:
         """Return the event if it is cached, None if not.
 
-        From time to time, missing events of `next_ids` are read ahead in the background.
+        From time to time, events that the endpoint needs next are read ahead in the background.
         """
         event = self._cached.get(event_id)
         if event is not None:
             self._cached.move_to_end(event_id)
             self._hits_to_check -= 1
             if self._hits_to_check <= 0:
-                self._start_reading(next_ids, at_least=self._read_ahead_limit // 3)
+                self._start_reading(endpoint_id, at_least=self._read_ahead_limit // 3)
         return event
 
     def add(self, events: Sequence[SmallEvent]) -> None:
         """Cache events that are needed soon."""
-        for event in events:
-            with suppress(ValueError):  # `read` finds what is wrong with it
-                body = payload.build(
-                    event.id, event.type, event.environment_id, event.data.decode()
-                )
-                self._put(Event(event.id, event.type, body))
+        for number, type_, environment_id, data in events:
+            try:
+                body = payload.build(number, type_, environment_id, data.decode())
+            except ValueError:
+                continue  # `read` finds what is wrong with it
+            self._put(Event(number, type_, body))
 
-    async def read(self, event_id: int, next_ids: Iterable[int] = ()) -> Event | None:
+    async def read(self, event_id: int, endpoint_id: UUID) -> Event | None:
         """Read the event from the database, in one statement with other missing events.
 
         Return None if the event does not exist (any more). Raises UnreadableEventError,
@@ -81,7 +84,7 @@ class BodyCache:
         future = self._awaited.get(event_id)
         if future is None:
             future = self._awaited[event_id] = asyncio.get_running_loop().create_future()
-        self._start_reading(next_ids)
+        self._start_reading(endpoint_id)
         return await asyncio.shield(future)
 
     @property
@@ -94,15 +97,15 @@ class BodyCache:
         mean_size = self._size // max(1, len(self._cached)) or EVENT_OVERHEAD_BYTES
         return max(3, min(3 * EVENTS_AT_ONCE, self._capacity // 4 // mean_size))
 
-    def _start_reading(self, next_ids: Iterable[int], *, at_least: int = 1) -> None:
-        """Start to read awaited events, together with those of `next_ids` that are not cached.
+    def _start_reading(self, endpoint_id: UUID, *, at_least: int = 1) -> None:
+        """Start to read awaited events, together with the next ones of the endpoint.
 
-        Read ahead only if at least `at_least` events of `next_ids` are missing, as the cost is
-        mostly that of a statement, not of its rows.
+        Read ahead only if at least `at_least` of these are missing, as the cost is mostly that of a
+        statement, not of its rows.
         """
         self._hits_to_check = CHECK_HITS
         if not self._ahead:
-            checked = list(islice(next_ids, self._read_ahead_limit))
+            checked = list(islice(self._next_events(endpoint_id), self._read_ahead_limit))
             missing = [
                 event_id
                 for event_id in checked
@@ -163,9 +166,9 @@ class BodyCache:
 
     def _put(self, event: Event) -> Event:
         """Cache the event, drop others if the cache is too large, and return the event."""
-        previous = self._cached.pop(event.id, None)
-        self._cached[event.id] = event
-        self._size += _size(event) - (_size(previous) if previous else 0)
+        if event.id not in self._cached:
+            self._cached[event.id] = event
+            self._size += _size(event)
         while self._size > self._capacity and len(self._cached) > 1:
             self._size -= _size(self._cached.popitem(last=False)[1])
         return event

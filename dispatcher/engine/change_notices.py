@@ -5,7 +5,7 @@ The lease calls this after a heartbeat whose answer says that change notices wai
 
 from collections.abc import Callable
 
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.parking import park
 from dispatcher.store.change_notices import ChangeNotices

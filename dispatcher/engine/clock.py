@@ -2,21 +2,20 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 CLOCK_STEP_SECONDS = 5.0
 """A jump of at least this many seconds means that the database's clock was set, not corrected."""
 
-_CLOCK_ID = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+monotonic: Callable[[], float] = partial(
+    time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+)
+"""Seconds on a clock that never goes back and runs while the machine is suspended.
 
-
-def monotonic() -> float:
-    """Return seconds on a clock that never goes back and runs while the machine is suspended.
-
-    `time.monotonic` stops during a suspend. A lease timed by it would look valid after a resume,
-    although another daemon has taken over. No clock runs in a virtual machine that its host
-    pauses: there, only the attempt number prevents that a result is recorded twice.
-    """
-    return time.clock_gettime(_CLOCK_ID)
+`time.monotonic` stops during a suspend. A lease timed by it would look valid after a resume,
+although another daemon has taken over. No clock runs in a virtual machine that its host
+pauses: there, only the attempt number prevents that a result is recorded twice.
+"""
 
 
 class Clock:

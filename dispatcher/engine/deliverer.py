@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.loop import wait_for_event
@@ -18,6 +18,8 @@ from dispatcher.telemetry import observe
 
 RECHECK_SECONDS = 0.25
 """Longest wait between two checks of the lease, the recorder and the due times."""
+IDLE_RECHECK_SECONDS = 1.0
+"""The same without deliveries in memory."""
 
 
 class Deliverer:
@@ -49,7 +51,7 @@ class Deliverer:
         self._clock = clock
         self._attempt = attempt
         self._on_refill_needed = on_refill_needed
-        self._free_workers = asyncio.BoundedSemaphore(concurrency)
+        self._concurrency = concurrency
         self._wake = asyncio.Event()
         # The event loop keeps only weak references to tasks. Otherwise a running worker could be
         # garbage collected.
@@ -96,11 +98,15 @@ class Deliverer:
         self._is_starting = True
         try:
             while True:
-                await self._free_workers.acquire()
-                delivery = await self._wait_for_next()
-                worker = asyncio.create_task(self._work(delivery))
-                self._workers.add(worker)
-                worker.add_done_callback(self._on_worker_end)
+                self._wake.clear()
+                if self._worker_error:
+                    # Memory may be inconsistent: end, so that a restart reads it again.
+                    raise self._worker_error
+                await self._park(self._buffer.release_due(self._clock.now()))
+                self._start_workers()
+                if self._buffer.endpoints_needing_refill():
+                    self._on_refill_needed()
+                await wait_for_event(self._wake, self._seconds_to_next())
         finally:
             self._is_starting = False
 
@@ -114,24 +120,20 @@ class Deliverer:
         if self._worker_error:
             raise self._worker_error
 
-    async def _wait_for_next(self) -> Delivery:
-        """Return the next delivery to start, as soon as one can and may start."""
-        while True:
-            self._wake.clear()
-            if self._worker_error:
-                # Memory may be inconsistent: end, so that a restart reads it again.
-                raise self._worker_error
-            await self._park(self._buffer.release_due(self._clock.now()))
-            delivery = self._take()
-            if delivery is not None:
-                return delivery
-            if self._buffer.endpoints_needing_refill():
-                self._on_refill_needed()
-            await wait_for_event(self._wake, self._seconds_to_next())
+    @property
+    def _has_free_worker(self) -> bool:
+        return len(self._workers) < self._concurrency
 
     @property
     def _may_start(self) -> bool:
         return self._is_starting and self._lease.valid and self._recorder.has_room
+
+    def _start_workers(self) -> None:
+        """Start a worker for each delivery that can and may start."""
+        while self._has_free_worker and (delivery := self._take()):
+            worker = asyncio.create_task(self._work(delivery))
+            self._workers.add(worker)
+            worker.add_done_callback(self._on_worker_end)
 
     def _take(self) -> Delivery | None:
         """Return the next delivery to start, None if none can or may start."""
@@ -144,9 +146,6 @@ class Deliverer:
         """Make one attempt after another; a task for each attempt would cost more."""
         while delivery is not None:
             await self._attempt(delivery)
-            # Otherwise no retry would come due while all workers are busy.
-            if to_park := self._buffer.release_due(self._clock.now()):
-                await self._park(to_park)
             delivery = self._take()
 
     async def _park(self, to_park: Sequence[Delivery]) -> None:
@@ -157,16 +156,18 @@ class Deliverer:
             observe.database.unavailable("park", error, 0.0)
 
     def _seconds_to_next(self) -> float:
-        """Return after how many seconds to check again, at most RECHECK_SECONDS."""
-        alarm = self._buffer.next_alarm()
-        # While nothing may start, a due alarm stays due. Otherwise the loop would spin.
-        if alarm is None or not self._may_start:
+        """Return after how many seconds to check again."""
+        if not len(self._buffer):
+            return IDLE_RECHECK_SECONDS
+        # While nothing can start, the alarm of a queue stays due. Otherwise the loop would spin.
+        can_start = self._has_free_worker and self._may_start
+        alarm = self._buffer.next_alarm(can_start=can_start)
+        if alarm is None:
             return RECHECK_SECONDS
         return min(RECHECK_SECONDS, max(0.0, alarm - self._clock.now()))
 
     def _on_worker_end(self, worker: asyncio.Task[None]) -> None:
         self._workers.discard(worker)
-        self._free_workers.release()
         self._wake.set()
         if not worker.cancelled():
             self._worker_error = self._worker_error or worker.exception()

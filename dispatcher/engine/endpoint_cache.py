@@ -7,8 +7,8 @@ from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.encryption.endpoint_secrets import decrypt_endpoint
 from dispatcher.engine.bisection import bisect
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_queue import QueueSettings
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.parking import park
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints, SendingEndpointRow

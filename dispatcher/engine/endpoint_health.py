@@ -26,6 +26,7 @@ WRITE_EVERY_SECONDS = 1.0
 """Seconds between two writes."""
 SUCCESS_EVERY_SECONDS = 60.0
 """Seconds until a success is written again, as another daemon may have noted failures."""
+_NO_OUTCOME = (False, float("-inf"))
 EMIT_BATCH = 500
 """Operational events that one statement emits."""
 
@@ -152,7 +153,7 @@ class EndpointHealth:
             await self._endpoints.pause(endpoint_id, left)
 
     def _succeeded(self, endpoint: Endpoint) -> None:
-        failing, since = self._last.get(endpoint.id, (endpoint.failing, float("-inf")))
+        failing, since = self._last.get(endpoint.id, _NO_OUTCOME)
         if failing or monotonic() - since > SUCCESS_EVERY_SECONDS:
             self._remember(endpoint.id, failing=False)
             self._notes.successes.add(endpoint.id)

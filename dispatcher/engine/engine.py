@@ -17,14 +17,14 @@ from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.attempt import AttemptRunner
 from dispatcher.engine.body_cache import BODY_CACHE_BYTES, BodyCache
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.bulk_actions import BulkActions
 from dispatcher.engine.change_notices import ChangeNoticeReader
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.deliverer import Deliverer
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.endpoint_health import EndpointHealth
-from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.fanout import Fanout
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.listener import Listener
@@ -84,10 +84,13 @@ class Engine:
         return f"<Engine {self.lease!r}, {self.buffer!r}, {self.deliverer.in_flight} in flight>"
 
     def _build_ownership(self, cipher: Cipher) -> None:
-        """Build what holds state: the delivery buffer, the endpoint cache and the lease."""
+        """Build what holds state: the delivery buffer, the caches and the lease."""
         slots = self._config.delivery.concurrency
         self.queues = EndpointQueues(QUEUE_DEPTH, QUEUE_SHARE, slots=slots, slow_slots=slots // 2)
         self.buffer = DeliveryBuffer(capacity=BUFFER_CAPACITY, queues=self.queues)
+        self.bodies = BodyCache(
+            Events(self.sessions.bodies), self.queues.next_events, capacity=BODY_CACHE_BYTES
+        )
         self.endpoints = EndpointCache(
             Endpoints(self.sessions.endpoints),
             Deliveries(self.sessions.endpoints),
@@ -155,7 +158,6 @@ class Engine:
             proxy=proxy_of(self._config),
         )
         self.tokens = AccessTokens(self.sender)
-        self.bodies = BodyCache(Events(self.sessions.bodies), capacity=BODY_CACHE_BYTES)
         attempts = AttemptRunner(
             buffer=self.buffer,
             queues=self.queues,

@@ -85,7 +85,11 @@ class Fanout:
         Raises StoreUnavailableError or StatementTimeoutError; earlier statements of the pass stay
         committed.
         """
+        if not self._fairness.knows_mark:
+            # Otherwise the first statement would pass the rows of all events that were ever taken.
+            await self._move_mark()
         picked, is_empty = await self._empty_inbox()
+        await self._move_mark()  # last, as events wait for nothing else
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
         if plan.renew:
             await self._inbox.promise_polling(POLLING_WINDOW_MS)
@@ -98,7 +102,6 @@ class Fanout:
         """
         picked, until = 0, monotonic() + PASS_SECONDS
         while self._lease.owned and monotonic() < until:
-            await self._move_mark()
             slice_ = self._fairness.next_slice(monotonic())
             taken = await self._take(slice_)
             if taken is None:

@@ -128,6 +128,11 @@ class FanoutFairness:
 
     # The mark, and the search for late commits below it
 
+    @property
+    def knows_mark(self) -> bool:
+        """Return True if the mark was moved or read since the start."""
+        return self._mark.is_known
+
     def mark_due(self, now: float) -> tuple[int, int] | None:
         """Return what to raise the mark to, if it is to be moved or read now; otherwise None.
 

@@ -27,6 +27,11 @@ class InboxMark:
         self._asked_at = float("-inf")
         self.after_id = 0
 
+    @property
+    def is_known(self) -> bool:
+        """Return True if the mark was moved or read since the start."""
+        return self._asked_at > float("-inf")
+
     def note_taken(self, highest: int | None, now: float) -> None:
         """Note that events up to this id were taken; None: no event was."""
         # Otherwise memory would grow in the schema check, which never asks for the mark.

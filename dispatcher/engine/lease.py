@@ -12,8 +12,8 @@ from secrets import randbits
 
 from dispatcher.core.heartbeats import VALID_SECONDS
 from dispatcher.core.model import ClockSetBack
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.neighbours import Neighbours
 from dispatcher.store.daemons import Claimed, Daemons, Renewal

@@ -9,10 +9,10 @@ from typing import Protocol
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.watermarks import NEVER_READ
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
-from dispatcher.engine.watermarks import NEVER_READ
 from dispatcher.store.deliveries import Deliveries, Range
 
 HORIZON_SECONDS = 60.0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.store.deliveries import Deliveries
 
 

@@ -63,13 +63,14 @@ class Recorder:
     @property
     def has_room(self) -> bool:
         """Return True if fewer than WAITING_LIMIT results wait; sending stops while it is False."""
-        return len(self) < WAITING_LIMIT
+        return len(self._waiting) + len(self._refused) < WAITING_LIMIT
 
     def put(self, result: Result) -> None:
         """Add a result to the next batch."""
+        if not self._waiting:
+            self._has_results.set()
+            self._is_empty.clear()
         self._waiting.append(result)
-        self._has_results.set()
-        self._is_empty.clear()
         if len(self._waiting) >= FULL_BATCH:
             self._has_full_batch.set()
 
@@ -117,9 +118,11 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._write_in_parts(batch, error, self._write)
             return
-        late = [result for result in batch if result.delivery.id not in next_times]
+        recorded, late = batch, []
+        if len(next_times) < len(batch):
+            recorded = [r for r in batch if r.delivery.id in next_times]
+            late = [r for r in batch if r.delivery.id not in next_times]
         self._waiting[: len(batch)] = late
-        recorded = [r for r in batch if r.delivery.id in next_times] if late else batch
         for result in recorded:
             delivery = result.delivery
             self._on_recorded(delivery, _retry(delivery, next_times[delivery.id]))

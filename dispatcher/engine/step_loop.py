@@ -41,11 +41,17 @@ class StepLoop:
         self._size = BatchSize()
 
     async def run_once(self) -> float:
-        """Run one step, and return the seconds to the next.
+        """Run one step if some work is due, and return the seconds to the next.
 
         Raise StoreUnavailableError or StatementTimeoutError. After a timeout, the next step is
         smaller; the smallest one fails.
         """
+        # A step costs many times as much, and most of the time there is no work at all.
+        wait = await self._next_wait()
+        if wait is None:
+            return IDLE_SECONDS
+        if wait > 0:
+            return max(WAIT_MINIMUM_SECONDS, min(wait, IDLE_SECONDS))
         try:
             is_due = await self._step(self._size)
         except Exception as error:
@@ -58,7 +64,4 @@ class StepLoop:
             await self._note_failure(describe(error), error)
             return 0.0
         self._size.grow()
-        if is_due:
-            return 0.0
-        wait = await self._next_wait()
-        return IDLE_SECONDS if wait is None else max(WAIT_MINIMUM_SECONDS, min(wait, IDLE_SECONDS))
+        return 0.0 if is_due else WAIT_MINIMUM_SECONDS

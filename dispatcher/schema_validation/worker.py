@@ -159,8 +159,11 @@ class Sandbox:
         process, self._process = self._process, None
         if process is None:
             return None
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # its child too: it leads their session
+        # If it has ended by itself, another process may have its number by now. Then its child ends
+        # at the end of its input, or after PROCESSOR_SECONDS.
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # its child too: it leads their session
         return await process.wait()
 
 
@@ -169,8 +172,9 @@ def _yield_processor(pid: int) -> None:
 
     A lower priority alone is not enough. The system counts a processor with an idle process as free
     and wakes other processes on it; beside a process of low priority they would wait for another.
+    If the system does not allow it, the process runs as all others do.
     """
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "SCHED_IDLE"):  # Linux
             os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
         else:

@@ -19,6 +19,8 @@ from dispatcher.store.pool import Pool
 
 SESSION_SECONDS = 12 * 3600.0
 """Seconds that a session lasts. After that one must sign in again."""
+SESSIONS_LIMIT = 100
+"""Open sessions of one token. One more ends the oldest, so that no token can fill the table."""
 COOKIE_BYTES = 32
 SIGNED_IN = "signed in"
 """Fairness key of requests whose cookie was valid before."""
@@ -54,10 +56,15 @@ class DashboardSessions:
         self._good: OrderedDict[bytes, DashboardSession] = OrderedDict()
 
     async def open(self, token: str, principal: Principal, environment_id: str) -> str:
-        """Open a session with a valid token. Return the cookie."""
+        """Open a session with a valid token. Return the cookie.
+
+        If the token has SESSIONS_LIMIT sessions, the oldest ends.
+        """
         cookie = token_urlsafe(COOKIE_BYTES)
         environment_id = principal.environment_id or environment_id
-        await self._stored.create(_sha256(cookie), _sha256(token), environment_id, SESSION_SECONDS)
+        await self._stored.create(
+            _sha256(cookie), _sha256(token), environment_id, SESSION_SECONDS, SESSIONS_LIMIT
+        )
         return cookie
 
     async def known(self, cookie: str, address: str = "") -> DashboardSession | None:

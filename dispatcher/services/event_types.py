@@ -12,7 +12,7 @@ from dispatcher.core.errors import (
     NotFoundError,
 )
 from dispatcher.core.model import RawJson
-from dispatcher.core.pagination import Page, PageBounds, fill_page
+from dispatcher.core.pagination import SEARCHED_LIMIT, Page, PageBounds, fill_page
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.event_type_resource import EventType
 from dispatcher.store import event_types as stored
@@ -61,6 +61,11 @@ class EventTypes:
             size=_size,
             make=EventType.from_row,
         )
+
+    async def search(self, environment_id: str, text: str, *, limit: int) -> tuple[str, ...]:
+        """Return the names of types that contain the text, the best match first."""
+        found = await self._stored.search(environment_id, text, look=SEARCHED_LIMIT, limit=limit)
+        return tuple(found)
 
     async def get(self, environment_id: str, name: str) -> EventType:
         """Return one type. Raise NotFoundError if there is none."""

@@ -113,9 +113,8 @@ def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, .
     if is_running and pending.oldest_due_seconds > BEHIND_SECONDS:
         lag = durations.rounded(pending.oldest_due_seconds)
         more = "more than " if "due" in pending.more else ""
-        sentences.append(
-            f"Sending is behind by {lag}: {more}{pending.due:,} deliveries are due and not sent."
-        )
+        due = "1 delivery is" if pending.due == 1 else f"{more}{pending.due:,} deliveries are"
+        sentences.append(f"Sending is behind by {lag}: {due} due and not sent.")
     if is_running and backlog.inbox.oldest_seconds > BEHIND_SECONDS:
         lag = durations.rounded(backlog.inbox.oldest_seconds)
         sentences.append(f"Events have waited {lag} for fan-out.")

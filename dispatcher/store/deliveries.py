@@ -171,7 +171,7 @@ def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
     return [
         _array([str(r.delivery.id) for r in results]),
         _array([str(r.delivery.attempt + 1) for r in results]),
-        _array([str(r.started_at) for r in results]),
+        _array([str(int(r.started_at * 1e6)) for r in results]),
         _array([r.outcome.code for r in results]),
         _array_with_null([r.status for r in results]),
         _array([str(r.duration_ms) for r in results]),

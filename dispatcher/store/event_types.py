@@ -53,6 +53,18 @@ class EventTypes:
         rows = await self._session.fetch(statement("event_types/named"), environment_id, names)
         return {row["name"]: row for row in all_rows(EventTypeRow, rows)}
 
+    async def search(
+        self, environment_id: str, text: str, *, look: int, limit: int
+    ) -> Sequence[str]:
+        """Return the names of types that contain the text, ignoring case.
+
+        Read up to `look` types, and return up to `limit`.
+        """
+        rows = await self._session.fetch(
+            statement("event_types/search"), environment_id, text.lower(), look, limit
+        )
+        return [row["name"] for row in rows]
+
     async def get(self, environment_id: str, name: str) -> EventTypeRow | None:
         """Return one type, or None if there is none."""
         rows = await self._session.fetch(statement("event_types/get"), environment_id, name)

@@ -74,8 +74,8 @@ BEGIN
     reach := least(reach, (SELECT e.id FROM dispatcher.events e
       WHERE e.id > start AND e.id <= reach ORDER BY e.id OFFSET most - 1 LIMIT 1));
     reach := least(reach,
-      (SELECT min(i.id) - 1 FROM dispatcher.inbox i
-       WHERE i.id > start AND i.id <= reach AND i.endpoint_id IS NULL AND i.environment_id = for_environment),
+      (SELECT min(i.id) - 1 FROM ONLY dispatcher.inbox i
+       WHERE i.id > start AND i.id <= reach AND i.environment_id = for_environment),
       (SELECT min(u.id) - 1 FROM dispatcher.unvalidated_events u
        WHERE u.id > start AND u.id <= reach AND u.environment_id = for_environment));
   END IF;
@@ -92,7 +92,7 @@ BEGIN
     FROM ended n
     WHERE n.unhappily AND n.attempt < 30000
       AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.delivery_id LIMIT 1) IS NULL
-      AND (SELECT i.id FROM dispatcher.inbox i
+      AND (SELECT i.id FROM dispatcher.inbox_directed i
            WHERE i.endpoint_id = for_endpoint AND i.event_id = n.event_id AND i.delivery_id = n.delivery_id LIMIT 1) IS NULL
       AND (SELECT e.id FROM dispatcher.events e
            WHERE e.id = n.event_id AND e.id > earlier AND e.id <= reach LIMIT 1) IS NOT NULL
@@ -120,7 +120,7 @@ BEGIN
       AND (SELECT a.id FROM dispatcher.attempts a
            WHERE a.event_id = s.id AND a.endpoint_id = for_endpoint AND (a.delivery_id >> 22) <> (a.event_id >> 22)
              AND a.state IS NOT NULL AND a.id > s.id AND a.id > start AND a.id <= later LIMIT 1) IS NULL
-      AND (SELECT i.id FROM dispatcher.inbox i WHERE i.endpoint_id = for_endpoint AND i.event_id = s.id LIMIT 1) IS NULL
+      AND (SELECT i.id FROM dispatcher.inbox_directed i WHERE i.endpoint_id = for_endpoint AND i.event_id = s.id LIMIT 1) IS NULL
       AND (SELECT q.id FROM dispatcher.quarantine q
            WHERE q.event_id = s.id AND (q.endpoint_id IS NULL OR q.endpoint_id = for_endpoint) LIMIT 1) IS NULL
   )

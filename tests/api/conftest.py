@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from io import BytesIO
+from secrets import token_hex
 from typing import Any
 
 import aiohttp
@@ -182,6 +183,33 @@ async def ask(standing: Api) -> Client:
 async def telling(standing: Api, database: Connection) -> Story:
     """The standing daemon's database, to insert into."""
     return Story(standing.dsn, database, Cipher(bytes.fromhex(KEY)))
+
+
+@asynccontextmanager
+async def founded(standing: Api, database: Connection, name: str) -> AsyncIterator[str]:
+    """The id of a new environment of the module's daemon; at the end nothing more is sent for it."""
+    environment = f"env_{token_hex(6)}"
+    await database.execute(
+        "INSERT INTO dispatcher.environments (id, name) VALUES ($1, $2)", environment, name
+    )
+    yield environment
+    # Otherwise a retry could reach a later test's receiver, if it is given the same port.
+    paused = await (await standing.client("admin", environment))("POST", "/api/pause", {})
+    assert paused.status == 200
+
+
+@pytest.fixture
+async def home(standing: Api, database: Connection) -> AsyncIterator[str]:
+    """The id of the test's environment."""
+    async with founded(standing, database, "Home") as environment:
+        yield environment
+
+
+@pytest.fixture
+async def other_home(standing: Api, database: Connection) -> AsyncIterator[str]:
+    """The id of another new environment."""
+    async with founded(standing, database, "Elsewhere") as environment:
+        yield environment
 
 
 @asynccontextmanager

@@ -112,7 +112,9 @@ async def holding(standing: Api) -> dict[Scope, Client]:
 
 
 def test_the_port_serves_no_other_route_of_the_api(standing: Api) -> None:
-    runner = standing.daemon._admin.port._runner
+    admin = standing.daemon._admin
+    assert admin is not None
+    runner = admin.port._runner
     assert runner.app is not None
     served_there = {
         (route.method, route.resource.canonical)

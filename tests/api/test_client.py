@@ -49,8 +49,8 @@ def gathered(answer: Any) -> Any:
 
 
 @asynccontextmanager
-async def asker_of(kind: str, api: Api) -> AsyncIterator[Ask]:
-    token = await api.token()
+async def asker_of(kind: str, api: Api, environment: str = "*") -> AsyncIterator[Ask]:
+    token = await api.token("admin", environment)
     if kind == "blocking":
         yield asker(Client(api.address, token))
         return
@@ -59,8 +59,9 @@ async def asker_of(kind: str, api: Api) -> AsyncIterator[Ask]:
 
 
 @pytest.fixture(params=["blocking", "awaiting"])
-async def ask(request: pytest.FixtureRequest, api: Api) -> AsyncIterator[Ask]:
-    async with asker_of(request.param, api) as ask:
+async def ask(request: pytest.FixtureRequest, standing: Api, home: str) -> AsyncIterator[Ask]:
+    """An administrator of the test's environment."""
+    async with asker_of(request.param, standing, home) as ask:
         yield ask
 
 
@@ -151,14 +152,14 @@ async def test_listing_deliveries_continues_on_the_next_page(ask: Ask, receiver:
 
 
 async def test_failed_deliveries_are_recovered(
-    ask: Ask, receiver: Receiver, connection: Connection
+    ask: Ask, receiver: Receiver, database: Connection
 ) -> None:
     made = await ask("webhooks.create", receiver.url, ["*"], active=False)
     since = datetime.now(UTC) - timedelta(minutes=1)
     await ask("events.emit", "a.b", {"n": 1})
 
     async def fanned_out() -> bool:
-        return not await connection.fetchval("SELECT count(*) FROM dispatcher.inbox")
+        return not await database.fetchval("SELECT count(*) FROM dispatcher.inbox")
 
     await until(fanned_out, "the event is fanned out")
     await ask("webhooks.update", made.id, active=True)
@@ -300,11 +301,13 @@ async def test_a_refusal_names_its_reason(ask: Ask) -> None:
         await ask("webhooks.list_deliveries", uuid4(), limit=1000)
 
 
-async def test_an_insufficient_token_has_its_own_error_and_is_never_shown(api: Api) -> None:
-    reader = asker(Client(api.address, await api.token("read")))
+async def test_an_insufficient_token_has_its_own_error_and_is_never_shown(
+    standing: Api,
+) -> None:
+    reader = asker(Client(standing.address, await standing.token("read")))
     with pytest.raises(clients.ForbiddenError):
         await reader("webhooks.create", url="https://example.com/", events=["*"])
-    wrong = Client(api.address, TOKEN)
+    wrong = Client(standing.address, TOKEN)
     with pytest.raises(clients.UnauthorizedError) as refused:
         await asker(wrong)("webhooks.list")
     assert TOKEN not in f"{refused.value!r}{refused.value}{wrong!r}{vars(wrong)}"

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from dispatcher.api import connections
+from dispatcher.api import connections, sockets
 from dispatcher.api.app import AdminPort, answering
 from dispatcher.api.connection_limits import ConnectionLimits
 
@@ -63,9 +63,10 @@ def served(slow: Slow) -> Port:
         app[SLOW] = slow
         app.router.add_get("/", hello)
         app.router.add_post("/", taken)
-        port = AdminPort(app, "127.0.0.1", 0, ConnectionLimits(**limits))  # type: ignore[arg-type]
+        listening = await sockets.listen("127.0.0.1", 0)
+        port = AdminPort(app, listening, ConnectionLimits(**limits))  # type: ignore[arg-type]
         await port.open()
-        at = urlsplit(port.address)
+        at = urlsplit(sockets.address_of(listening))
 
         @asynccontextmanager
         async def connected(source: str = "127.0.0.1") -> AsyncIterator[Stream]:
@@ -257,9 +258,10 @@ async def test_a_connection_that_asked_for_another_protocol_is_closed(
 
 async def test_silent_connections_have_no_handler() -> None:
     app = web.Application(middlewares=[answering])
-    port = AdminPort(app, "127.0.0.1", 0, ConnectionLimits())
+    listening = await sockets.listen("127.0.0.1", 0)
+    port = AdminPort(app, listening, ConnectionLimits())
     await port.open()
-    at = urlsplit(port.address)
+    at = urlsplit(sockets.address_of(listening))
     streams = [await asyncio.open_connection(at.hostname, at.port) for _ in range(5)]
     for _, writer in streams[:2]:
         writer.write(b"GET / HTT")

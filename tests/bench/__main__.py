@@ -1,8 +1,8 @@
 """`make bench`: what docs/benchmarks.md says about speed, measured here and now.
 
-python -m tests.bench           all bars in less than ten minutes: transport throughput shapes daemons
-                                latency insert door server pages
-python -m tests.bench NAME…     only these, or steps, secure, scale, listing
+python -m tests.bench           all bars in less than ten minutes: transport latency throughput shapes
+                                daemons insert door single server pages scale
+python -m tests.bench NAME…     only these, or steps, secure, listing
 """
 
 import argparse
@@ -11,31 +11,21 @@ import sys
 from collections.abc import Collection
 from pathlib import Path
 
-from tests.bench import listing, scale, secure, stage, steps, suite
+from tests.bench import listing, secure, stage, steps, suite
+from tests.bench.sizes import Sizes
 
-OTHERS = ("steps", "scale", "secure", "listing")
+OTHERS = ("steps", "secure", "listing")
 """They are not in the suite. listing is last: filling a history takes minutes, and fsync is off for it."""
 
 
 def main() -> None:
     args = _arguments()
+    sizes = Sizes(args.rounds, args.number, args.ended, args.pending, args.at_once)
     if names := [name for name in suite.NAMES if name in args.names]:
-        suite.run(_say, args.json, names, rounds=args.rounds, number=args.number)
+        suite.run(_say, args.json, names, sizes)
     if "steps" in args.names:
         _say("steps", *steps.measure())
-    if "scale" in args.names:
-        _say("scale", *_scale(args))
     _say_others(args.names, args.rounds, args.number)
-
-
-def _scale(args: argparse.Namespace) -> list[str]:
-    with stage.database() as dsn:
-        stage.dispatcher(dsn, "migrate")
-        empty = asyncio.run(scale.prepare(dsn, deliveries=args.ended, pending=args.pending))
-        measured = scale.measure(
-            dsn, empty, rounds=args.rounds, number=args.number, at_once=args.at_once
-        )
-        return asyncio.run(measured)
 
 
 def _say_others(names: Collection[str], rounds: int, number: int) -> None:
@@ -52,14 +42,13 @@ def _say_others(names: Collection[str], rounds: int, number: int) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--number", type=int, default=10_000, help="deliveries a round of throughput"
-    )
+    usual = Sizes()
     for name, number, what in (
-        ("ended", listing.DELIVERIES, "ended deliveries of scale: 1.2 times as many attempts"),
-        ("pending", 1_000_000, "pending deliveries of scale"),
-        ("at-once", 100_000, "deliveries of scale that are due at one moment"),
+        ("rounds", usual.rounds, "of what takes turns"),
+        ("number", usual.number, "deliveries a round of throughput"),
+        ("ended", usual.ended, "ended deliveries of scale: 1.2 times as many attempts"),
+        ("pending", usual.pending, "pending deliveries of scale"),
+        ("at-once", usual.at_once, "deliveries of scale that are due at one moment"),
     ):
         parser.add_argument(f"--{name}", type=int, default=number, help=what)
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="PATH")

@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.bench import shapes, stage
+from tests.bench import ceiling, quiet, shapes, stage
 from tests.bench.figures import Figure, Report
 
 NUMBERS = (1, 2, 4)
@@ -26,6 +26,11 @@ FROM (SELECT owner, count(*) AS shards FROM dispatcher.shards GROUP BY owner) AS
 async def measure(dsn: str, *, rounds: int, number: int) -> Report:
     """Return rates and CPU with one daemon, two and four, on a database without webhooks."""
     lines, figures = [], []
+    unsent = await ceiling.measure(dsn, rounds=rounds)
+    lines += unsent.lines
+    figures += unsent.figures
+    most = max(figure.value for figure in figures if figure.unit == "/s")
+    await quiet.settle(dsn)
     async with stage.receiving() as receiver:
         for each in range(ENDPOINTS):
             events = f"user.t{each}"
@@ -44,13 +49,16 @@ async def measure(dsn: str, *, rounds: int, number: int) -> Report:
             what = f"{daemons} daemon{'s' * (daemons > 1)}"
             lines.append(
                 f"  {what}: {rate:,.0f}/s, {ours:.1f} µs of the daemons a delivery,"
-                f" {servers:.1f} µs of PostgreSQL"
+                f" {servers:.1f} µs of PostgreSQL, {rate / most:.2f} of the ceiling"
             )
             figures += [
                 Figure(f"deliveries/s, {what}", rate, "/s"),
                 Figure(f"CPU of the daemons a delivery, {what}", ours, "µs"),
                 Figure(f"CPU of PostgreSQL a delivery, {what}", servers, "µs"),
             ]
+        figures.append(
+            Figure("lost or repeated, several daemons", receiver.inexact, "deliveries", 0)
+        )
         await connection.close()
     return Report(lines, figures)
 

@@ -4,10 +4,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+NO_PROFILE = "no profile is taken of this one"
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured value. `bar` is the limit: the most if `at_most`, else the least."""
+    """One measured value. `bar` is the limit: the most if `at_most`, else the least.
+
+    `why` are lines on what the value is made of, shown if the bar is missed.
+    """
 
     name: str
     value: float
@@ -15,6 +20,7 @@ class Figure:
     bar: float | None = None
     at_most: bool = True
     note: str = ""
+    why: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -34,7 +40,8 @@ class Figure:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "Figure":
-        return cls(**{name: value for name, value in document.items() if name != "verdict"})
+        values = {name: value for name, value in document.items() if name != "verdict"}
+        return cls(**{**values, "why": tuple(values.get("why", ()))})
 
     def as_json(self) -> dict[str, object]:
         return {**asdict(self), "verdict": self.verdict or None}
@@ -54,6 +61,19 @@ def table(figures: Iterable[Figure]) -> list[str]:
     judged = [figure for figure in listed if figure.bar is not None]
     met = sum(figure.verdict == "pass" for figure in judged)
     return [*(figure.line() for figure in listed), f"  {met} of {len(judged)} bars are met"]
+
+
+def reasons(figures: Iterable[Figure]) -> list[str]:
+    """Lines that say why each short figure is short; figures with the same reason together."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for figure in figures:
+        if figure.verdict == "short":
+            together.setdefault(figure.why, []).append(figure.name)
+    lines: list[str] = []
+    for why, names in together.items():
+        lines += [f"  {name}" for name in names]
+        lines += [f"    {line.strip()}" for line in why or (NO_PROFILE,)]
+    return lines
 
 
 def _short(value: float) -> str:

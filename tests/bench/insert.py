@@ -8,13 +8,15 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from statistics import median
 from typing import Any
 
 import asyncpg
 
 from dispatcher.embedded_postgres import binaries
-from tests.bench import stage
+from tests.bench import insert_parts, stage
 from tests.bench.figures import Figure, Report
 
 DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@example.com"}'
@@ -39,14 +41,28 @@ async def measure(dsn: str, *, rounds: int) -> Report:
     try:
         figures = [await _cpu(dsn, rounds * 2_000 // SLICE, WITHOUT)]
         figures += await asyncio.to_thread(list, _rates(dsn, rounds, WITHOUT))
+        why = await _parts(dsn)
         await connection.execute("TRUNCATE dispatcher.inbox")
         async with stage.sending(dsn):
             figures.append(await _cpu(dsn, rounds * 2_000 // SLICE, WITH))
             figures += await asyncio.to_thread(list, _rates(dsn, rounds, WITH))
-        return Report([figure.line() for figure in figures], figures)
+        figures = [replace(figure, why=why) for figure in figures]
+        return Report(
+            [*(figure.line() for figure in figures), *(f"  {line}" for line in why)], figures
+        )
     finally:
         await connection.execute("DROP TABLE bare_events")
         await connection.close()
+
+
+async def _parts(dsn: str) -> tuple[str, ...]:
+    """Return lines on what an INSERT costs, and on what most writers wait for."""
+    writers = WRITERS[-1]
+    lines = await insert_parts.costs(dsn, DATA)
+    for name, table in TABLES.items():
+        run = partial(asyncio.to_thread, _commits, dsn, table, writers)
+        lines.append(await insert_parts.waits(dsn, f"{writers} writers, {name}", run))
+    return tuple(lines)
 
 
 async def _cpu(dsn: str, slices: int, where: str) -> Figure:

@@ -1,13 +1,15 @@
 """From the INSERT call to the receiver's first byte, against a bare LISTEN-claim-POST script."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from statistics import median, quantiles
 from time import monotonic
 from typing import Any
 
 import asyncpg
 
-from tests.bench import stage
+from tests.bench import cpu, server_share, stage
 from tests.bench.figures import Figure, Report
 
 PAUSE = 0.02
@@ -15,62 +17,124 @@ PAUSE = 0.02
 BUSY_RATE = 100
 """Events a second, for the latency of a daemon that is not idle."""
 IDLE_SECONDS = 10.0
-SETTLE_SECONDS = 3.0
-"""Before the idle cost is measured: the last polling window and what follows an event are over."""
+SETTLE_SECONDS = 8.0
+"""Before the idle cost is measured: what follows a start is over, and the last polling window."""
 
 OURS = "INSERT INTO dispatcher.events (type, data) VALUES ('user.created', '{\"id\":\"usr_1\"}') RETURNING 'evt_' || id"
 BARE = "WITH n AS (SELECT pg_notify('bare_queue', '')) INSERT INTO bare_queue (body) SELECT '{\"id\":\"usr_1\"}' FROM n RETURNING 'bare_' || id"
 
 
+@dataclass(slots=True)
+class Latencies:
+    """Seconds from each INSERT call to the receiver's first byte, and to the answer of the INSERT."""
+
+    first_bytes: list[float] = field(default_factory=list)
+    inserts: list[float] = field(default_factory=list)
+
+    def __iadd__(self, other: "Latencies") -> "Latencies":
+        self.first_bytes += other.first_bytes
+        self.inserts += other.inserts
+        return self
+
+    def percentile(self, percent: int) -> float:
+        """Return seconds to the first byte."""
+        return quantiles(self.first_bytes, n=100)[percent - 1]
+
+    def ms(self, percent: int) -> float:
+        """Return milliseconds to the first byte."""
+        return self.percentile(percent) * 1000
+
+    def parts(self) -> str:
+        """Return the time of the INSERT, and that from its answer to the first byte, in words."""
+        after = [byte - insert for byte, insert in zip(self.first_bytes, self.inserts, strict=True)]
+        return (
+            f"INSERT with commit {_ms(median(self.inserts))}, p99 {_ms(quantiles(self.inserts, n=100)[98])};"
+            f" from its answer to the first byte {_ms(median(after))}, p99 {_ms(quantiles(after, n=100)[98])}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The share of a core that daemon and PostgreSQL take without events, and its parts."""
+
+    share: float
+    parts: str
+
+
 async def measure(dsn: str, *, rounds: int, number: int) -> Report:
     """Idle p50 and p99 of both and their ratios, ours at BUSY_RATE, and the CPU of an idle daemon."""
-    ours: list[float] = []
-    bare: list[float] = []
+    ours, bare = Latencies(), Latencies()
     async with stage.receiving() as receiver:
         created = stage.dispatcher(
             dsn, "webhook", "create", receiver.url, "--events", "*", "--json"
         )
         connection = await asyncpg.connect(dsn)
+        await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         server = stage.server_pid(await connection.fetchval("SHOW data_directory"))
         worker = stage.process("-m", "tests.bench.bare", "worker", receiver.url, dsn)
         async with worker as bare_worker, stage.sending(dsn) as daemon:
             assert bare_worker.stdout is not None
             await bare_worker.stdout.readline()
+            idle = await _idle(daemon, server, connection)
             for statement in (OURS, BARE):
                 await _latencies(connection, receiver, statement, 50, PAUSE)
+            await connection.execute("SELECT pg_stat_statements_reset()")
             for _ in range(rounds):  # in turn, so that both see the same machine
                 bare += await _latencies(connection, receiver, BARE, number // rounds, PAUSE)
                 ours += await _latencies(connection, receiver, OURS, number // rounds, PAUSE)
+            statements = await server_share.times(connection)
             busy = await _latencies(connection, receiver, OURS, number, 1 / BUSY_RATE)
-            idle_share = await _idle(daemon, server)
         await connection.close()
         stage.dispatcher(dsn, "webhook", "delete", str(created["id"]))
-    p50, p99 = median(ours) / median(bare), _p(ours, 99) / _p(bare, 99)
+    return _report(ours, bare, busy, idle, statements)
+
+
+def _report(
+    ours: "Latencies", bare: "Latencies", busy: "Latencies", idle: Idle, statements: list[str]
+) -> Report:
+    p50, p99 = (ours.percentile(n) / bare.percentile(n) for n in (50, 99))
     lines = [
-        f"  idle      p50 {_ms(median(ours))}  bare {_ms(median(bare))}  ratio {p50:.2f}",
-        f"  idle      p99 {_ms(_p(ours, 99))}  bare {_ms(_p(bare, 99))}  ratio {p99:.2f}",
-        f"  {BUSY_RATE}/s     p50 {_ms(median(busy))}  p95 {_ms(_p(busy, 95))}",
-        f"  idle      {idle_share:.2%} of a core, daemon and PostgreSQL together",
+        f"  idle      p50 {_ms(ours.percentile(50))}  bare {_ms(bare.percentile(50))}  ratio {p50:.2f}",
+        f"  idle      p99 {_ms(ours.percentile(99))}  bare {_ms(bare.percentile(99))}  ratio {p99:.2f}",
+        f"  {BUSY_RATE}/s     p50 {_ms(busy.percentile(50))}  p95 {_ms(busy.percentile(95))}",
+        f"  idle      {idle.share:.2%} of a core, daemon and PostgreSQL together: {idle.parts}",
     ]
+    why = (f"ours: {ours.parts()}", f"bare: {bare.parts()}", *statements)
     figures = [
-        Figure("latency, idle, p50, against the bare LISTEN script", p50, "times", 1.5),
-        Figure("latency, idle, p99, against the bare LISTEN script", p99, "times", 1.5),
-        Figure(f"latency at {BUSY_RATE} events/s, p50", median(busy) * 1000, "ms", 4),
-        Figure("CPU while idle, daemon and PostgreSQL", idle_share * 100, "% of a core", 1),
-        Figure("latency, idle, p50", median(ours) * 1000, "ms"),
-        Figure("latency of the bare LISTEN script, idle, p50", median(bare) * 1000, "ms"),
+        Figure("latency, idle, p50, against the bare LISTEN script", p50, "times", 1.5, why=why),
+        Figure("latency, idle, p99, against the bare LISTEN script", p99, "times", 1.5, why=why),
+        Figure(f"latency at {BUSY_RATE} events/s, p50", busy.ms(50), "ms", 4, why=why),
+        Figure(
+            "CPU while idle, daemon and PostgreSQL",
+            idle.share * 100,
+            "% of a core",
+            1,
+            why=(f"% of a core: {idle.parts}",),
+        ),
+        Figure("latency, idle, p50", ours.ms(50), "ms"),
+        Figure("latency of the bare LISTEN script, idle, p50", bare.ms(50), "ms"),
     ]
-    return Report(lines, figures)
+    return Report([*lines, *why], figures)
 
 
-async def _idle(daemon: int, server: int) -> float:
-    """Return the share of a core that daemon and PostgreSQL take without events."""
+async def _idle(daemon: int, server: int, connection: "asyncpg.Connection[Any]") -> Idle:
+    """Return what daemon and PostgreSQL take without events: nothing was sent before."""
     await asyncio.sleep(SETTLE_SECONDS)
     pids = [daemon, server, *stage.children(server)]  # /proc/PID/stat counts in steps of 10 ms
-    began, before = monotonic(), sum(map(stage.microseconds_on_cpu, pids))
+    sessions = await cpu.by_session(connection)
+    spent, ours, began = _on_cpu(pids), _on_cpu([daemon]), monotonic()
     await asyncio.sleep(IDLE_SECONDS)
-    spent = sum(map(stage.microseconds_on_cpu, pids)) - before
-    return spent / 1e6 / (monotonic() - began)
+    taken = monotonic() - began
+    spent, ours = _on_cpu(pids) - spent, _on_cpu([daemon]) - ours
+    percent = taken * 1e4  # microseconds
+    after = await cpu.by_session(connection)
+    shares = {name: us - sessions.get(name, 0.0) for name, us in after.items()}
+    parts = f"daemon {ours / percent:.2f}, {cpu.named(shares, percent, digits=2)}"
+    return Idle(spent / taken / 1e6, parts)
+
+
+def _on_cpu(pids: Sequence[int]) -> float:
+    return sum(map(stage.microseconds_on_cpu, pids))
 
 
 async def _latencies(
@@ -79,23 +143,23 @@ async def _latencies(
     statement: str,
     number: int,
     pause: float,
-) -> list[float]:
+) -> Latencies:
     await receiver.ask("times")
-    called: dict[str, float] = {}
+    called: dict[str, tuple[float, float]] = {}
     for _ in range(number):
         at = monotonic()
-        called[await connection.fetchval(statement)] = at
+        name = await connection.fetchval(statement)
+        called[name] = at, monotonic()
         await asyncio.sleep(max(0.0, at + pause - monotonic()))
     arrived: dict[str, float] = {}
     async with asyncio.timeout(stage.PATIENCE):
         while len(arrived) < number:
             await asyncio.sleep(0.05)
             arrived |= await receiver.ask("times")
-    return [arrived[name] - at for name, at in called.items()]
-
-
-def _p(values: list[float], percent: int) -> float:
-    return quantiles(values, n=100)[percent - 1]
+    return Latencies(
+        [arrived[name] - at for name, (at, _) in called.items()],
+        [answered - at for at, answered in called.values()],
+    )
 
 
 def _ms(seconds: float) -> str:

@@ -3,8 +3,8 @@
     python -m tests.bench.receiver [CERTIFICATE]   prints its port, then serves until its input is closed
 
 `GET /count` answers how many POSTs were answered since the last `GET /count`, `GET /so-far` the
-same without starting again; `GET /times` the arrival times by `webhook-id` (or `X-Id`) since the last `GET /times`, in seconds of the monotonic
-clock, which is the machine's and so the same in every process.
+same without starting again; `GET /times` the arrival times by `webhook-id` since the last `GET /times`, in seconds of the monotonic
+clock, which is the machine's and so the same in every process; `GET /distinct` how many they are, instead of them.
 """
 
 import asyncio
@@ -65,6 +65,8 @@ class Receiver(asyncio.Protocol):
             body = json.dumps(self.state.count)
         elif head.startswith(b"GET /count"):
             body, self.state.count = json.dumps(self.state.count), 0
+        elif head.startswith(b"GET /distinct"):
+            body, self.state.times = json.dumps(len(self.state.times)), {}
         else:
             body, self.state.times = json.dumps(self.state.times), {}
         return f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()

@@ -7,9 +7,7 @@ the server makes checkpoints.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,7 +16,7 @@ from typing import Any
 import asyncpg
 
 from dispatcher.store.statements import statement
-from tests.bench import stage, throughput
+from tests.bench import cpu, stage, throughput, wal
 from tests.bench.figures import Figure, Report
 
 CPU_BARS_US = {1: 50, 10: 20}
@@ -31,16 +29,16 @@ SERVER = {
 """Settings of the server that is measured: some hundred statements a second are noted by it."""
 QUERIES = Path(__file__).parents[2] / "sql" / "queries"
 
-SESSIONS = """
-SELECT pid, CASE WHEN backend_type = 'client backend' THEN replace(application_name, 'dispatcher/', '') ELSE backend_type END AS name
-FROM pg_stat_activity WHERE pid <> pg_backend_pid() OR application_name = 'producer'
-"""
 WAL = """
 SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS bytes, (SELECT wal_fpi FROM pg_stat_wal) AS images
 """
 STATEMENTS = """
 SELECT query, calls::bigint, rows::bigint, wal_bytes::bigint, shared_blks_hit + shared_blks_read AS blocks
 FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND toplevel
+"""
+TIMES = """
+SELECT query, calls::bigint, mean_exec_time AS mean FROM pg_stat_statements
+WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND toplevel ORDER BY calls DESC LIMIT 6
 """
 
 
@@ -77,34 +75,44 @@ async def measure(dsn: str, *, rounds: int, number: int, fan_out: int) -> Report
         await producer.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         async with stage.sending(dsn):
             await throughput.ours(producer, receiver, number // 4, fan_out)  # warm: plans, caches
-            await producer.execute("CHECKPOINT; SELECT pg_stat_statements_reset()")
+            await producer.execute("CHECKPOINT")
+            await producer.execute("SELECT pg_stat_statements_reset()")
+            began = await producer.fetchval("SELECT pg_current_wal_insert_lsn()::text")
             for _ in range(rounds):
                 before = await _look(producer, server)
                 await throughput.ours(producer, receiver, number, fan_out)
                 looks.append((await _look(producer, server)).since(before, number))
             statements = await _statements(producer, rounds * number)
+            records = await wal.by_record(producer, began, rounds * number)
         await producer.close()
         for webhook in webhooks:
             stage.dispatcher(dsn, "webhook", "delete", webhook)
-    us, wal = median(look.microseconds for look in looks), median(look.wal_bytes for look in looks)
+    us, size = median(look.microseconds for look in looks), median(look.wal_bytes for look in looks)
+    lines = [*_summary(looks, fan_out), *statements]
+    bars = CPU_BARS_US.get(fan_out), WAL_BARS_BYTES.get(fan_out)
     figures = [
         Figure(
-            f"PostgreSQL's CPU a delivery, fan-out {fan_out}", us, "µs", CPU_BARS_US.get(fan_out)
+            f"PostgreSQL's CPU a delivery, fan-out {fan_out}", us, "µs", bars[0], why=(*lines[1:],)
         ),
-        Figure(f"WAL a delivery, fan-out {fan_out}", wal, "bytes", WAL_BARS_BYTES.get(fan_out)),
+        Figure(
+            f"WAL a delivery, fan-out {fan_out}", size, "bytes", bars[1], why=(*lines[2:], *records)
+        ),
+        Figure(
+            f"lost or repeated, beside the counters, fan-out {fan_out}",
+            receiver.inexact,
+            "deliveries",
+            0,
+        ),
     ]
-    return Report([*_summary(looks, fan_out), *statements], figures)
+    return Report([*lines, *records], figures)
 
 
 async def _look(connection: "asyncpg.Connection[Any]", server: int) -> Look:
-    spent: dict[str, float] = defaultdict(float)
-    for row in await connection.fetch(SESSIONS):
-        with suppress(OSError):  # it has ended since
-            spent[row["name"]] += stage.microseconds_on_cpu(row["pid"])
+    spent = await cpu.by_session(connection)
     row = await connection.fetchrow(WAL)
     assert row is not None
     return Look(
-        dict(spent), stage.children_cpu_seconds(server) * 1e6, int(row["bytes"]), row["images"] or 0
+        spent, stage.children_cpu_seconds(server) * 1e6, int(row["bytes"]), row["images"] or 0
     )
 
 
@@ -116,10 +124,8 @@ def _summary(looks: list[Look], fan_out: int) -> list[str]:
     lines[0] += f", {wal:5.0f} bytes of WAL{_bar(wal, WAL_BARS_BYTES, fan_out, 'bytes')}"
     names = {name for look in looks for name in look.by_session}
     parts = {name: median(look.by_session.get(name, 0.0) for look in looks) for name in names}
-    largest = sorted(parts.items(), key=lambda part: -part[1])
-    shown = ", ".join(f"{name} {part:.1f}" for name, part in largest if part >= 0.05)
     images = sum(look.images for look in looks)
-    return [*lines, f"    µs by session: {shown}; {images} page images in all rounds"]
+    return [*lines, f"    µs by session: {cpu.named(parts, 1)}; {images} page images in all rounds"]
 
 
 def _bar(figure: float, bars: Mapping[int, int], fan_out: int, unit: str) -> str:
@@ -138,6 +144,16 @@ async def _statements(connection: "asyncpg.Connection[Any]", deliveries: int) ->
         f" {row['blocks'] / deliveries:5.1f} blocks a delivery, {row['rows'] / max(1, row['calls']):6.0f} rows a call"
         for row in rows
         if row["wal_bytes"] > deliveries
+    ]
+
+
+async def times(connection: "asyncpg.Connection[Any]") -> list[str]:
+    """Lines on the statements that a delivery waited for: how long each took on average."""
+    names = _names()
+    rows = sorted(await connection.fetch(TIMES), key=lambda row: -row["calls"])
+    return [
+        f"{names.get(_words(row['query']), row['query'][:40])}: {row['mean']:.2f} ms, {row['calls']} times"
+        for row in rows
     ]
 
 

@@ -82,15 +82,24 @@ async def process(
 
 @dataclass(slots=True)
 class Receiver:
-    """The cheap receiver (`tests.bench.receiver`) and what it counted."""
+    """The cheap receiver (`tests.bench.receiver`) and what it counted.
+
+    `inexact` is how many deliveries were lost or came twice so far.
+    """
 
     url: str
     session: aiohttp.ClientSession
     pid: int
+    inexact: int = 0
 
     async def ask(self, what: str) -> Any:
         async with self.session.get(f"{self.url}/{what}") as answer:
             return json.loads(await answer.read())
+
+    async def compare(self, events: int, fan_out: int = 1) -> None:
+        """Count what was lost or came twice, if so many events were all that was sent."""
+        posts, different = await self.ask("count"), await self.ask("distinct")
+        self.inexact += abs(posts - events * fan_out) + abs(different - events)
 
     async def counted(self, number: int, every: float = 0.02, within: float = PATIENCE) -> None:
         """Wait until so many POSTs were answered; TimeoutError after `within` seconds."""
@@ -122,12 +131,7 @@ async def sending(
 
     `settings` are environment variables, without their prefix.
     """
-    env = {
-        **environment(dsn),
-        "DISPATCHER_ADMIN__PORT": str(admin_port),
-        **{f"DISPATCHER_{name}": value for name, value in settings.items()},
-    }
-    async with process("-m", "dispatcher", "run", env=env) as started:
+    async with starting(dsn, admin_port=admin_port, settings=settings) as pid:
         connection = await asyncpg.connect(dsn)
         try:
             await until(
@@ -137,6 +141,20 @@ async def sending(
             )
         finally:
             await connection.close()
+        yield pid
+
+
+@asynccontextmanager
+async def starting(
+    dsn: str, *, admin_port: int = 0, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[int]:
+    """A daemon that may not be ready yet; its process id. `settings` are as for `sending`."""
+    env = {
+        **environment(dsn),
+        "DISPATCHER_ADMIN__PORT": str(admin_port),
+        **{f"DISPATCHER_{name}": value for name, value in settings.items()},
+    }
+    async with process("-m", "dispatcher", "run", env=env) as started:
         yield started.pid
 
 
@@ -156,6 +174,12 @@ def cpu_seconds(pid: int) -> float:
     """User and system time of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def kernel_seconds(pid: int) -> float:
+    """System time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return int(fields[12]) / os.sysconf("SC_CLK_TCK")
 
 
 def microseconds_on_cpu(pid: int) -> float:

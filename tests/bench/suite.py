@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -16,27 +17,35 @@ from tests.bench import (
     insert,
     latency,
     pages,
+    quiet,
+    scale,
     server_share,
     shapes,
+    single_events,
     stage,
     throughput,
     transport,
     yardsticks,
 )
-from tests.bench.figures import Figure, Report, table
+from tests.bench.figures import Figure, Report, reasons, table
+from tests.bench.sizes import Sizes
 
 NAMES = (
     "transport",
+    "latency",
     "throughput",
     "shapes",
     "daemons",
-    "latency",
     "insert",
     "door",
+    "single",
     "server",
     "pages",
+    "scale",
 )
 FAN_OUTS = (1, 10)
+COUNTED = ("latency", "server, fan-out 1", "server, fan-out 10")
+"""Their servers have pg_stat_statements."""
 FEW_ROUNDS = 3
 """For what takes long."""
 LATENCIES = 500
@@ -52,73 +61,80 @@ LABELS = {
 Say = Callable[..., None]
 
 
-def run(say: Say, json_path: Path, names: Collection[str], *, rounds: int, number: int) -> None:
-    """Measure `names`, and print and write all figures: others are kept from the last run."""
+def run(say: Say, json_path: Path, names: Collection[str], sizes: Sizes) -> None:
+    """Measure `names`, and print and write all figures: those of others are kept from the last run."""
     began = monotonic()
     measured: list[Figure] = []
-    for title, report in _reports(say, names, rounds, number):
-        say(title, *report.lines)
+    for title, report in _reports(say, names, sizes):
+        say(f"{title} ({monotonic() - began:.0f} s)", *report.lines)
         measured += report.figures
-    figures = _merged(json_path, measured)
-    say("bars", *table(figures), f"  measured in {monotonic() - began:.0f} s")
+    figures = measured if set(names) == set(NAMES) else _merged(json_path, measured)
+    say("bars", *table(figures), "why bars are short", *reasons(figures))
+    say(f"  measured in {monotonic() - began:.0f} s")
     json_path.parent.mkdir(parents=True, exist_ok=True)
     json_path.write_text(json.dumps(_document(figures), indent=2) + "\n", encoding="utf-8")
+    CHARTS.mkdir(parents=True, exist_ok=True)
+    (CHARTS / "last_run.md").write_text(_page(figures), encoding="utf-8")
     _draw(figures)
-    say(f"  {json_path} and the charts in {CHARTS} are written")
+    say(f"  {json_path}, and the page and charts in {CHARTS} are written")
 
 
-def _reports(
-    say: Say, names: Collection[str], rounds: int, number: int
-) -> Iterator[tuple[str, Report]]:
+def _page(figures: Sequence[Figure]) -> str:
+    """Return the page of the last run: all bars, and why those are short that are."""
+    parts = (
+        "# The last run of `make bench`",
+        f"{datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores."
+        " [Benchmarks](../benchmarks.md) says what each figure means.",
+        "\n".join(["```", *table(figures), "```"]),
+        "## Why bars are short",
+        "\n".join(["```", *reasons(figures), "```"]),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _reports(say: Say, names: Collection[str], sizes: Sizes) -> Iterator[tuple[str, Report]]:
+    """Yield the reports of the benchmarks `names`, each on a new database that has come to rest."""
     if "transport" in names:
-        yield "transport", asyncio.run(transport.measure(rounds=rounds))
-    if {"throughput", "shapes", "latency", "insert", "door"} & set(names):
-        yield from _delivery_reports(say, names, rounds, number)
-    if "daemons" in names:
-        with stage.database() as dsn:
-            stage.dispatcher(dsn, "migrate")
-            measured = daemons.measure(dsn, rounds=min(rounds, FEW_ROUNDS), number=number)
-            yield "daemons", asyncio.run(measured)
-    if "server" in names:
-        yield from _server_reports(min(rounds, FEW_ROUNDS), number)
-    if "pages" in names:
-        with stage.database() as dsn:
-            stage.dispatcher(dsn, "migrate")
-            yield "pages", asyncio.run(pages.measure(dsn, rounds=rounds))
-
-
-def _delivery_reports(
-    say: Say, names: Collection[str], rounds: int, number: int
-) -> Iterator[tuple[str, Report]]:
-    """Yield the reports of what is measured on one database."""
+        yield "transport", asyncio.run(transport.measure(rounds=sizes.rounds))
     python = yardsticks.install() if "throughput" in names else None
     if python is None and "throughput" in names:
         say(f"PgQueuer and Procrastinate are left out: {yardsticks.REQUIREMENTS} was not installed")
-    with stage.database() as dsn:
-        stage.dispatcher(dsn, "migrate")
-        for fan_out in FAN_OUTS if "throughput" in names else ():
-            turns = throughput.measure(
-                dsn, rounds=rounds, number=number, fan_out=fan_out, python=python
+    for name, part in _parts(sizes, python).items():
+        if name.partition(",")[0] in names:
+            with stage.database(**server_share.SERVER if name in COUNTED else {}) as dsn:
+                stage.dispatcher(dsn, "migrate")
+                asyncio.run(quiet.settle(dsn))
+                yield name, asyncio.run(part(dsn))
+
+
+def _parts(
+    sizes: Sizes, python: str | None
+) -> dict[str, Callable[[str], Coroutine[None, None, Report]]]:
+    """Return what is measured, by name, in its order. Those that others could disturb come first."""
+    rounds, number = sizes.rounds, sizes.number
+    few = min(rounds, FEW_ROUNDS)
+    return {
+        "latency": lambda dsn: latency.measure(dsn, rounds=rounds, number=LATENCIES),
+        **{
+            f"throughput, fan-out {fan_out}": partial(
+                throughput.measure, rounds=rounds, number=number, fan_out=fan_out, python=python
             )
-            yield f"throughput, fan-out {fan_out}", asyncio.run(turns)
-        few = min(rounds, FEW_ROUNDS)
-        parts: dict[str, Callable[[], Coroutine[None, None, Report]]] = {
-            "shapes": lambda: shapes.measure(dsn, rounds=rounds, number=number),
-            "latency": lambda: latency.measure(dsn, rounds=rounds, number=LATENCIES),
-            "insert": lambda: insert.measure(dsn, rounds=few),
-            "door": lambda: door.measure(dsn),
-        }
-        for name, part in parts.items():
-            if name in names:
-                yield name, asyncio.run(part())
-
-
-def _server_reports(rounds: int, number: int) -> Iterator[tuple[str, Report]]:
-    with stage.database(**server_share.SERVER) as dsn:
-        stage.dispatcher(dsn, "migrate")
-        for fan_out in FAN_OUTS:
-            measured = server_share.measure(dsn, rounds=rounds, number=number, fan_out=fan_out)
-            yield f"server, fan-out {fan_out}", asyncio.run(measured)
+            for fan_out in FAN_OUTS
+        },
+        "shapes": lambda dsn: shapes.measure(dsn, rounds=rounds, number=number),
+        "daemons": lambda dsn: daemons.measure(dsn, rounds=few, number=number),
+        "insert": lambda dsn: insert.measure(dsn, rounds=few),
+        "door": door.measure,
+        "single": single_events.measure,
+        **{
+            f"server, fan-out {fan_out}": partial(
+                server_share.measure, rounds=few, number=number, fan_out=fan_out
+            )
+            for fan_out in FAN_OUTS
+        },
+        "pages": lambda dsn: pages.measure(dsn, rounds=rounds),
+        "scale": lambda dsn: scale.measure(dsn, sizes, rounds=few),
+    }
 
 
 def _merged(json_path: Path, measured: Sequence[Figure]) -> list[Figure]:

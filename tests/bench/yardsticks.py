@@ -1,8 +1,6 @@
 """Workers on PgQueuer and Procrastinate beside ours: started in an environment of their own."""
 
 import asyncio
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,12 +10,11 @@ from typing import Any
 
 import asyncpg
 
-from tests.bench import stage
+from tests.bench import installed, stage
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "queue_worker.txt"
 SCRIPT = HERE / "queue_worker.py"
-ENVIRONMENT = HERE.parents[1] / "build" / "queues"
 NUMBERS = {"pgqueuer": 2_000, "procrastinate": 500}
 """Jobs a round: some seconds of work for each."""
 RECORDED = "SELECT count(*) >= {} FROM queue_attempts"
@@ -47,19 +44,8 @@ class OtherQueue:
 
 def install() -> str | None:
     """Install both, once. Return the program that runs them, None if they cannot be installed."""
-    python = ENVIRONMENT / "bin" / "python"
-    done = ENVIRONMENT / "installed"
-    wanted = REQUIREMENTS.read_text(encoding="ascii")
-    if done.exists() and done.read_text(encoding="ascii") == wanted:
-        return str(python)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    try:
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)], check=True)
-        subprocess.run([*pip, "--requirement", str(REQUIREMENTS)], check=True)
-    except subprocess.CalledProcessError:
-        return None
-    done.write_text(wanted, encoding="ascii")
-    return str(python)
+    programs = installed.install("queues", REQUIREMENTS)
+    return str(programs / "python") if programs else None
 
 
 @asynccontextmanager

@@ -8,7 +8,9 @@ from dispatcher import client as clients
 from dispatcher.cli.database import Database
 from dispatcher.cli.in_process_client import InProcessClient, open_client
 from dispatcher.client.resources import JsonText
+from dispatcher.config.loading import load
 from dispatcher.config.sections import Config
+from dispatcher.encryption.keyring import KeyRejectedError
 from tests.conftest import Connection
 
 IDS = "SELECT 'evt_' || id AS id FROM dispatcher.events ORDER BY id"
@@ -56,3 +58,28 @@ async def test_the_same_key_of_a_request_emits_its_events_once(
     with pytest.raises(clients.ConflictError):
         await client.events.emit_many(events[:1], idempotency_key="request")
     assert len(await connection.fetch(IDS)) == 2
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"headers": {"X-Own": "hush"}},
+        {"authentication": {"type": "basic", "username": "a", "password": "hush"}},
+        {"url": "https://a:hush@example.com/"},
+    ],
+)
+async def test_no_secret_is_encrypted_with_another_key(
+    dsn: str, connection: Connection, secret: dict[str, object]
+) -> None:
+    right, wrong = (
+        load(environ={}, overrides={"secrets": {"key": digits * 32}}) for digits in ("ab", "cd")
+    )
+    place = Database(dsn, ours=False)
+    async with open_client(right, place, None) as opened:
+        webhook = await opened.webhooks.create("https://example.com/", ["*"])
+    stored = "SELECT (headers, authentication_sealed, url)::text FROM dispatcher.endpoints"
+    before = await connection.fetchval(stored)
+    async with open_client(wrong, place, None) as opened:
+        with pytest.raises(KeyRejectedError):
+            await opened.webhooks.update(webhook.id, **secret)
+    assert await connection.fetchval(stored) == before

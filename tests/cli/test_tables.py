@@ -24,6 +24,7 @@ DELIVERY = Resource(
     {
         "id": "dlv_385109834929799170",
         "status": "FAILED",
+        "webhookId": "00000000-0000-4000-8000-000000000001",
         "event": f"user.{LONG}",
         "attempts": 12,
         "responseStatus": None,

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from secrets import token_hex
 
 import aiohttp
 import pytest
@@ -16,13 +15,14 @@ from tests.api.conftest import (
     cipher,
     daemons,
     database,
+    home,
     other_environment,
+    other_home,
     receiver,
     standing,
     standing_dsn,
     story,
 )
-from tests.conftest import Connection
 from tests.dashboard.markup import Form, Markup
 
 __all__ = [
@@ -31,7 +31,9 @@ __all__ = [
     "cipher",
     "daemons",
     "database",
+    "home",
     "other_environment",
+    "other_home",
     "receiver",
     "standing",
     "standing_dsn",
@@ -150,33 +152,6 @@ async def browser_of(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
 
 
 # ── one daemon for a whole module, and an environment for each test ──────────────────────────────
-
-
-@asynccontextmanager
-async def founded(standing: Api, database: Connection, name: str) -> AsyncIterator[str]:
-    """The id of a new environment of the module's daemon; at the end nothing more is sent for it."""
-    environment = f"env_{token_hex(6)}"
-    await database.execute(
-        "INSERT INTO dispatcher.environments (id, name) VALUES ($1, $2)", environment, name
-    )
-    yield environment
-    # Otherwise a retry could reach a later test's receiver, if it is given the same port.
-    paused = await (await standing.client("admin", environment))("POST", "/api/pause", {})
-    assert paused.status == 200
-
-
-@pytest.fixture
-async def home(standing: Api, database: Connection) -> AsyncIterator[str]:
-    """The id of the test's environment."""
-    async with founded(standing, database, "Home") as environment:
-        yield environment
-
-
-@pytest.fixture
-async def other_home(standing: Api, database: Connection) -> AsyncIterator[str]:
-    """The id of another new environment."""
-    async with founded(standing, database, "Elsewhere") as environment:
-        yield environment
 
 
 @pytest.fixture

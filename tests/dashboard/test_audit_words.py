@@ -16,6 +16,7 @@ from dispatcher.dashboard.audit_words import (
     Subject,
     actor_words,
     choices,
+    detail_text,
     line,
 )
 from dispatcher.services.audit_log import AuditEntry, KnownActor
@@ -106,6 +107,7 @@ def test_values_are_texts_and_long_ones_are_cut() -> None:
     long = "x" * (VALUE_LENGTH + 1)
     detail = (
         '{"changed": ["active", "events", "rate_limit", "tls"], "active": false, "rate_limit": null,'
+        ' "expires_at": "2026-11-30T09:07:00.097600+00:00", "name": "2026-99-30T09:07:00+00:00",'
         f' "events": ["a", "b"], "before": {{"active": true, "events": []}}, "url": "{long}"}}'
     )
     assert line(entry(detail=detail)).changes == (
@@ -113,6 +115,8 @@ def test_values_are_texts_and_long_ones_are_cut() -> None:
         ("events", "none", "a, b"),
         ("rate limit", None, "none"),
         ("tls", None, None),
+        ("expires at", None, "2026-11-30 09:07:00 UTC"),
+        ("name", None, "2026-99-30T09:07:00+00:00"),
         ("url", None, f"{'x' * VALUE_LENGTH}…"),
     )
     assert line(entry(detail="[1]")).changes == ()
@@ -161,3 +165,25 @@ def test_a_bulk_action_is_said_in_words(filters: object, filtered: str) -> None:
     assert shown.filtered[0].startswith(filtered)
     assert (shown.filtered[1] is None) == (filtered == "selected one by one")
     assert shown.changes == (("deliveries", None, "more than were counted"),)
+
+
+@pytest.mark.parametrize(
+    ("action", "detail", "text"),
+    [
+        (
+            "webhook.update",
+            {"changed": ["name", "tls"], "name": "New", "before": {"name": "Old"}},
+            "name Old → New, tls changed",
+        ),
+        (
+            "delivery.cancel_many",
+            {"deliveries": 3, "filters": {"low": 0, "high": LARGEST_ID}},
+            "selected one by one, deliveries 3",
+        ),
+        ("webhook.test", {}, ""),
+    ],
+)
+def test_a_change_is_one_line_on_a_terminal(
+    action: str, detail: dict[str, object], text: str
+) -> None:
+    assert detail_text(action, detail, datetime(2026, 11, 29, tzinfo=UTC)) == text

@@ -332,6 +332,7 @@ async def test_an_event_names_its_webhooks(
         ("not JSON", "not JSON"),
         ('{"a":', '{"a":'),
         ('"\u202e"', '"\\u202e"'),
+        ('"\u3164\U000e0061"', '"\\u3164\\U000e0061"'),
         ("[" * 5000, "[" * 5000),
     ],
 )

@@ -1,5 +1,8 @@
 """Environments have names in the dashboard, and are renamed there."""
 
+import pytest
+
+from dispatcher.dashboard.views import environments
 from tests.api.conftest import OTHER, Api
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -18,6 +21,17 @@ async def test_an_environment_is_renamed(visitor: Visitor) -> None:
     assert (refused.status, 'id="name-error"' in refused.text) == (422, True)
     history = await visitor.get("/audit?action=environment.rename")
     assert "<del>Home</del>" in history.text
+
+
+async def test_the_menu_says_if_there_are_more_environments_than_it_lists(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in (1, 1000):
+        monkeypatch.setattr(environments, "SHOWN", limit)
+        monkeypatch.setattr(environments, "MATCHES", limit)
+        for path in ("/environments", "/environments?to=env"):
+            shown = (await visitor.get(path, HX_Request="true")).text
+            assert ("There are more." in shown) is (limit == 1)
 
 
 async def test_only_an_administrator_renames(standing: Api, stranger: Visitor, home: str) -> None:

@@ -16,10 +16,12 @@ from tests.end_to_end.stories import Story, until
 from tests.receivers import Receiver
 
 
-async def paused(connection: Connection) -> list[str]:
+async def paused(connection: Connection, *environments: str) -> list[str]:
+    """Those of the environments that are paused, and `*` if all are."""
     rows = await connection.fetch(
         "SELECT '*' AS id FROM dispatcher.settings WHERE paused_at IS NOT NULL"
-        " UNION ALL SELECT id FROM dispatcher.environments WHERE paused_at IS NOT NULL"
+        " UNION ALL SELECT id FROM dispatcher.environments WHERE paused_at IS NOT NULL AND id = ANY($1)",
+        environments,
     )
     return [row["id"] for row in rows]
 
@@ -112,14 +114,14 @@ async def test_a_bound_token_sees_neither_other_environments_nor_the_daemons(
 
 
 async def test_sending_is_paused_and_resumed_for_one_environment(
-    own_visitor: Visitor, connection: Connection
+    visitor: Visitor, database: Connection, home: str, other_home: str
 ) -> None:
-    page = await own_visitor.post("/pause")
+    page = await visitor.post("/pause")
     assert "<strong>Sending is paused</strong> for" in page.text
-    assert await paused(connection) == ["env_default"]
-    page = await own_visitor.post("/resume")
+    assert await paused(database, home, other_home) == [home]
+    page = await visitor.post("/resume")
     assert "Sending is resumed" in page.text
-    assert await paused(connection) == []
+    assert await paused(database, home, other_home) == []
 
 
 async def test_sending_is_paused_and_resumed_for_all(
@@ -127,48 +129,49 @@ async def test_sending_is_paused_and_resumed_for_all(
 ) -> None:
     page = await own_visitor.post("/pause", {"of": "all"})
     assert "Sending is paused for all environments" in page.text
-    assert await paused(connection) == ["*"]
+    assert await paused(connection, "env_default") == ["*"]
     assert "Sending is paused for all environments" in (await own_visitor.get("/")).text
     await own_visitor.post("/resume", {"of": "all"})
-    assert await paused(connection) == []
+    assert await paused(connection, "env_default") == []
 
 
 async def test_an_administrator_of_one_environment_pauses_no_other(
-    api: Api, own_stranger: Visitor, connection: Connection, other_environment: str
+    standing: Api, stranger: Visitor, database: Connection, home: str, other_home: str
 ) -> None:
-    await own_stranger.sign_in(await api.token("admin", other_environment))
-    await own_stranger.post("/pause", {"of": "all"})
-    assert await paused(connection) == [other_environment]
+    await stranger.sign_in(await standing.token("admin", home))
+    await stranger.post("/pause", {"of": "all"})
+    assert await paused(database, home, other_home) == [home]
 
 
 async def test_only_an_administrator_can_pause(
-    api: Api, own_stranger: Visitor, connection: Connection
+    standing: Api, stranger: Visitor, database: Connection, home: str
 ) -> None:
-    page = await own_stranger.sign_in(await api.token("write"))
+    await stranger.sign_in(await standing.token("write"))
+    page = await stranger.get(f"/e/{home}/")
     assert "Pause sending" not in page.text
     for path in ("/pause", "/resume"):
-        assert (await own_stranger.post(path)).status == 403
-    assert await paused(connection) == []
+        assert (await stranger.post(f"/e/{home}{path}")).status == 403
+    assert await paused(database, home) == []
 
 
 async def test_a_form_of_another_site_pauses_nothing(
-    own_visitor: Visitor, connection: Connection
+    visitor: Visitor, database: Connection, home: str
 ) -> None:
-    assert (await own_visitor.post("/pause", csrf="0" * 64)).status == 403
-    assert await paused(connection) == []
+    assert (await visitor.post("/pause", csrf="0" * 64)).status == 403
+    assert await paused(database, home) == []
 
 
 async def test_the_status_of_a_daemon_is_shown_as_text(
-    visitor: Visitor, database: Connection
+    own_visitor: Visitor, connection: Connection
 ) -> None:
-    await database.execute(
+    await connection.execute(
         "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (5, now() + interval '1 h')"
     )
-    await database.execute(
+    await connection.execute(
         "INSERT INTO dispatcher.daemon_status VALUES (5, $1, now())",
         json.dumps({"host": "<b>\x1b[31m\u202e", "up": 1, "version": "<i>", "pid": 1}),
     )
-    page = await visitor.get("/")
+    page = await own_visitor.get("/")
     assert "&lt;b&gt;\\x1b[31m\\u202e" in page.text
     assert "&lt;i&gt;" in page.text
     assert "<b>" not in page.text

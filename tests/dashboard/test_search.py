@@ -111,3 +111,19 @@ async def test_the_box_is_on_every_page(visitor: Visitor, home: str) -> None:
     page = await visitor.get("/events")
     assert f'action="/e/{home}/search"' in page.text
     assert 'aria-keyshortcuts="/ Control+K Meta+K"' in page.text
+
+
+async def test_event_types_are_found_with_their_events_and_deliveries(
+    visitor: Visitor, admin: Client, home: str
+) -> None:
+    await admin("PUT", "/api/event-types/order.refunded", {"description": ""})
+    await admin("POST", "/api/events", {"type": "order.unlisted", "data": {}})
+    page = await visitor.get("/search?q=REFUND")
+    assert f'href="/e/{home}/event-types/of/order.refunded">order.refunded</a>' in page.text
+    assert f'href="/e/{home}/events?type=order.refunded">Events</a>' in page.text
+    assert f'href="/e/{home}/deliveries?event=order.refunded">Deliveries</a>' in page.text
+    unlisted = await visitor.get("/search?q=order.unlisted")
+    assert f'href="/e/{home}/events?type=order.unlisted">Events</a>' in unlisted.text
+    assert "/event-types/of/order.unlisted" not in unlisted.text
+    for text in ("order.nothing", "..", f"a.{'x' * 200}"):
+        assert "Nothing found" in (await visitor.get(f"/search?q={text}")).text

@@ -1,6 +1,6 @@
 """The sentences that answer a search, by table."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -137,6 +137,12 @@ WEBHOOKS = [
         HEALTH,
         "Initech is active: 99.8 % of 1,234 attempts in the last 24 hours succeeded. 37 deliveries wait.",
         None,
+    ),
+    (
+        webhook(failing_since=AT),
+        replace(HEALTH, pending=Count(1)),
+        "Initech has failed since 16:31:40 UTC. 1 delivery waits.",
+        "retry_failed",
     ),
     (
         webhook(failing_since=AT),

@@ -233,6 +233,9 @@ async def test_a_link_of_another_environment_redirects_a_permitted_token(
     await bound.sign_in(await standing.token("admin", other_home))
     for path in (f"/{noun}/{id_}", f"/e/{other_home}/{noun}/{id_}", right):
         assert (await bound.follow(path)).status == 404
+    # Nor does an address without an environment tell whether another one has the item.
+    async with bound.session.get(f"/{noun}/{id_}", allow_redirects=False) as response:
+        assert response.headers["Location"] == f"/e/{other_home}/{noun}/{id_}"
 
 
 async def test_a_form_for_another_environment_changes_nothing_and_names_it(

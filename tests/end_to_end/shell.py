@@ -70,11 +70,11 @@ class Shell:
         named = {f"DISPATCHER_{name.upper()}": value for name, value in variables.items()}
         return Shell(self.directory, {**self.environ, **named}, self._started)
 
-    async def __call__(self, *args: str) -> Ended:
+    async def __call__(self, *args: str, stdin: bytes = b"") -> Ended:
         """In a thread of this process, which is faster, unless it wants a process of its own."""
         if args[0] in ("run", "demo"):
-            return await self.process(*args)
-        invoke = partial(CliRunner().invoke, main, args, env=self.environ)
+            return await self.process(*args, stdin=stdin)
+        invoke = partial(CliRunner().invoke, main, args, env=self.environ, input=stdin)
         result = await asyncio.to_thread(invoke)
         return Ended(result.exit_code, result.stdout, result.stderr)
 

@@ -25,7 +25,7 @@ async def test_a_retry_of_many_counts_asks_and_sends_them_again(
     filters = ("--status", "FAILED", "--error-code", "http", "--response-status", "5xx")
     dry = await over_the_api("delivery", "retry", *filters, "--dry-run")
     assert (dry.code, dry.out, dry.err) == (0, "", "3 deliveries match.\n")
-    refused = await over_the_api.process("delivery", "retry", *filters, stdin=b"n\n")
+    refused = await over_the_api("delivery", "retry", *filters, stdin=b"n\n")
     assert (refused.code, "Send them again? [y/N]" in refused.err) == (1, True)
     assert await story.states() == {"FAILED": 3}
     done = await over_the_api.process("delivery", "retry", *filters, stdin=b"y\n")

@@ -266,11 +266,11 @@ async def failed(
 async def test_replay_counts_failures_asks_and_sends_them_again(
     over_the_api: Shell, failed: dict[str, Any], story: Story
 ) -> None:
-    dry = await over_the_api.process("replay", "--since", "1h", "--dry-run")
+    dry = await over_the_api("replay", "--since", "1h", "--dry-run")
     named = f"{failed['id']}  {failed['name']}"
     assert dry.out == f"{named}  3 failed and 0 missed  {failed['url']}\n"
     assert dry.err == "Total: 3 failed and 0 missed, for 1 webhook.\n"
-    refused = await over_the_api.process("replay", "--since", "1h", stdin=b"n\n")
+    refused = await over_the_api("replay", "--since", "1h", stdin=b"n\n")
     assert (refused.code, "Send them again? [y/N]" in refused.err) == (1, True)
     assert await story.states() == {"FAILED": 3}
     done = await over_the_api.process("replay", failed["id"], "--since", "1h", stdin=b"y\n")

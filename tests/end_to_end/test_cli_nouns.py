@@ -46,7 +46,8 @@ async def test_an_environment_is_created_and_listed(either: Shell) -> None:  # n
     assert re.fullmatch("env_[0-9a-f]{24}", chosen["id"])
     listed = read(await either("environment", "list", "--json"))
     assert [each["id"] for each in listed] == [chosen["id"], "env_acme", "env_default"]
-    [only] = read(await either("environment", "list", "--environment", "env_acme", "--json"))
+    named = ("--environment", "env_acme", "--limit", "1")  # another one is newer
+    [only] = read(await either("environment", "list", *named, "--json"))
     assert only == made
     again = await either("environment", "create", "env_acme")
     assert (again.code, again.err) == (
@@ -283,7 +284,8 @@ async def test_the_audit_log_names_actor_and_change(
     [of_subject] = read(await dispatcher("audit", "list", "--subject", "env_acme", "--json"))
     assert of_subject["action"] == "environment.create"
     table = (await over_the_api("audit", "list")).out
-    assert re.search("^2.*Z  webhook.create +cli:", table, re.MULTILINE)
+    assert re.search("^2.*Z  webhook.create +cli:.* name .*, events ", table, re.MULTILINE)
+    assert "{" not in table
     none = await over_the_api("audit", "list", "--actor", "cli:none")
     assert (none.code, none.err) == (0, "There are no such changes.\n")
 

@@ -60,7 +60,7 @@ async def test_a_directed_row_that_cannot_be_fanned_out_holds_up_no_other(
     await connection.execute(
         """WITH made AS (
              INSERT INTO dispatcher.events (type, data, source) VALUES ('bad.one', '1', 'directed') RETURNING id)
-           INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id)
+           INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id)
            SELECT dispatcher.next_id(), id, 'env_default', 'bad.one', $1 FROM made""",
         webhook.id,
     )
@@ -213,7 +213,7 @@ async def test_a_replay_that_fails_delays_no_other_and_shows_its_reason(
     await story.insert(5)
     await story.ended(FAILED=10)
     receiver.otherwise = 200
-    await refuse(connection, f"NEW.endpoint_id = '{bad.id}'", table="inbox")
+    await refuse(connection, f"NEW.endpoint_id = '{bad.id}'", table="inbox_directed")
     await connection.execute(
         """INSERT INTO dispatcher.replays (environment_id, endpoint_id, since, until, missed, position, next_at)
            SELECT 'env_default', id, now() - interval '1 hour', now(), false, 0, now() - make_interval(secs => wait)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
@@ -202,16 +203,13 @@ async def test_a_worker_that_fails_in_the_drain_ends_the_daemon_with_its_error(
     await story.subscribe(receiver.url)
     receiver.otherwise = Answer(200, delay=0.3)
     daemon = await daemons.start()
-    deliverer = daemon._engine.deliverer
 
-    def broken_in_the_drain(now: float) -> list[Delivery]:
-        if not deliverer._is_starting:
-            raise LookupError("not foreseen")
-        return []
+    def broken(delivery: Delivery, seconds: float | None) -> None:
+        raise LookupError("not foreseen")
 
     await story.insert()
     await receiver.wait_for(1)
-    monkeypatch.setattr(deliverer._buffer, "release_due", broken_in_the_drain)
+    monkeypatch.setattr(daemon._engine.buffer, "finish_attempt", broken)
     with pytest.raises(ExceptionGroup) as raised:
         await daemons.stop(daemon)
     assert raised.value.subgroup(LookupError) is not None
@@ -244,7 +242,9 @@ async def test_a_daemon_that_opened_by_half_is_closed(
     daemon = Daemon(configured(), story.dsn, cipher)
 
     async def broken() -> None:
-        assert await _is_served(daemon)
+        at = urlsplit(daemon.admin_address)
+        _, writer = await asyncio.open_connection(at.hostname, at.port)  # it listens already
+        writer.close()
         raise OSError("no more files")
 
     monkeypatch.setattr(daemon._engine.sender, "open", broken)
@@ -260,10 +260,11 @@ async def test_an_error_while_closing_does_not_keep_other_things_open(
     closed: list[str] = []
     for name, part in (
         ("sender", daemon._engine.sender),
-        ("port", daemon._admin.port),
         ("sessions", daemon._engine.sessions),
     ):
         monkeypatch.setattr(part, "close", partial(_close, part.close, closed, name))
+    close_admin = partial(_close, daemon._close_admin, closed, "port")
+    monkeypatch.setattr(daemon, "_close_admin", close_admin)
 
     async def broken() -> None:
         raise OSError("no child process")

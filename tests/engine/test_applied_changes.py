@@ -6,9 +6,9 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import ChangeNotice, Delivery
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 
 A, ORDERED = UUID(int=1), UUID(int=2)
 NOW = 1000.0

@@ -1,6 +1,5 @@
 """One attempt: whether it starts, what is recorded, and what is given back."""
 
-from collections.abc import Iterable
 from uuid import UUID
 
 import pytest
@@ -62,9 +61,6 @@ class World:
     def covers(self, shard: int) -> bool:
         return self.is_covered
 
-    def next_events(self, endpoint_id: UUID) -> Iterable[int]:
-        return ()
-
     def pause(self, endpoint_id: UUID, until: float) -> None:
         self.pauses.append((endpoint_id, until))
 
@@ -82,10 +78,10 @@ class World:
             raise self.health_error
         self.noted.append(outcome)
 
-    def get(self, event_id: int, next_ids: Iterable[int]) -> None:
+    def get(self, event_id: int, endpoint_id: UUID) -> None:
         return None
 
-    async def read(self, event_id: int, next_ids: Iterable[int]) -> Event | None:
+    async def read(self, event_id: int, endpoint_id: UUID) -> Event | None:
         if isinstance(self.event, Exception):
             raise self.event
         return self.event

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Collection
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from dispatcher.engine.body_cache import EVENTS_AT_ONCE, BodyCache
 
 NUMBER = 1_000
+ENDPOINT = UUID(int=1)
 
 
 class Table:
@@ -24,15 +26,19 @@ class Table:
         return [{"id": i, "type": "t", "environment_id": "e", "data": self.data} for i in ids]
 
 
-async def sent_in_order(bodies: BodyCache, each: int) -> int:
+async def sent_in_order(table: Table, each: int, *, capacity: int) -> int:
     """Send all events, each so many times; how often one had to be waited for."""
-    misses = 0
-    for event in range(1, NUMBER + 1):
-        soon = range(event + 1, NUMBER + 1)
+    misses = sent = 0
+
+    def next_events(_: UUID) -> range:
+        return range(sent + 1, NUMBER + 1)
+
+    bodies = BodyCache(table, next_events, capacity=capacity)  # type: ignore[arg-type] # as much of it as is used
+    for sent in range(1, NUMBER + 1):
         for _ in range(each):
-            if bodies.get(event, soon) is None:
+            if bodies.get(sent, ENDPOINT) is None:
                 misses += 1
-                await bodies.read(event, soon)
+                await bodies.read(sent, ENDPOINT)
             await asyncio.sleep(0)
     return misses
 
@@ -40,7 +46,7 @@ async def sent_in_order(bodies: BodyCache, each: int) -> int:
 @pytest.mark.parametrize("each", [1, 10])
 async def test_small_events_are_read_ahead_many_at_once(each: int) -> None:
     table = Table(size=100)
-    misses = await sent_in_order(BodyCache(table, capacity=2**25), each)  # type: ignore[arg-type] # as much of it as is used
+    misses = await sent_in_order(table, each, capacity=2**25)
     assert len(table.asked) <= NUMBER // EVENTS_AT_ONCE + 2
     assert max(table.asked) <= EVENTS_AT_ONCE
     assert misses <= 2  # the first, and perhaps one of the last
@@ -49,5 +55,5 @@ async def test_small_events_are_read_ahead_many_at_once(each: int) -> None:
 @pytest.mark.parametrize("size", [10_000, 100_000])
 async def test_large_events_are_not_read_repeatedly(size: int) -> None:
     table = Table(size)
-    await sent_in_order(BodyCache(table, capacity=10 * size), each=1)  # type: ignore[arg-type] # likewise
+    await sent_in_order(table, each=1, capacity=10 * size)
     assert sum(table.asked) <= NUMBER + EVENTS_AT_ONCE  # those of the first statement

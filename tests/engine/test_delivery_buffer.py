@@ -5,10 +5,10 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import SHORT_DEPTH, EndpointQueues
-from dispatcher.engine.watermarks import NEVER_READ
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import SHORT_DEPTH, EndpointQueues
+from dispatcher.engine.buffer.watermarks import NEVER_READ
 
 A, B, ORDERED = (UUID(int=n) for n in (1, 2, 3))
 NOW = 1000.0

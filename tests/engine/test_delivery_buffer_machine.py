@@ -22,11 +22,11 @@ from hypothesis.stateful import (
 )
 
 from dispatcher.core.model import ChangeNotice, Delivery
-from dispatcher.engine import endpoint_queues
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import EndpointQueues
-from dispatcher.engine.watermarks import NEVER_READ
+from dispatcher.engine.buffer import endpoint_queues
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
+from dispatcher.engine.buffer.watermarks import NEVER_READ
 
 A, B, ORDERED = ENDPOINTS = [UUID(int=n) for n in (1, 2, 3)]
 SHARDS = [0, 1, 2]

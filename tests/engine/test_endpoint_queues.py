@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import SHORT_DEPTH, EndpointQueues
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import SHORT_DEPTH, EndpointQueues
 
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
 NOW = 1000.0

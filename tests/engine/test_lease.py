@@ -7,10 +7,10 @@ from typing import cast
 import pytest
 
 from dispatcher.core.model import ClockSetBack, Heartbeat, SilentDaemon
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.endpoint_cache import EndpointCache
-from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.lease import HEARTBEAT_SECONDS, Lease
 from dispatcher.store.daemons import Claimed, Daemons, Renewal
 

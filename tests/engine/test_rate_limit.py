@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queue import CATCH_UP_SECONDS, QueueSettings
-from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.buffer.endpoint_queue import CATCH_UP_SECONDS, QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 
 A, B = UUID(int=1), UUID(int=2)
 NOW = 1000.0

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.retry_heap import RetryHeap
+from dispatcher.engine.buffer.retry_heap import RetryHeap
 
 
 def delivery(number: int, shard: int = 0) -> Delivery:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queue import PROBE_LIMIT, SLOW_SECONDS, QueueSettings
-from dispatcher.engine.endpoint_queues import EndpointQueues
+from dispatcher.engine.buffer.endpoint_queue import PROBE_LIMIT, SLOW_SECONDS, QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 
 A, B, C = (UUID(int=n) for n in (1, 2, 3))
 NOW = 1000.0

@@ -12,7 +12,7 @@ USUAL = 256
 class Work:
     """Steps with these results: True and False as a step returns them, or an error to raise."""
 
-    def __init__(self, *results: bool | Exception, wait: float | None = None) -> None:
+    def __init__(self, *results: bool | Exception, wait: float | None = 0.0) -> None:
         self._results = iter(results)
         self._wait = wait
         self.sizes: list[int] = []
@@ -38,17 +38,28 @@ class Work:
 @pytest.mark.parametrize(
     ("is_due", "wait", "seconds"),
     [
-        (True, 5.0, 0.0),
-        (False, None, IDLE_SECONDS),
-        (False, 5.0, IDLE_SECONDS),
-        (False, 0.5, 0.5),
+        (True, -3.0, 0.0),
         (False, -3.0, WAIT_MINIMUM_SECONDS),
     ],
 )
 async def test_the_next_step_runs_at_once_while_work_is_due(
-    is_due: bool, wait: float | None, seconds: float
+    is_due: bool, wait: float, seconds: float
 ) -> None:
     assert await Work(is_due, wait=wait).loop.run_once() == seconds
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds"),
+    [
+        (None, IDLE_SECONDS),
+        (5.0, IDLE_SECONDS),
+        (0.5, 0.5),
+        (0.001, WAIT_MINIMUM_SECONDS),
+    ],
+)
+async def test_no_step_runs_before_work_is_due(wait: float | None, seconds: float) -> None:
+    work = Work(wait=wait)
+    assert (await work.loop.run_once(), work.sizes) == (seconds, [])
 
 
 async def test_a_timeout_makes_the_next_steps_smaller_until_the_smallest_has_failed() -> None:

@@ -44,7 +44,7 @@ EMITTERS = (PACKAGE / "engine" / "endpoint_health.py").read_text()
 METRICS = (PACKAGE / "telemetry" / "metrics.py").read_text()
 OTHER_NAMES = {signing_in.COOKIE, *re.findall(r'"(dispatcher_[a-z]+)"', METRICS)}
 """Of a cookie and of metrics, which look like roles of the database."""
-MADE_LATER = {".", ".venv", "config.toml", "dist"}
+MADE_LATER = {".", ".venv", "build", "config.toml", "dist"}
 """What people or make put into a checkout."""
 
 DIALECT = r"\b(?:[w]hoever|[o]wed|[h]eed\w*|[a]new|[c]an not|[n]obody|[f]or ever)\b"

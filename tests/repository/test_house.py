@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import dispatcher
+from dispatcher.embedded_postgres import binaries
+from dispatcher.store.connection import setup
 from dispatcher.store.migration.migration_files import read
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +63,7 @@ def _entries(lock: str) -> set[str]:
 
 def test_the_migrations_are_numbered_without_gap_or_repetition() -> None:
     assert [migration.number for migration in read()] == list(range(1, len(read()) + 1))
+
+
+def test_the_oldest_postgresql_is_the_same_for_every_server() -> None:
+    assert setup.OLDEST_SERVER == binaries.OLDEST_MAJOR

@@ -63,6 +63,27 @@ def test_the_unit_exposes_little() -> None:
     assert scored.returncode == 0, scored.stdout.splitlines()[-1]
 
 
+@needs_systemd
+def test_the_process_of_schema_checks_may_limit_itself() -> None:
+    allowed: set[str] = set()
+    for line in settings("SystemCallFilter"):
+        named = {call for name in line.removeprefix("~").split() for call in system_calls(name)}
+        allowed = allowed - named if line.startswith("~") else allowed | named
+    assert {"prlimit64", "sched_setscheduler"} <= allowed
+    assert allowed.isdisjoint({"setpriority", "chown", "mount"})
+
+
+def system_calls(name: str) -> set[str]:
+    """Return the system calls of a group, which may have groups in it, or the one of this name."""
+    if not name.startswith("@"):
+        return {name}
+    listed = subprocess.run(
+        ["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True
+    )
+    names = [line.strip() for line in listed.stdout.splitlines()[1:]]
+    return {call for each in names if each and each[0] != "#" for call in system_calls(each)}
+
+
 def test_the_longest_drain_fits_before_systemd_kills() -> None:
     load(environ={}, overrides={"delivery": {"timeout": TIMEOUT_LIMIT}})
     (stop,) = settings("TimeoutStopSec")

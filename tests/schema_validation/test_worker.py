@@ -129,6 +129,36 @@ async def test_only_an_idle_process_yields_the_processor(*, is_idle: bool, polic
     assert policies == {getattr(os, policy) if is_idle else inherited}
 
 
+async def test_a_system_that_refuses_to_let_it_yield_does_not_stop_the_checks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    async with Sandbox(is_idle=True) as sandbox:
+        assert await sandbox.validate("{}", "1") is None
+
+
+async def test_the_number_of_a_process_that_ended_is_not_used_again(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sandbox.validate("{}")
+    ended = process(sandbox)
+    os.killpg(ended.pid, signal.SIGKILL)
+    await ended.wait()
+    killed: list[int] = []
+    killpg = os.killpg
+
+    def kill(number: int, sent: int) -> None:
+        killed.append(number)
+        killpg(number, sent)
+
+    monkeypatch.setattr(os, "killpg", kill)
+    assert await sandbox.validate("{}", "1") is None
+    assert killed == []
+
+
 async def test_a_cancelled_check_leaves_no_partial_answer(sandbox: Sandbox) -> None:
     await sandbox.validate("{}")  # the process has started
     asking = asyncio.create_task(sandbox.validate(ENDLESS, "1"))

@@ -357,7 +357,7 @@ async def test_a_step_that_fails_for_its_data_is_tried_again_and_then_given_up(
     await connection.execute(
         """CREATE FUNCTION dispatcher.refuse() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN RAISE data_exception; END $$;
-           CREATE TRIGGER refuse BEFORE INSERT ON dispatcher.inbox EXECUTE FUNCTION dispatcher.refuse()"""
+           CREATE TRIGGER refuse BEFORE INSERT ON dispatcher.inbox_directed EXECUTE FUNCTION dispatcher.refuse()"""
     )
     done = await run(started)
     assert done.state == "FAILED"

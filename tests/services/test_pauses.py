@@ -135,6 +135,19 @@ async def test_pauses_of_an_environment_and_of_all_are_read(
     assert [each.by for each in await pauses.current()] == [None, None]
 
 
+@pytest.mark.parametrize("environment", [None, "env_default"])
+async def test_the_last_pause_counts_if_there_was_one_a_moment_before(
+    connection: Connection, pool: Pool, environment: str | None
+) -> None:
+    for name in ("cli:first", "cli:second"):
+        async with pool.transaction() as session:
+            await Pauses(session, Actor(name)).pause(environment)
+        if name == "cli:first":
+            async with pool.transaction() as session:
+                await Pauses(session, Actor(name)).resume(environment)
+    assert [each.by for each in await Pauses(pool, Actor("test")).current()] == ["cli:second"]
+
+
 async def test_resuming_an_environment_while_all_are_paused_is_a_conflict(
     pool: Pool, pause: Change, resume: Change
 ) -> None:

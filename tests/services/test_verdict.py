@@ -45,6 +45,12 @@ BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
             ["Sending is behind by 4 min: more than 1,200 deliveries are due"],
         ),
         (
+            replace(NOTHING, pending=Waiting(1, 0, 0, more=(), oldest_due_seconds=12.0)),
+            0,
+            True,
+            ["Sending is behind by 12 s: 1 delivery is due and not sent."],
+        ),
+        (
             replace(NOTHING, pending=Waiting(3, 0, 9, more=(), oldest_due_seconds=2.0)),
             0,
             True,

@@ -58,7 +58,7 @@ INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, ty
 INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
   SELECT {base} + n, {base} + n, 'env_default', CASE WHEN n % 1000 = 999 THEN 'wide.one' ELSE 'user.t' || n % {types} END
   FROM generate_series({from_} + 1, {from_} + {inbox}) AS n;
-INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id)
+INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id, delivery_id)
   SELECT {base} + 5000000 + n, {base} + n, 'env_default', 'user.created', pg_temp.endpoint(1 + n % 5), {base} + 6000000 + n
   FROM generate_series({from_} + 1, {from_} + {inbox} / 30) AS n;
 INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)

@@ -56,7 +56,10 @@ PEOPLES = frozenset({
 })  # fmt: skip
 """Folders and statements that people's requests and commands run, or the start of a daemon, once."""
 Row = (
-    tuple[str, str, int, int] | tuple[str, str, int, int, str] | tuple[str, str, int, int, str, str]
+    tuple[str, str, int, int]
+    | tuple[str, str, int, int, str]
+    | tuple[str, str, int, int, str, str]
+    | tuple[str, str, int, int, str, str, str]
 )
 Rows = Mapping[str, Row]
 
@@ -127,14 +130,14 @@ def _loading(queues: Queues) -> Rows:
 
 def _fanning_out(queues: Queues) -> Rows:
     return {
-        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "subscriptions_pkey"),
+        "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
+        "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
         "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST_ID}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
         "inbox/announce_listening": ("listen", "10000", 1, 5),
         "inbox/promise_polling": ("fanout", "300", 1, 5),
-        "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey"),
-        "inbox/first": ("fanout", f"0, {LARGEST_ID}, '{{}}'", 1, 20, "inbox_pkey"),
-        "inbox/raise_mark": ("fanout", f"{queues.id(5)}, 0", 1, 20, "inbox_pkey"),
+        "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
+        "inbox/first": ("fanout", f"0, {LARGEST_ID}, '{{}}'", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
+        "inbox/raise_mark": ("fanout", f"{queues.id(5)}, 0", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
     }  # fmt: skip
 
 
@@ -185,7 +188,7 @@ def _keeping(queues: Queues) -> Rows:
         "partitions/drop_one": ("upkeep", "'events', 8640000", 1, 1000),
         "partitions/forget_keys": ("upkeep", "5, 5000", 1, 10),
         "statistics/sample_backlog": ("upkeep", "5000", 5000, 8),
-        "bulk_actions/claim": ("upkeep", "2000", 2000, 1, "bulk_actions_running", "inbox_delivery"),
+        "bulk_actions/claim": ("upkeep", "2000", 2000, 1, "bulk_actions_running", "inbox_directed_delivery"),
         "bulk_actions/advance": ("upkeep", f"{queues.id(1)}, {queues.base}, 5, '{{}}', 0, true, 'env_default'", 1, 20),
         "bulk_actions/next": ("upkeep", "", 1, 20, "bulk_actions_running"),
         "bulk_actions/note_failure": ("upkeep", "'error', 20", 1, 20, "bulk_actions_running", "bulk_actions_pkey"),
@@ -217,7 +220,7 @@ def _people(queues: Queues) -> Rows:
         "change_notices/unapplied": ("people", f"{queues.id(7)}", 1, 20, "change_notices_delivery"),
         "delivery_actions/find": ("people", f"{one}, 'env_default', {queues.base}, NULL", 1, 80),
         "delivery_actions/keep_events": ("people", one, 1, 30),
-        "delivery_actions/enqueue": ("people", again, 1, 30, "inbox_delivery", "deliveries_pkey"),
+        "delivery_actions/enqueue": ("people", again, 1, 30, "inbox_directed_delivery", "deliveries_pkey"),
         "delivery_actions/expedite": ("people", one, 1, 30, "deliveries_pkey"),
-        "delivery_actions/cancel": ("people", f"{one}, 'env_default', 'asked for'", 1, 30, "deliveries_pkey", "inbox_delivery"),
+        "delivery_actions/cancel": ("people", f"{one}, 'env_default', 'asked for'", 1, 30, "deliveries_pkey", "inbox_directed_delivery"),
     }  # fmt: skip

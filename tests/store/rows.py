@@ -75,7 +75,7 @@ async def directed(
 ) -> int:
     """An inbox row for one endpoint."""
     number: int = await connection.fetchval(
-        """INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
+        """INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
            SELECT dispatcher.next_id(), $1, environment_id, type, $2, $3, $4 FROM dispatcher.events WHERE id = $1
            RETURNING id""",
         event_id,

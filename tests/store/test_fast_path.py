@@ -124,7 +124,12 @@ async def test_one_statement_has_events_for_the_check_and_others(connection: Con
 
 @pytest.mark.parametrize(
     ("line", "complaint"),
-    [("no type\t1", "type must be words"), ("webhook.test\t1", "type is reserved")],
+    [
+        ("no type\t1", "type must be words"),
+        ("webhook.test\t1", "type is reserved"),
+        ("endpoint.disabled\t1", "type is reserved"),
+        (f"a\t{'7' * 262_145}", "data is 262145 bytes, the limit is 262144"),
+    ],
 )
 async def test_the_error_of_a_copy_names_the_line(
     connection: Connection, line: str, complaint: str
@@ -138,6 +143,41 @@ async def test_the_error_of_a_copy_names_the_line(
             source=lines,
         )
     assert "COPY events, line 2" in str(refused.value.context)
+
+
+@pytest.mark.parametrize("type_", ["webhook.tested", "endpoints.a", "delivery"])
+async def test_types_that_begin_like_reserved_ones_are_taken(
+    connection: Connection, type_: str
+) -> None:
+    await connection.execute("INSERT INTO dispatcher.events (type, data) VALUES ($1, '1')", type_)
+    assert len(await rows.inbox(connection)) == 1
+
+
+async def test_data_that_is_stored_compressed_counts_with_its_size(connection: Connection) -> None:
+    """Copied from another table, it is compressed when the trigger sees it."""
+    await connection.execute("CREATE TEMP TABLE source (data json)")
+    await connection.execute("INSERT INTO source VALUES (repeat('7', 262145)::json)")
+    assert await connection.fetchval("SELECT pg_column_size(data) < 32768 FROM source")
+    with pytest.raises(asyncpg.CheckViolationError, match="data is 262145 bytes, the limit is"):
+        await connection.execute(
+            "INSERT INTO dispatcher.events (type, data) SELECT 'a', data FROM source"
+        )
+
+
+@pytest.mark.parametrize("size", [32_767, 32_768, 32_769, 262_144])
+async def test_data_up_to_the_limit_is_taken(connection: Connection, size: int) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.events (type, data) VALUES ('a', $1)", "7" * size
+    )
+    assert len(await rows.inbox(connection)) == 1
+
+
+@pytest.mark.parametrize("reference", ["", "x" * 256])
+async def test_a_reference_out_of_bounds_is_refused(connection: Connection, reference: str) -> None:
+    with pytest.raises(asyncpg.CheckViolationError, match="reference must be 1 to 255 bytes"):
+        await connection.execute(
+            "INSERT INTO dispatcher.events (type, data, reference) VALUES ('a', '1', $1)", reference
+        )
 
 
 async def test_a_replicated_event_is_checked_too(connection: Connection) -> None:

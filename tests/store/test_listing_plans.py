@@ -46,6 +46,7 @@ PAGES = {
     "endpoints/list of all": ("NULL, pg_temp.endpoint(5000), 50"),
     "endpoint_search/find of one": "'env_default', '', 'active', pg_temp.endpoint(5000), 40, 50",
     "endpoint_search/find of an environment with few": "'few_7001', 'n', NULL, NULL, 50, 50",
+    "event_types/search of one": "'env_default', 'a.n', 50, 50",
     "event_types/list of one": "'env_default', 'a.n5', 50",
     "event_types/list of an environment with few": "'few_7001', '', 50",
     "tokens/list of one": ("'env_default', pg_temp.endpoint(5000), 50"),

@@ -43,7 +43,7 @@ DAYS = 170
 LOCKS_LIMIT = 650
 EVENT_LOCKS_LIMIT = 300
 """The same of statements that read events alone: a day has half as many relations."""
-FAN_OUT_LOCKS_LIMIT = 60
+FAN_OUT_LOCKS_LIMIT = 80
 ENGINE_LOCKS_LIMIT = 150
 ENVIRONMENT = "env_default"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import EndpointQueues
 from dispatcher.engine.loader import HORIZON_SECONDS, Loader
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.session import Session

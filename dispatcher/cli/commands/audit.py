@@ -1,6 +1,6 @@
 """`dispatcher audit`: the record of all changes, from the API or the database."""
 
-import json
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 def _subject(item: "Resource") -> str:
     """Return the name of the subject, or its id if it has none."""
     name: str = item.subject_name or item.subject
-    return f"{name} (deleted)" if item.subject_exists is False else name
+    gone = "revoked" if item.action.startswith("token.") else "deleted"
+    return f"{name} ({gone})" if item.subject_exists is False else name
+
+
+def _detail(item: "Resource") -> str:
+    """Return what changed, in words."""
+    from dispatcher.dashboard.audit_words import detail_text
+
+    detail = item.detail if isinstance(item.detail, dict) else {}
+    return detail_text(item.action, detail, datetime.fromisoformat(item.at))
 
 
 COLUMNS = (
@@ -25,7 +34,7 @@ COLUMNS = (
     Column("ACTION", lambda item: item.action),
     Column("BY", lambda item: item.actor_name or item.actor, shrinks=1),
     Column("SUBJECT", _subject, shrinks=1),
-    Column("DETAIL", lambda item: json.dumps(item.detail, ensure_ascii=False), shrinks=1),
+    Column("CHANGES", _detail, shrinks=1),
 )
 
 

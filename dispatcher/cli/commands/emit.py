@@ -12,14 +12,12 @@ from dispatcher.cli import event_lines
 from dispatcher.cli.errors import CommandError, MisuseError
 from dispatcher.cli.target import Target, call_api, with_target
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
+from dispatcher.core.payload import DATA_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
     from dispatcher.client.methods import AsyncApi
     from dispatcher.config.sections import Config
-
-DATA_LIMIT_BYTES = 8 * 2**20
-"""The limit of `data` over the API, which knows its own configured limit."""
 
 
 class Event(NamedTuple):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.listing import as_json_option, first, limit_option, print_items
+from dispatcher.cli.listing import PAGE_LIMIT, as_json_option, first, limit_option, print_items
 from dispatcher.cli.params import escape_controls
 from dispatcher.cli.tables import Column
 from dispatcher.cli.target import Target, call_api, with_target
@@ -36,12 +36,15 @@ def environment() -> None:
 @as_json_option
 @with_target
 def list_(target: Target, limit: int, as_json: bool) -> None:
-    """List the environments, newest first."""
+    """List the environments, newest first. With --environment, list only that one."""
 
     async def listed(client: "AsyncApi") -> list["Resource"]:
-        api = client.within(None)
-        environments = await first(api.environments.each(limit=min(limit, 100)), limit)
-        return [each for each in environments if target.environment in (None, each.id)]
+        environments = client.within(None).environments.each(limit=PAGE_LIMIT)
+        if target.environment is None:
+            return await first(environments, limit)
+        return await first(
+            (each async for each in environments if each.id == target.environment), 1
+        )
 
     environments = call_api(target, listed)
     print_items(environments, COLUMNS, as_json=as_json, empty="There are no such environments.")

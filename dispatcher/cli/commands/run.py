@@ -67,7 +67,6 @@ def loop_factory(name: LoopName | None) -> Callable[[], "AbstractEventLoop"]:
 async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
     """Prepare the database and the process, then run the daemon."""
     from dispatcher.cli import database
-    from dispatcher.daemon.daemon import Daemon
     from dispatcher.store import statements
 
     statements.read_all()
@@ -75,7 +74,11 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
     database.warn_of_address(serving)
     await database.prepare(serving, config, migrate=migrate)
     await database.require_connections(serving, config)
-    daemon = Daemon(config, serving.dsn, await database.open_cipher(serving, config))
+    cipher = await database.open_cipher(serving, config)
+    # The daemon's modules take longest to load. What prevents a start is reported before.
+    from dispatcher.daemon.daemon import Daemon
+
+    daemon = Daemon(config, serving.dsn, cipher)
     daemon.handle_signals()
     _collect_garbage_less()
     await daemon.run()

@@ -12,7 +12,7 @@
   };
   const large = (value, scale, unit) => `${(value / scale).toFixed(1).replace(/\.0$/, "")}${unit}`;
   const figure = (value) => (value >= 1e6 ? large(value, 1e6, "M") : value >= 1e4 ? large(value, 1e3, "k") : value >= 100 ? value.toFixed(0) : value.toFixed(value >= 10 ? 1 : 2).replace(/\.?0+$/, ""));
-  const told = (value, unit) => (value == null ? "–" : `${figure(value)}${unit}`);
+  const written = (value, unit) => (value == null ? "–" : `${figure(value)}${unit}`);
 
   const axis = (values, more = {}) => ({
     stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false },
@@ -20,11 +20,11 @@
   });
 
   // A point with no neighbours has no line to be seen by, so it is drawn as a dot.
-  const alone = (u, series) => {
+  const isolated = (u, series) => {
     const values = u.data[series];
     return values.flatMap((value, i) => (value != null && values[i - 1] == null && values[i + 1] == null ? [i] : []));
   };
-  const dots = (name) => ({ show: true, size: 6, fill: colour(name), filter: alone });
+  const dots = (name) => ({ show: true, size: 6, fill: colour(name), filter: isolated });
 
   const options = (kind, width) => {
     const bars = uPlot.paths.bars({ size: [0.8, 24], gap: 0 });
@@ -32,14 +32,14 @@
     // What failed is drawn behind what was delivered, as high as both.
     const speed = [
       { label: "Failed", width: 0, stroke: colour("--bad"), fill: colour("--bad"), paths: bars, points: { show: false },
-        value: (u, both, _, i) => told(i == null ? null : both - u.data[2][i], "") },
+        value: (u, both, _, i) => written(i == null ? null : both - u.data[2][i], "") },
       { label: "Delivered", width: 0, stroke: colour("--good"), fill: colour("--good"), paths: bars, points: { show: false },
-        value: (_, value) => told(value, "") },
+        value: (_, value) => written(value, "") },
     ];
     const latency = [
-      { label: "95 %", stroke: colour("--accent"), width: 2, points: dots("--accent"), value: (_, value) => told(value, " ms") },
+      { label: "95 %", stroke: colour("--accent"), width: 2, points: dots("--accent"), value: (_, value) => written(value, " ms") },
     ];
-    const line = (label, name) => ({ label, stroke: colour(name), width: 2, points: dots(name), value: (_, value) => told(value, "") });
+    const line = (label, name) => ({ label, stroke: colour(name), width: 2, points: dots(name), value: (_, value) => written(value, "") });
     const backlog = [line("Due", "--wait"), line("Scheduled", "--soft"), line("Held", "--bad")];
     return {
       width, height: 200, padding: [12, 20, 0, 0],

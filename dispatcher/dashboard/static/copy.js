@@ -1,16 +1,16 @@
 // Copy buttons: `data-copy` names an element to copy the text of, `data-copy-text` is the text, and
 // `data-copy-from` is an address whose exact bytes are text to copy.
 (() => {
-  let said;
-  const say = (text) => {
-    if (!said) {
-      said = document.createElement("p");
-      said.className = "unseen";
-      said.setAttribute("role", "status");
-      document.body.append(said);
+  let status;
+  const announce = (text) => {
+    if (!status) {
+      status = document.createElement("p");
+      status.className = "unseen";
+      status.setAttribute("role", "status");
+      document.body.append(status);
     }
     // A screen reader speaks of what changes in an element that it knows already.
-    requestAnimationFrame(() => { said.textContent = text; });
+    requestAnimationFrame(() => { status.textContent = text; });
   };
 
   const read = async ({ copy, copyText, copyFrom }) => {
@@ -24,7 +24,7 @@
     return response.text();
   };
 
-  // Browsers have a clipboard for scripts only over TLS and on the same machine.
+  // Browsers give scripts a clipboard only over TLS, or on the same machine.
   const writeByCommand = (text) => {
     const before = document.activeElement;
     const field = document.createElement("textarea");
@@ -49,10 +49,10 @@
     }
     button.dataset.label ??= button.textContent;
     button.textContent = word;
-    say(`${word}: ${button.title || "the text"}`);
+    announce(`${word}: ${button.title || "the text"}`);
     setTimeout(() => {
       button.textContent = button.dataset.label;
-      say("");
+      announce("");
     }, 1500);
   };
 

@@ -42,7 +42,8 @@
   };
   document.addEventListener("keydown", (event) => {
     if (!box || event.defaultPrevented) return;
-    const command = event.key.toLowerCase() === "k" && (event.metaKey || event.ctrlKey) && !event.altKey;
+    // Browsers that fill in a field send an event without a key.
+    const command = event.key?.toLowerCase() === "k" && (event.metaKey || event.ctrlKey) && !event.altKey;
     const slash = event.key === "/" && !typing(event.target) && !event.metaKey && !event.ctrlKey && !event.altKey;
     if ((command || slash) && !document.querySelector("dialog[open]")) {
       event.preventDefault();

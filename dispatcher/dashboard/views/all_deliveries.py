@@ -8,7 +8,7 @@ from aiohttp import web
 from dispatcher.core import ids
 from dispatcher.core.pagination import Page
 from dispatcher.dashboard import delivery_filters, filters, live_list
-from dispatcher.dashboard.delivery_filters import Asked
+from dispatcher.dashboard.delivery_filters import TypedFilter
 from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.services.failures import Causes
@@ -26,7 +26,7 @@ async def list_(request: DashboardRequest) -> web.Response:
     If few of very many match, the page shows how far it has searched, and goes on by itself.
     """
     asked = await delivery_filters.read(request, request.http.query)
-    found = await filters.opened(request, (asked.typed["event"], asked.typed["reference"]))
+    found = await filters.item_redirect(request, (asked.typed["event"], asked.typed["reference"]))
     if found is not None:
         return found
     missing, rounds = _number(request, "missing", PAGE_SIZE), _number(request, "round", 0)
@@ -88,7 +88,9 @@ async def causes(request: DashboardRequest) -> web.Response:
     )
 
 
-async def _read(request: DashboardRequest, asked: Asked, limit: int) -> LiveList[DeliveryItem]:
+async def _read(
+    request: DashboardRequest, asked: TypedFilter, limit: int
+) -> LiveList[DeliveryItem]:
     if asked.wrong:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
         return LiveList(Page((), None))

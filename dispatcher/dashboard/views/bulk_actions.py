@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.model import Scope
 from dispatcher.dashboard import delivery_filters
-from dispatcher.dashboard.delivery_filters import Asked
+from dispatcher.dashboard.delivery_filters import TypedFilter
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services.bulk_actions import BulkAction, BulkCount
 from dispatcher.services.inputs.bulk_action_inputs import (
@@ -115,7 +115,7 @@ def _scope(action: str) -> Scope:
     return "support" if action == "retry" else "write"
 
 
-def _given(typed: Mapping[str, str], asked: Asked, selected: list[str]) -> dict[str, Any]:
+def _given(typed: Mapping[str, str], asked: TypedFilter, selected: list[str]) -> dict[str, Any]:
     """Return the fields of the form as the input model expects them."""
     given: dict[str, Any] = {"action": typed.get("action", ""), "delivery_ids": tuple(selected)}
     if not selected:
@@ -126,7 +126,9 @@ def _given(typed: Mapping[str, str], asked: Asked, selected: list[str]) -> dict[
     return given
 
 
-def _refused(request: DashboardRequest, asked: Asked, reason: str, *, status: int) -> web.Response:
+def _refused(
+    request: DashboardRequest, asked: TypedFilter, reason: str, *, status: int
+) -> web.Response:
     return request.page(
         "bulk_preview.html", status=status, asked=asked, form=None, counted=None, refused=reason
     )

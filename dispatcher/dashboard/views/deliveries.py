@@ -22,7 +22,7 @@ async def list_(request: DashboardRequest) -> web.Response:
     """Show the deliveries of a webhook, which is the first tab of its page."""
     view = await webhook.load(request)
     asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    opened = await filters.opened(request, (asked["event"],))
+    opened = await filters.item_redirect(request, (asked["event"],))
     if opened is not None:
         return opened
     wrong: Mapping[str, str] = {}

@@ -22,13 +22,11 @@ async def show(request: DashboardRequest) -> web.Response:
     name = addresses.counterpart(request.http.query.get("page", "overview"))
     wanted = request.http.query.get("to", "").strip()
     if "HX-Request" in request.http.headers and wanted:
-        found = await request.services.environments.search(wanted, limit=MATCHES)
-        return request.page("environment_options.html", links=_links(found, name))
+        found = await request.services.environments.search(wanted, limit=MATCHES + 1)
+        return _options(request, found[:MATCHES], name, has_more=len(found) > MATCHES)
     if "HX-Request" in request.http.headers:
         page = await request.services.environments.list(before=request.position(), limit=SHOWN)
-        return request.page(
-            "environment_options.html", links=_links(page.items, name), next=page.next
-        )
+        return _options(request, page.items, name, has_more=page.next is not None)
     return await _page(request, request.environment.name, {})
 
 
@@ -66,6 +64,13 @@ async def _environment_id(request: DashboardRequest, wanted: str) -> str:
         if len(named) != 1:
             raise
         return named[0]
+
+
+def _options(
+    request: DashboardRequest, found: Sequence[Environment], name: str, *, has_more: bool
+) -> web.Response:
+    links = _links(found, name)
+    return request.page("environment_options.html", links=links, has_more=has_more)
 
 
 async def _page(

@@ -26,7 +26,7 @@ FILTERS = ("id", "type", "since", "until")
 async def list_(request: DashboardRequest) -> web.Response:
     """Show a page of events that match the filters."""
     asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    elsewhere = await filters.opened(request, (asked["type"], *_elsewhere(asked["id"])))
+    elsewhere = await filters.item_redirect(request, (asked["type"], *_elsewhere(asked["id"])))
     if elsewhere is not None:
         return elsewhere
     wrong: Mapping[str, str] = {}

@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from aiohttp import web
+from pydantic import ValidationError
 
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, search_answer
@@ -15,12 +16,13 @@ from dispatcher.dashboard.request import DashboardRequest
 from dispatcher.dashboard.search_answer import Answer
 from dispatcher.services.environments import Environment
 from dispatcher.services.history_resources import EventItem
+from dispatcher.services.inputs.history_filters import EventFilters
 from dispatcher.services.search import TextHits, is_text_to_search
 from dispatcher.services.webhook_names import WebhookName
 from dispatcher.services.webhook_resource import Webhook
 
 SHOWN: Final = 8
-"""Webhooks and environments that are listed."""
+"""Webhooks, event types and environments that are listed."""
 TEXT_LIMIT_CHARACTERS: Final = 255
 SPANS: Final = {
     "hour": timedelta(hours=1),
@@ -57,7 +59,7 @@ _PAGES: Final = {
 class Found:
     """What a search found. `answer` is about the first hit, whose page is `link`.
 
-    `webhook_link` is the page of the webhook of a delivery, None if the webhook was deleted.
+    `event_types` are of the catalogue, `unlisted_type` is one of events alone. `webhook_link` is the page of the webhook of a delivery, None if the webhook was deleted.
     """
 
     text: str
@@ -69,6 +71,8 @@ class Found:
     elsewhere_name: Mapping[str, str] = field(default_factory=dict)
     events: tuple[EventItem, ...] = ()
     webhooks: tuple[WebhookName, ...] = ()
+    event_types: tuple[str, ...] = ()
+    unlisted_type: str | None = None
     environments: tuple[Environment, ...] = ()
     pages: list[tuple[str, str]] = field(default_factory=list)
     in_payloads: TextHits | None = None
@@ -76,8 +80,9 @@ class Found:
     @property
     def is_empty(self) -> bool:
         """Return True if there is no hit at all."""
-        hits = (self.link, self.events, self.webhooks, self.environments, self.pages)
-        return not any(hits) and not (self.in_payloads and self.in_payloads.events)
+        hits = (self.link, self.events, self.webhooks, self.event_types, self.unlisted_type)
+        others = (self.environments, self.pages)
+        return not any((*hits, *others)) and not (self.in_payloads and self.in_payloads.events)
 
 
 async def show(request: DashboardRequest) -> web.Response:
@@ -87,7 +92,7 @@ async def show(request: DashboardRequest) -> web.Response:
     found = Found(text)
     if text:
         await _find(request, found, span if span in SPANS else None)
-    return request.page("search.html", found=found, span=span or "day", spans=SPANS)
+    return request.page("search.html", found=found, span=span or "day")
 
 
 async def _find(request: DashboardRequest, found: Found, span: str | None) -> None:
@@ -97,11 +102,15 @@ async def _find(request: DashboardRequest, found: Found, span: str | None) -> No
         found.webhooks = await request.services.webhook_names.search(
             request.environment_id, found.text, limit=SHOWN
         )
+        found.event_types = await request.services.event_types.search(
+            request.environment_id, found.text, limit=SHOWN
+        )
         if request.sees_all:
             found.environments = await request.services.environments.search(found.text, limit=SHOWN)
         found.pages = _pages(request, found.text)
-        hits = found.events or found.webhooks or found.environments or found.pages
-        if is_text_to_search(found.text) and (span or not hits):
+        if found.is_empty:
+            found.unlisted_type = await _unlisted_type(request, found.text)
+        if is_text_to_search(found.text) and (span or found.is_empty):
             since = SPANS[span or "day"]
             found.in_payloads = await request.services.search.with_text(
                 request.environment_id,
@@ -110,6 +119,18 @@ async def _find(request: DashboardRequest, found: Found, span: str | None) -> No
                 before=request.position(),
             )
         await _answer_first(request, found)
+
+
+async def _unlisted_type(request: DashboardRequest, text: str) -> str | None:
+    """Return the text if it is the type of a kept event that is not in the catalogue."""
+    if "." not in text:
+        return None
+    try:
+        filters = EventFilters(type=text)
+    except ValidationError:
+        return None
+    page = await request.services.history.events(request.environment_id, filters, limit=1)
+    return text if page.items else None
 
 
 async def _by_id(request: DashboardRequest, found: Found) -> None:

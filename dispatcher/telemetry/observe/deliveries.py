@@ -14,14 +14,16 @@ _log = structlog.get_logger("dispatcher")
 
 def recorded(results: Sequence[Result]) -> None:
     """Count recorded attempts, and log the failed ones."""
-    for outcome, count in Counter(r.outcome.code for r in results).items():
+    outcomes = Counter([r.outcome.code for r in results])
+    for outcome, count in outcomes.items():
         metrics.ATTEMPTS.labels(outcome).inc(count)
-    for state, count in Counter(r.outcome.state for r in results if r.outcome.state).items():
+    for state, count in Counter([r.outcome.state for r in results if r.outcome.state]).items():
         metrics.ENDED.labels(state).inc(count)
     metrics.DURATION.observe_all([r.duration_ms / 1000 for r in results])
-    for result in results:
-        if result.outcome.code != "ok":
-            _attempt_failed(result)
+    if outcomes["ok"] < len(results):
+        for result in results:
+            if result.outcome.code != "ok":
+                _attempt_failed(result)
 
 
 def _attempt_failed(result: Result) -> None:

@@ -7,7 +7,7 @@ WITH deleted AS (
   DELETE FROM dispatcher.deliveries WHERE id = ANY ($1::bigint[]) AND environment_id = $2
   RETURNING id, event_id, endpoint_id, environment_id, type, attempt, shard
 ), dequeued AS (
-  DELETE FROM dispatcher.inbox WHERE delivery_id = ANY ($1) AND environment_id = $2
+  DELETE FROM dispatcher.inbox_directed WHERE delivery_id = ANY ($1) AND environment_id = $2
   RETURNING delivery_id AS id, event_id, endpoint_id, environment_id, type, attempt
 ), notices AS (
   INSERT INTO dispatcher.change_notices (delivery_id, endpoint_id, shard) SELECT id, endpoint_id, shard FROM deleted

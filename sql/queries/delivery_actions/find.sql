@@ -14,7 +14,7 @@ SELECT w.id, CASE WHEN p.id IS NOT NULL THEN 'PENDING' WHEN i.id IS NOT NULL THE
         JOIN dispatcher.shards s USING (shard) WHERE s.owner IS NOT NULL LIMIT 1) IS NOT NULL AS has_unapplied_notices
 FROM unnest($1::bigint[]) AS w(id)
 LEFT JOIN LATERAL (SELECT * FROM dispatcher.deliveries WHERE id = w.id OFFSET 0) AS p ON true
-LEFT JOIN LATERAL (SELECT * FROM dispatcher.inbox WHERE delivery_id = w.id LIMIT 1) AS i ON true
+LEFT JOIN LATERAL (SELECT * FROM dispatcher.inbox_directed WHERE delivery_id = w.id LIMIT 1) AS i ON true
 LEFT JOIN LATERAL (
   SELECT last.*, max(last.attempt) OVER () AS highest FROM (
     SELECT event_id, endpoint_id, environment_id, type, attempt, state, id FROM dispatcher.attempts

@@ -14,7 +14,7 @@ WITH failed AS MATERIALIZED (
   SELECT n.* FROM newest n
   WHERE ($6::text IS NULL OR n.type = $6 OR starts_with(n.type, $7::text))
     AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.id) IS NULL
-    AND (SELECT i.delivery_id FROM dispatcher.inbox i WHERE i.delivery_id = n.id LIMIT 1) IS NULL
+    AND (SELECT i.delivery_id FROM dispatcher.inbox_directed i WHERE i.delivery_id = n.id LIMIT 1) IS NULL
     AND (SELECT l.state FROM (SELECT a.id, a.state FROM dispatcher.attempts a WHERE a.delivery_id = n.id AND a.id > n.attempt_id AND a.state IS NOT NULL
                                 AND a.id > $4 AND ($8 IS NULL OR a.id <= $8) OFFSET 0) AS l
          ORDER BY l.id DESC LIMIT 1) IS NULL

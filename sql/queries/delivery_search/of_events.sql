@@ -4,7 +4,7 @@
 -- Return the deliveries of some events, newest first: see history/of_event.sql. OFFSET 0 makes each
 -- event a lookup by index.
 WITH waiting AS MATERIALIZED (
-  SELECT event_id, environment_id, delivery_id FROM dispatcher.inbox
+  SELECT event_id, environment_id, delivery_id FROM dispatcher.inbox_directed
   WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
 ), entries AS MATERIALIZED (
   SELECT d.environment_id, d.id FROM unnest($2::bigint[]) AS e(id)

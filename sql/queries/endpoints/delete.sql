@@ -9,7 +9,7 @@ WITH gone AS (
       authentication = NULL, authentication_sealed = NULL, tls = NULL, tls_sealed = NULL
   WHERE id = $1
 ), dequeued AS (
-  DELETE FROM dispatcher.inbox WHERE endpoint_id = $1 AND delivery_id IS NOT NULL RETURNING *
+  DELETE FROM dispatcher.inbox_directed WHERE endpoint_id = $1 AND delivery_id IS NOT NULL RETURNING *
 ), ended AS (
   INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                    duration_ms, error, state)

@@ -8,7 +8,7 @@
 -- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table. The inbox
 -- has no index on the event, but few of its rows have a delivery id.
 WITH resent AS MATERIALIZED (
-  SELECT event_id, delivery_id, environment_id, attempt FROM dispatcher.inbox
+  SELECT event_id, delivery_id, environment_id, attempt FROM dispatcher.inbox_directed
   WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
 ), kept AS MATERIALIZED (
   SELECT min(dispatcher.id_floor(to_date(right(c.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC')) AS kept_from
@@ -20,7 +20,7 @@ SELECT w.id, p.place, coalesce(d.delivered, 0) AS delivered, coalesce(d.failed, 
        coalesce(greatest(d.pending_rows, d.ended_rows) >= $3, false) AS is_partial, kept.kept_from
 FROM unnest($2::bigint[]) AS w(id) CROSS JOIN kept
 CROSS JOIN LATERAL (
-  SELECT CASE WHEN (SELECT id FROM dispatcher.inbox WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'inbox'
+  SELECT CASE WHEN (SELECT id FROM ONLY dispatcher.inbox WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'inbox'
               WHEN (SELECT id FROM dispatcher.unvalidated_events WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'unexamined'
               WHEN (SELECT id FROM dispatcher.quarantine WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'quarantine' END AS place
 ) AS p

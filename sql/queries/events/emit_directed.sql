@@ -8,7 +8,7 @@ WITH present AS MATERIALIZED (
 ), emitted AS (
   INSERT INTO dispatcher.events (environment_id, type, data, source) SELECT $1, $2, $3::json, 'directed' FROM present RETURNING id
 ), directed AS (
-  INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id)
+  INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id, delivery_id)
   SELECT dispatcher.next_id(), id, $1, $2, $4, dispatcher.next_id() FROM emitted
   RETURNING delivery_id
 )

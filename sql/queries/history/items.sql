@@ -11,7 +11,7 @@ SELECT w.id, coalesce(p.event_id, i.event_id, a.event_id) AS event_id, coalesce(
        a.outcome, a.status AS response_status, a.response_body, a.duration_ms, a.error, dispatcher.id_time(a.id) AS recorded_at
 FROM unnest($2::bigint[]) AS w(id)
 LEFT JOIN LATERAL (SELECT * FROM dispatcher.deliveries WHERE id = w.id OFFSET 0) p ON true
-LEFT JOIN LATERAL (SELECT * FROM dispatcher.inbox WHERE delivery_id = w.id LIMIT 1) i ON true
+LEFT JOIN LATERAL (SELECT * FROM dispatcher.inbox_directed WHERE delivery_id = w.id LIMIT 1) i ON true
 LEFT JOIN LATERAL (
   SELECT * FROM (SELECT * FROM dispatcher.attempts WHERE delivery_id = w.id AND id > w.id AND id > $3 AND ($4::bigint IS NULL OR id <= $4) OFFSET 0) AS tried
   WHERE state IS NOT NULL OR coalesce(p.id, i.delivery_id) IS NOT NULL

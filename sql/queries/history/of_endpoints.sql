@@ -19,7 +19,7 @@ WITH pending AS MATERIALIZED (
   ) d
   WHERE $5::text IS NULL OR $5 = 'PENDING'
 ), waiting AS MATERIALIZED (                 -- to be sent again, or not fanned out yet
-  SELECT delivery_id AS id, type, attempt FROM dispatcher.inbox
+  SELECT delivery_id AS id, type, attempt FROM dispatcher.inbox_directed
   WHERE delivery_id < $2 AND endpoint_id = ANY ($1::uuid[]) AND ($5::text IS NULL OR $5 = 'PENDING')
   ORDER BY delivery_id DESC LIMIT $4
 ), ended AS MATERIALIZED (
@@ -56,7 +56,7 @@ SELECT (SELECT id FROM horizon) AS horizon, ARRAY(
     -- an ended delivery may be pending again; each check is a lookup
     AND ($5 IS NULL OR $5 = 'PENDING'
          OR ((SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.id) IS NULL
-             AND (SELECT i.delivery_id FROM dispatcher.inbox i WHERE i.delivery_id = n.id LIMIT 1) IS NULL))
+             AND (SELECT i.delivery_id FROM dispatcher.inbox_directed i WHERE i.delivery_id = n.id LIMIT 1) IS NULL))
     -- the last attempt of a pending delivery is looked up too
     AND (($10::integer IS NULL AND $12::text IS NULL) OR CASE
       WHEN n.state <> 'PENDING' THEN ($10 IS NULL OR n.status BETWEEN $10 AND $11::integer) AND ($12 IS NULL OR n.outcome = $12)

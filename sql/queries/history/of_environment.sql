@@ -7,7 +7,7 @@ WITH pending AS MATERIALIZED (
   SELECT environment_id, id, type, attempt FROM dispatcher.deliveries
   WHERE id < $2 AND ($5::text IS NULL OR $5 = 'PENDING') ORDER BY id DESC LIMIT $4
 ), waiting AS MATERIALIZED (
-  SELECT environment_id, delivery_id AS id, type, attempt FROM dispatcher.inbox
+  SELECT environment_id, delivery_id AS id, type, attempt FROM dispatcher.inbox_directed
   WHERE delivery_id < $2 AND ($5::text IS NULL OR $5 = 'PENDING')
   ORDER BY delivery_id DESC LIMIT $4
 ), tried AS MATERIALIZED (
@@ -38,7 +38,7 @@ SELECT (SELECT id FROM horizon) AS horizon, ARRAY(
   WHERE ($6::text IS NULL OR n.type = $6 OR starts_with(n.type, $7::text)) AND ($5::text IS NULL OR n.state = $5)
     AND ($5 IS NULL OR $5 = 'PENDING'
          OR ((SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.id) IS NULL
-             AND (SELECT i.delivery_id FROM dispatcher.inbox i WHERE i.delivery_id = n.id LIMIT 1) IS NULL))
+             AND (SELECT i.delivery_id FROM dispatcher.inbox_directed i WHERE i.delivery_id = n.id LIMIT 1) IS NULL))
     -- the last attempt of a pending delivery is looked up too
     AND (($10::integer IS NULL AND $12::text IS NULL) OR CASE
       WHEN n.state <> 'PENDING' THEN ($10 IS NULL OR n.status BETWEEN $10 AND $11::integer) AND ($12 IS NULL OR n.outcome = $12)

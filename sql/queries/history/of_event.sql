@@ -5,7 +5,7 @@
 -- by the primary keys, which may read some of other events too, and the rest by event. The inbox has no
 -- index on the event, but few of its rows have a delivery id.
 WITH waiting AS MATERIALIZED (
-  SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox
+  SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox_directed
   WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
 ), entries AS MATERIALIZED (
   SELECT environment_id, id FROM dispatcher.deliveries WHERE id BETWEEN ($2::bigint >> 22) << 22 AND $2 | 4194303 AND event_id = $2

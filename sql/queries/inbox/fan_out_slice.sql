@@ -14,8 +14,8 @@ WITH own AS MATERIALIZED (
   SELECT 1 FROM dispatcher.ordered_fan_out_lock
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
-  SELECT *, dispatcher.patterns_of(type) AS patterns FROM dispatcher.inbox
-  WHERE id > $5 AND id <= $7 AND endpoint_id IS NULL AND EXISTS (SELECT 1 FROM own)
+  SELECT *, dispatcher.patterns_of(type) AS patterns FROM ONLY dispatcher.inbox
+  WHERE id > $5 AND id <= $7 AND EXISTS (SELECT 1 FROM own)
     AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
              WHEN EXISTS (SELECT 1 FROM order_lock) THEN true
              WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false
@@ -29,10 +29,10 @@ WITH own AS MATERIALIZED (
   WHERE p.after_endpoint IS NULL OR s.endpoint_id > p.after_endpoint
   ORDER BY s.endpoint_id LIMIT $1
 ), on_the_way AS (
-  UPDATE dispatcher.inbox SET after_endpoint = (SELECT endpoint_id FROM slice ORDER BY endpoint_id DESC LIMIT 1)
+  UPDATE ONLY dispatcher.inbox SET after_endpoint = (SELECT endpoint_id FROM slice ORDER BY endpoint_id DESC LIMIT 1)
   WHERE id = (SELECT id FROM picked) AND (SELECT count(*) FROM slice) = $1
 ), done AS (
-  DELETE FROM dispatcher.inbox WHERE id = (SELECT id FROM picked) AND (SELECT count(*) FROM slice) < $1
+  DELETE FROM ONLY dispatcher.inbox WHERE id = (SELECT id FROM picked) AND (SELECT count(*) FROM slice) < $1
   RETURNING id
 ), inserted AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)

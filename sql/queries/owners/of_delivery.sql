@@ -3,7 +3,7 @@
 SELECT environment_id FROM (
   SELECT environment_id FROM dispatcher.deliveries WHERE id = $1
   UNION ALL
-  SELECT environment_id FROM dispatcher.inbox WHERE delivery_id = $1
+  SELECT environment_id FROM dispatcher.inbox_directed WHERE delivery_id = $1
   UNION ALL
   SELECT environment_id FROM (
     SELECT environment_id FROM dispatcher.attempts

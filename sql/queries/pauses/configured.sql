@@ -3,7 +3,7 @@
 -- apply the setting.
 SELECT s.paused_in IS NOT DISTINCT FROM dispatcher.incarnation() AS applied, s.paused_at, s.resumed_at, (
   SELECT a.actor FROM dispatcher.audit a
-  WHERE a.id >= dispatcher.id_floor(s.resumed_at - interval '1 second') AND a.id < dispatcher.id_floor(s.resumed_at + interval '10 seconds')
+  WHERE a.id >= dispatcher.id_floor(s.resumed_at - interval '1 second') AND a.id < dispatcher.id_floor(s.resumed_at + interval '1 minute')
     AND a.action = 'sending.resume' AND a.subject = '*'
-  ORDER BY a.id LIMIT 1) AS resumed_by
+  ORDER BY a.id DESC LIMIT 1) AS resumed_by
 FROM dispatcher.settings s FOR UPDATE OF s

@@ -2,7 +2,7 @@
 --
 -- `actor` comes from the audit log, or is NULL if there is no entry. The entry is written in the
 -- transaction of the pause, shortly after `paused_at`, and ids are rounded, so a span of ids is
--- searched. A token is shown by its name.
+-- searched. The last entry in it is that of this pause. A token is shown by its name.
 SELECT p.environment_id, p.paused_at, a.actor
 FROM (
   SELECT NULL::text AS environment_id, paused_at FROM dispatcher.settings WHERE paused_at IS NOT NULL
@@ -11,8 +11,8 @@ FROM (
 ) AS p
 LEFT JOIN LATERAL (
   SELECT coalesce(t.name, d.actor) AS actor FROM dispatcher.audit d LEFT JOIN dispatcher.tokens t ON d.actor = 'token:' || t.id
-  WHERE d.id >= dispatcher.id_floor(p.paused_at - interval '1 second') AND d.id < dispatcher.id_floor(p.paused_at + interval '10 seconds')
+  WHERE d.id >= dispatcher.id_floor(p.paused_at - interval '1 second') AND d.id < dispatcher.id_floor(p.paused_at + interval '1 minute')
     AND d.action = 'sending.pause' AND d.subject = coalesce(p.environment_id, '*')
-  ORDER BY d.id LIMIT 1
+  ORDER BY d.id DESC LIMIT 1
 ) AS a ON true
 ORDER BY p.environment_id NULLS FIRST

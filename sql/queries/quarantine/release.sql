@@ -13,5 +13,10 @@ WITH present AS MATERIALIZED (
 ), waiting AS (
   INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint)
   SELECT id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint FROM released
+  WHERE endpoint_id IS NULL
+), directed AS (
+  INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint)
+  SELECT id, event_id, environment_id, type, endpoint_id, delivery_id, attempt, after_endpoint FROM released
+  WHERE endpoint_id IS NOT NULL
 )
 SELECT event_id, type, reason, dispatcher.wake() FROM released

@@ -13,7 +13,7 @@ WITH due AS MATERIALIZED (
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ), room AS MATERIALIZED (
   SELECT e.deleted_at IS NOT NULL AS deleted, e.active,
-         (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox i WHERE i.endpoint_id = e.id LIMIT $3) AS counted) < $3 AS inbox,
+         (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox_directed i WHERE i.endpoint_id = e.id LIMIT $3) AS counted) < $3 AS inbox,
          dispatcher.count_pending(ARRAY[e.id], $4) < $4 AS pending
   FROM dispatcher.endpoints e WHERE e.id = (SELECT endpoint_id FROM due) FOR SHARE OF e
 ), candidates AS MATERIALIZED (
@@ -23,7 +23,7 @@ WITH due AS MATERIALIZED (
   SELECT * FROM candidates WHERE event_id IS NOT NULL
   ORDER BY place LIMIT (SELECT least($2, ceil(rate / 4.0)::integer) FROM due)
 ), queued AS (
-  INSERT INTO dispatcher.inbox (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
+  INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
   SELECT dispatcher.next_id(), c.event_id, d.environment_id, c.type, d.endpoint_id, coalesce(c.delivery_id, dispatcher.next_id()), c.attempt
   FROM selected c, due d ORDER BY c.place
   RETURNING 1

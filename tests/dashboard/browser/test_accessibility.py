@@ -80,6 +80,8 @@ async def test_axe_finds_no_problem_on_pages_without_a_link(
     await page.get_by_role("link", name="Webhooks", exact=True).click()
     await page.goto(f"{page.url.rpartition('/')[0]}/environments")
     told["environments"] = await violations(page)
+    await page.goto(f"{page.url.rpartition('/')[0]}/audit?all=on")
+    told["audit of all"] = await violations(page)
     page = await browsing.open(set_place.token)
     browsing.expected |= {404, 422}
     await page.goto("/deliveries/dlv_1_1_1")

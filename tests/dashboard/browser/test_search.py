@@ -76,3 +76,8 @@ async def test_a_filtered_list_fills_itself(
     await page.goto("/deliveries?event=rare.one")
     await expect(page.get_by_role("link", name="rare.one")).to_have_count(1)
     await expect(page.locator("#further")).to_have_count(0)
+
+
+async def test_an_event_without_a_key_is_no_error(page: Page) -> None:
+    await page.goto("/events")
+    await page.evaluate("document.body.dispatchEvent(new Event('keydown', {bubbles: true}))")

@@ -2,8 +2,8 @@
 
 from collections import deque
 
-from dispatcher.engine.endpoint_queue import EndpointQueue
-from dispatcher.engine.slots import Slots
+from dispatcher.engine.buffer.endpoint_queue import EndpointQueue
+from dispatcher.engine.buffer.slots import Slots
 
 
 class RoundRobin:

@@ -110,7 +110,8 @@ class EndpointQueue:
         delivery = self.waiting.popleft()
         self.in_flight.add(delivery.id)
         self.unrecorded.add(delivery.id)
-        self.unanswered_since = min(self.unanswered_since, now)
+        if self.unanswered_since == inf:
+            self.unanswered_since = now
         interval = self.settings.interval
         if interval:
             self.ready_at = max(self.ready_at, now - CATCH_UP_SECONDS) + interval

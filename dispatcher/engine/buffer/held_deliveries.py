@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, KeysView
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queues import EndpointQueues
-from dispatcher.engine.retry_heap import RetryHeap
+from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
+from dispatcher.engine.buffer.retry_heap import RetryHeap
 
 
 class HeldDeliveries:
@@ -63,8 +63,8 @@ class HeldDeliveries:
 
     def share_memory(self) -> EndpointQueues:
         """Return the queues, with depths that suit how full memory is."""
-        self._queues.free_memory = room = self.room
-        self._queues.is_memory_full = not room
+        self._queues.free_memory = room = self._capacity - len(self._shards)
+        self._queues.is_memory_full = room <= 0
         return self._queues
 
     def offer(self, delivery: Delivery) -> bool:

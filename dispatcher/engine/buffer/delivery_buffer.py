@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager
 from uuid import UUID
 
 from dispatcher.core.model import AppliedChanges, ChangeNotice, Delivery
-from dispatcher.engine.endpoint_queue import QueueSettings
-from dispatcher.engine.endpoint_queues import REFILL_LIMIT, EndpointQueues
-from dispatcher.engine.held_deliveries import HeldDeliveries
-from dispatcher.engine.open_reads import OpenReads
-from dispatcher.engine.watermarks import NEVER_READ, Watermarks
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
+from dispatcher.engine.buffer.endpoint_queues import REFILL_LIMIT, EndpointQueues
+from dispatcher.engine.buffer.held_deliveries import HeldDeliveries
+from dispatcher.engine.buffer.open_reads import OpenReads
+from dispatcher.engine.buffer.watermarks import NEVER_READ, Watermarks
 
 
 class DeliveryBuffer:
@@ -213,9 +213,9 @@ class DeliveryBuffer:
         """Return the next delivery to start, None if none can start now."""
         return self._queues.take(now)
 
-    def next_alarm(self) -> float | None:
-        """Return the earliest time at which a delivery may start; None if no time is known."""
-        times = (self._held.next_due(), self._queues.next_alarm())
+    def next_alarm(self, *, can_start: bool = True) -> float | None:
+        """Return when a retry is due or, if `can_start`, a queue may start; None if not known."""
+        times = (self._held.next_due(), self._queues.next_alarm() if can_start else None)
         return min((time for time in times if time is not None), default=None)
 
     def give_back(self, delivery: Delivery) -> None:

@@ -13,10 +13,10 @@ from math import inf
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.endpoint_queue import SLOW_SECONDS, EndpointQueue, QueueSettings
-from dispatcher.engine.round_robin import RoundRobin
-from dispatcher.engine.slots import Slots
-from dispatcher.engine.slow_slots import SlowSlots
+from dispatcher.engine.buffer.endpoint_queue import SLOW_SECONDS, EndpointQueue, QueueSettings
+from dispatcher.engine.buffer.round_robin import RoundRobin
+from dispatcher.engine.buffer.slots import Slots
+from dispatcher.engine.buffer.slow_slots import SlowSlots
 
 SHORT_DEPTH = 32
 """Deliveries per queue while memory is full, so that other endpoints still get some."""
@@ -276,15 +276,16 @@ class EndpointQueues:
         return delivery
 
     def _free_slot(self, queue: EndpointQueue, delivery: Delivery) -> None:
-        if delivery.id in queue.in_flight:
-            queue.in_flight.remove(delivery.id)
-            queue.unanswered_since = inf
-            self._slots.give_back(queue.environment_id)
-            if self._slow_slots.is_held_by(delivery.id):
-                self._slow_slots.give_back((delivery.id,))
-                waiting = self._slow_slots.next_waiting()
-                if waiting is not None:
-                    self._resume(waiting)
+        if delivery.id not in queue.in_flight:
+            return
+        queue.in_flight.remove(delivery.id)
+        queue.unanswered_since = inf
+        self._slots.give_back(queue.environment_id)
+        if self._slow_slots.is_held_by(delivery.id):
+            self._slow_slots.give_back((delivery.id,))
+            waiting = self._slow_slots.next_waiting()
+            if waiting is not None:
+                self._resume(waiting)
         self._schedule(queue)
 
     def _mark_slow(self, queue: EndpointQueue) -> None:

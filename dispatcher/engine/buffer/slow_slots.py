@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from dispatcher.engine.endpoint_queue import EndpointQueue
+from dispatcher.engine.buffer.endpoint_queue import EndpointQueue
 
 
 class SlowSlots:

@@ -1,0 +1,1 @@
+"""Hold deliveries in memory, within bounds, and decide which of them starts next. Pure."""

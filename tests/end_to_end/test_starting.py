@@ -1,0 +1,80 @@
+"""A daemon sends as soon as its engine can. The admin port, which takes longer to load, comes after."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from threading import Event
+
+import pytest
+from aiohttp import ClientSession
+
+from dispatcher.daemon import daemon as daemon_module
+from dispatcher.daemon.daemon import Daemon
+from dispatcher.encryption.cipher import Cipher
+from tests.end_to_end.stories import Story, configured, until
+from tests.receivers import Receiver
+
+SENDING = "dispatcher.cli.database", "dispatcher.cli.port_check", "dispatcher.daemon.daemon"
+"""What `dispatcher run` loads before it sends."""
+NOT_FOR_SENDING = "aiohttp", "jinja2", "dispatcher.api.app", "dispatcher.dashboard"
+
+
+@asynccontextmanager
+async def loading(
+    story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Daemon, asyncio.Task[None], Event]]:
+    """Run a daemon whose admin port is not loaded until the event is set."""
+    loaded, load = Event(), daemon_module._load_admin_server
+
+    def slow() -> object:
+        loaded.wait(60)
+        return load()
+
+    monkeypatch.setattr(daemon_module, "_load_admin_server", slow)
+    daemon = Daemon(configured(), story.dsn, cipher)
+    running = asyncio.create_task(daemon.run())
+    try:
+        yield daemon, running, loaded
+    finally:
+        loaded.set()
+        daemon.stop()
+        await running
+
+
+def test_what_sends_loads_nothing_of_the_admin_port() -> None:
+    code = f"import sys, {', '.join(SENDING)}; print(*(set(sys.modules) & set({NOT_FOR_SENDING})))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == ""
+
+
+async def test_it_sends_before_the_admin_port_is_loaded(
+    story: Story, receiver: Receiver, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await story.subscribe(receiver.url)
+    await story.insert()
+    async with loading(story, cipher, monkeypatch) as (daemon, _, loaded):
+        await receiver.wait_for(1)
+        assert not daemon.ready.is_set()
+        async with ClientSession(daemon.admin_address) as client:
+            asking = asyncio.create_task(client.get("/livez"))
+            await until(lambda: client.connector is not None, "it has connected")
+            loaded.set()
+            async with await asking as response:
+                assert response.status == 200
+        await daemon.ready.wait()
+        assert daemon.dashboard.login_link("token")
+
+
+async def test_it_stops_while_the_admin_port_is_loading(
+    story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with loading(story, cipher, monkeypatch) as (daemon, running, _):
+        await until(lambda: daemon._engine.lease.valid, "its engine runs")
+        with pytest.raises(RuntimeError, match="not ready"):
+            _ = daemon.dashboard
+        daemon.stop()
+        await running
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        _ = daemon.admin_address
