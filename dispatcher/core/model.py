@@ -65,7 +65,8 @@ class Endpoint:
     """A URL with its secrets and limits, as the sending side needs it.
 
     `secret` is the text that the user sees once. `previous_secret` signs beside it until
-    `previous_until`. None for a limit, the schemes or the policy means the configured default.
+    `previous_until`. None for the schemes, `max_in_flight`, `timeout` or `retry` means the configured
+    default.
     """
 
     id: UUID

@@ -11,11 +11,12 @@ import pytest
 import standardwebhooks
 import stripe
 
+from dispatcher.core import signing
 from dispatcher.services.webhook_resource import Webhook
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver, Request
 
-ALL_SCHEMES = {"schemes": ["body-hex", "standard", "timestamped-hex", "stripe"]}
+ALL_SCHEMES = {"schemes": list(signing.SCHEMES)}
 
 NASTY = {
     "key order": '{"z":1,"a":2,"z":3}',
