@@ -16,14 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 # Narrowed by ARGS, a word runs what it is given.
-PURE := tests/core tests/config tests/client tests/telemetry tests/encryption tests/cli
+PURE := tests/core tests/test_receiver.py tests/test_fair_slots.py tests/config tests/client tests/telemetry tests/encryption/test_cipher.py tests/cli
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
 CHECKS := tests/repository
 CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
 APART := $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS) $(CHECKS) $(CLIENTS))
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
-COVERED := $(PURE) tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
+COVERED := $(PURE) tests/encryption tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo unit test test-shuffled test-browser test-campaign test-clients test-postgres test-python test-debug coverage check fix bench campaign openapi screenshots lock wheel help

@@ -26,6 +26,7 @@ from hypothesis import HealthCheck, settings
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.store.migration.migrate import migrate
+from dispatcher.store.session import Session
 from tests import leaks
 from tests.certificates import Authority
 
@@ -180,6 +181,22 @@ async def connection(dsn: str) -> AsyncIterator[Connection]:
     """A superuser's connection to the test's database."""
     async with connected(dsn) as opened:
         yield opened
+
+
+@pytest.fixture
+async def session(dsn: str) -> AsyncIterator[Session]:
+    """A session of the store on the test's database."""
+    opened = Session(dsn, "test")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other(dsn: str) -> AsyncIterator[Session]:
+    """A second session, for what happens at the same time."""
+    opened = Session(dsn, "other")
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ from dispatcher.config.fields import (
 )
 from dispatcher.core.model import RetryPolicy
 from dispatcher.core.payload import DATA_LIMIT_BYTES
-from dispatcher.core.request_headers import RequestBuilder, is_reserved_header
+from dispatcher.core.request_headers import DEFAULT_BRAND, RequestBuilder, is_reserved_header
 from dispatcher.core.retry_schedule import longest_span
 from dispatcher.core.signing import HeaderNames, SchemeName
 
@@ -117,7 +117,7 @@ class Signing(_Section):
 
     model_config = ConfigDict(validate_default=True)
 
-    brand: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")] = "Dispatcher"
+    brand: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,31}$")] = DEFAULT_BRAND
     schemes: Annotated[tuple[SchemeName, ...], LIST, AT_LEAST_ONE] = ("body-hex", "standard")
     body_hex_header: str = "X-{brand}-Signature"
     timestamped_hex_header: str = "X-{brand}-Timestamped-Signature"

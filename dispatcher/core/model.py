@@ -65,7 +65,8 @@ class Endpoint:
     """A URL with its secrets and limits, as the sending side needs it.
 
     `secret` is the text that the user sees once. `previous_secret` signs beside it until
-    `previous_until`. None for a limit, the schemes or the policy means the configured default.
+    `previous_until`. None for the schemes, `max_in_flight`, `timeout` or `retry` means the configured
+    default.
     """
 
     id: UUID
@@ -274,12 +275,23 @@ class Outcome:
     disable: str | None
 
 
+class Sent(NamedTuple):
+    """What has to be kept of a request to know the headers that were sent, but for the signatures.
+
+    `brand` is in their names, `signed_at` is the signed timestamp in epoch seconds. The attempt has
+    the other values: see `core/request_headers.py`.
+    """
+
+    brand: str
+    signed_at: int
+
+
 @dataclass(slots=True, unsafe_hash=True)
 class Result:
     """An attempt with its decision, to be written to the database.
 
-    `request_headers` and `response_headers` are JSON texts. `request_headers` holds what varies
-    from attempt to attempt, never a signature.
+    `sent` is None if no request was made. `response_headers` is a text of
+    `core/recorded_headers.py`.
     """
 
     delivery: Delivery
@@ -287,7 +299,7 @@ class Result:
     started_at: float
     status: int | None
     duration_ms: int
-    request_headers: str
+    sent: Sent | None
     response_headers: str | None
     response_body: bytes | None = field(repr=False)
     timings: Timings = NO_TIMINGS

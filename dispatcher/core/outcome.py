@@ -3,13 +3,14 @@
 | response                     | the delivery               | the endpoint                      |
 |------------------------------|----------------------------|-----------------------------------|
 | 2xx                          | delivered                  |                                   |
-| 410                          | retried, at last failed    | disabled: its owner removed it    |
-| 429 or 503 and `Retry-After` | retried, not before that   | paused until then                 |
+| 410                          | held until it is enabled   | disabled: its owner removed it    |
+| 429 or 503 and `Retry-After` | retried, not before that   | resting until then                |
 | any other, redirects too     | retried, at last failed    |                                   |
 | none                         | retried, at last failed    |                                   |
 
 Everything but a 2xx is retried: receivers have bad deployments, and a 404 at 12:00 may be a 200 at
-13:00.
+13:00. The policy of the endpoint says when, and how often until the delivery has failed. An attempt
+that an error in the daemon ended is retried by a schedule of its own: `broken_attempt`.
 """
 
 from http import HTTPStatus
@@ -64,7 +65,8 @@ def decide(
 def broken_attempt(delivery: Delivery, error: Exception) -> Outcome:
     """Return the outcome of an attempt that failed by an error in the daemon.
 
-    It has its own retry schedule, as the configured one may have caused the error.
+    It has a schedule of its own, as the endpoint's may have caused the error: `BROKEN_RETRIES`
+    retries, counted together with those of `decide`.
     """
     attempt = delivery.attempt - delivery.base
     reason = f"internal error: {type(error).__name__}"

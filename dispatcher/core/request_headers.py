@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from dispatcher.core import ids, signing
-from dispatcher.core.model import Delivery, Endpoint, Event
+from dispatcher.core.model import Delivery, Endpoint, Event, Sent
 
+DEFAULT_BRAND = "Dispatcher"
+"""The brand of headers, unless the configuration has another."""
 SIGNERS_KEPT = 4096
 """Most prepared signers, one for each endpoint in use."""
 RESERVED_HEADERS = frozenset(
@@ -44,19 +46,42 @@ class Request:
     """The headers of one attempt.
 
     `fixed` are the endpoint's own headers, the same for all attempts; the headers that vary have
-    `names` and `values`. The sender adds the others. `recorded` is the JSON text kept with the
-    attempt: the headers that differ between attempts, and the timestamp, but no signature.
+    `names` and `values`. The sender adds the others. `sent` is kept with the attempt.
     """
 
     fixed: Mapping[str, str] = field(repr=False)
     names: tuple[str, ...]
     values: tuple[str, ...] = field(repr=False)
-    recorded: str
+    sent: Sent
 
     @property
     def headers(self) -> dict[str, str]:
         """Return all headers but those that the sender adds."""
         return {**self.fixed, **dict(zip(self.names, self.values, strict=True))}
+
+
+def user_agent(brand: str) -> str:
+    """Return the User-Agent of all requests."""
+    return f"{brand}-Webhook/1.0"
+
+
+def sent_headers(brand: str, event_type: str, delivery_id: int, attempt: int) -> dict[str, str]:
+    """Return the headers that an attempt sent, without signatures and the endpoint's own headers.
+
+    They are made from the attempt's row, which has no text of them. So a header that is sent in
+    another form some day needs a mark in the row that tells the forms apart.
+    """
+    values = (event_type, ids.delivery_name(delivery_id), str(attempt))
+    return {
+        "Content-Type": "application/json",
+        "User-Agent": user_agent(brand),
+        **dict(zip(_varying(brand), values, strict=True)),
+    }
+
+
+def _varying(brand: str) -> tuple[str, str, str]:
+    """Return the names of the headers with the event's type, the delivery and the attempt."""
+    return f"X-{brand}-Event", f"X-{brand}-Delivery", f"X-{brand}-Attempt"
 
 
 @dataclass(slots=True)
@@ -76,10 +101,8 @@ class RequestBuilder:
     def __init__(self, *, brand: str, schemes: tuple[str, ...], names: signing.HeaderNames) -> None:
         self._schemes = schemes
         self._names = names
-        self._event = f"X-{brand}-Event"
-        self._delivery = f"X-{brand}-Delivery"
-        self._attempt = f"X-{brand}-Attempt"
-        self.user_agent = f"{brand}-Webhook/1.0"
+        self._brand = brand
+        self.user_agent = user_agent(brand)
         self._prepared = lru_cache(maxsize=SIGNERS_KEPT)(self._prepare)
 
     def build(
@@ -92,16 +115,16 @@ class RequestBuilder:
         """
         prepared = self._prepared(endpoint.schemes, endpoint.secrets_at(as_of))
         name, attempt = ids.delivery_name(delivery.id), str(delivery.attempt + 1)
-        timestamp = str(int(now))
-        signatures = prepared.signer.sign(ids.event_name(event.id), timestamp, event.body)
+        timestamp = int(now)
+        signatures = prepared.signer.sign(ids.event_name(event.id), str(timestamp), event.body)
         return Request(
             endpoint.headers,
             prepared.names,
             (event.type, name, attempt, *signatures),
-            f'{{"{self._delivery}":"{name}","{self._attempt}":"{attempt}","timestamp":"{timestamp}"}}',
+            Sent(self._brand, timestamp),
         )
 
     def _prepare(self, chosen: tuple[str, ...] | None, secrets: tuple[str, ...]) -> _Prepared:
         schemes = self._schemes if chosen is None else [s for s in chosen if s in self._schemes]
         signer = signing.Signer(schemes, self._names, secrets)
-        return _Prepared(signer, (self._event, self._delivery, self._attempt, *signer.names))
+        return _Prepared(signer, (*_varying(self._brand), *signer.names))

@@ -37,6 +37,15 @@ def in_words(error: ValidationError) -> Mapping[str, str]:
     }
 
 
+def page_of_id(text: str) -> tuple[str, str] | None:
+    """Return the page of an event, a delivery or a webhook, and the parameter of its id.
+
+    Return None if the text is not an id. The item need not exist.
+    """
+    match = _ID.fullmatch(text)
+    return None if match is None else _PAGES[match[1]]
+
+
 async def item_redirect(request: DashboardRequest, typed: Iterable[str]) -> web.Response | None:
     """Return a redirect to the item whose id somebody typed into a filter for something else.
 
@@ -44,11 +53,11 @@ async def item_redirect(request: DashboardRequest, typed: Iterable[str]) -> web.
     the token may see.
     """
     for text in typed:
-        match = _ID.fullmatch(text)
-        if match is None:
+        page = page_of_id(text)
+        if page is None:
             continue
         environment_id = await request.services.history.environment_of(text)
         if environment_id == request.environment_id or (environment_id and request.sees_all):
-            name, part = _PAGES[match[1]]
+            name, part = page
             return see_other(addresses.address(environment_id, name, None, **{part: text}))
     return None

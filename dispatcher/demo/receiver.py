@@ -63,8 +63,8 @@ class Emitted:
 class Receiver:
     """A server that answers 400 to an invalid or changed event, and calls `arrived`.
 
-    To a valid event it answers 200, or as the role in the path does. `secret` verifies the signatures. `body_hex_header` is the header of the scheme `body-hex`,
-    which signs no time.
+    To a valid event it answers 200, or as the role in the path does. `secret` verifies the
+    signatures. `body_hex_header` is the header of the scheme `body-hex`, which signs no time.
     """
 
     def __init__(self, *, body_hex_header: str) -> None:

@@ -141,7 +141,8 @@ class Show:
 
     async def _print_problems(self, tally: Tally) -> None:
         for fault, count in tally.faults.most_common(PROBLEMS_LIMIT):
-            click.echo(f"{count} deliveries were not verified: {fault}", err=True)
+            requests = "1 request was" if count == 1 else f"{count:,} requests were"
+            click.echo(f"{requests} not verified: {fault}", err=True)
         missing = tally.expected - len(tally.latencies)
         click.echo(f"{missing} of {tally.expected} events did not arrive.", err=True)
         for line in await self._application.unfinished(self._webhook_id, PROBLEMS_LIMIT):

@@ -5,9 +5,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from random import random
 
-import orjson
-
 from dispatcher.core import outcome as outcomes
+from dispatcher.core import recorded_headers
 from dispatcher.core.model import (
     NO_TIMINGS,
     Delivery,
@@ -17,6 +16,7 @@ from dispatcher.core.model import (
     Response,
     Result,
     SendError,
+    Sent,
 )
 from dispatcher.core.request_headers import Request, RequestBuilder
 from dispatcher.engine.body_cache import BodyCache, UnreadableEventError
@@ -99,11 +99,11 @@ class AttemptRunner:
         """Return the result of the request, and how many seconds it took."""
         endpoint = self.endpoints[delivery.endpoint_id]
         started_at = self.clock.now()
-        recorded_headers = "{}"
+        sent: Sent | None = None
         try:
             # Receivers compare the signature's time with their own clocks, not the database's.
             request = self.requests.build(delivery, endpoint, event, time.time(), started_at)
-            recorded_headers = request.recorded
+            sent = request.sent
             answer = await self._post(endpoint, request, event.body)
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)
@@ -119,7 +119,7 @@ class AttemptRunner:
             self._apply(delivery, endpoint, event, outcome)
         except Exception as error:  # noqa: BLE001 - otherwise an event that was received is sent again
             observe.deliveries.outcome_not_applied(delivery, error)
-        result = result_of(delivery, outcome, started_at, recorded_headers, answer)
+        result = result_of(delivery, outcome, started_at, sent, answer)
         return result, answer.duration
 
     def _post(
@@ -153,14 +153,14 @@ class AttemptRunner:
         self.health.note(endpoint, delivery, event.type, outcome)
 
     def _unsent(self, delivery: Delivery, outcome: Outcome) -> Result:
-        return result_of(delivery, outcome, self.clock.now(), "{}", None)
+        return result_of(delivery, outcome, self.clock.now(), None, None)
 
 
 def result_of(
     delivery: Delivery,
     outcome: Outcome,
     started_at: float,
-    recorded_headers: str,
+    sent: Sent | None,
     answer: Response | SendError | None,
 ) -> Result:
     """Return the row of an attempt; `answer` is None if no request was made."""
@@ -170,14 +170,14 @@ def result_of(
         duration_ms, timings = round(answer.duration * 1000), answer.timings
     if isinstance(answer, Response):
         status, body = answer.status, answer.body
-        response_headers = orjson.dumps(answer.headers).decode()
+        response_headers = recorded_headers.write(answer.headers)
     return Result(  # by position: names would take three times as long
         delivery,
         outcome,
         started_at,
         status,
         duration_ms,
-        recorded_headers,
+        sent,
         response_headers,
         body,
         timings,

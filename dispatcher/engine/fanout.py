@@ -180,7 +180,8 @@ class Fanout:
         self._size.grow()
         self._refused_in_a_row = 0
         if result.seen and not result.picked and not slice_.oversized:
-            self._fairness.mark_oversized(slice_)
+            if not result.chosen:
+                self._fairness.mark_oversized(slice_)
             return True
         if result.picked or result.made:
             observe.events.fanned_out(result.picked, result.made)

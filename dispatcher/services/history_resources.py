@@ -1,22 +1,18 @@
 """Build deliveries, attempts and events, as people read them, from rows. Do no I/O."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-import orjson
-
-from dispatcher.core import ids, payload
+from dispatcher.core import ids, payload, recorded_headers
 from dispatcher.core.model import RawJson, Status
 from dispatcher.core.pagination import Page
+from dispatcher.core.request_headers import DEFAULT_BRAND, sent_headers
 from dispatcher.services.event_outcomes import EventOutcome
 from dispatcher.store.events import NewEventRow
 from dispatcher.store.history import AttemptRow, DeliveryItemRow, EventData, EventItemRow, Place
-
-_DELIVERY_HEADER: Final = re.compile(r"X-(.+)-Delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +105,7 @@ class Attempt:
     @classmethod
     def from_row(cls, row: AttemptRow) -> "Attempt":
         """Return an attempt from its row."""
-        response_headers = orjson.loads(row["response_headers"] or "[]")
-        headers = tuple((name, value) for name, value in response_headers)
+        headers = recorded_headers.read(row["response_headers"] or "[]")
         return cls(
             number=row["attempt"],
             started_at=row["started_at"],
@@ -118,7 +113,7 @@ class Attempt:
             outcome=row["outcome"],
             status=row["status"],
             error=row["error"],
-            request_headers=_sent(row["type"], orjson.loads(row["request_headers"])),
+            request_headers=_sent(row),
             response_headers=headers,
             response_body=_readable(row["response_body"]),
             response_truncated=_is_truncated(headers, row["response_body"]),
@@ -218,18 +213,12 @@ def _payload(row: DeliveryItemRow, data: EventData | None) -> tuple[RawJson | No
     return RawJson(body.decode()), len(body)
 
 
-def _sent(type_: str, varied: dict[str, str]) -> dict[str, str]:
-    """Return the request headers with the brand of that time, or none if no request was made."""
-    matches = map(_DELIVERY_HEADER.fullmatch, varied)
-    brand = next((match[1] for match in matches if match), None)
-    if brand is None:
+def _sent(row: AttemptRow) -> dict[str, str]:
+    """Return the request headers, or none if no request was made."""
+    if row["signed_at"] is None:
         return {}
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": f"{brand}-Webhook/1.0",
-        f"X-{brand}-Event": type_,
-        **{name: value for name, value in varied.items() if name.startswith(f"X-{brand}-")},
-    }
+    brand = row["brand"] or DEFAULT_BRAND
+    return sent_headers(brand, row["type"], row["delivery_id"], row["attempt"])
 
 
 def _is_truncated(headers: Sequence[tuple[str, str]], body: bytes | None) -> bool | None:

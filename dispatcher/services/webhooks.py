@@ -1,7 +1,7 @@
 """Create, change, delete and test webhooks.
 
 *Webhook* is the public noun, in the API, the dashboard and the command line. The engine and the
-store call the same object an *endpoint*. The name changes here and nowhere else.
+store call the same object an *endpoint*. For what people read, the services change the name.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from dispatcher.core.model import ClockSetBack, Delivery, DeliveryRow, Result
+from dispatcher.core.request_headers import DEFAULT_BRAND
 from dispatcher.store.rows import uncopied_rows
 from dispatcher.store.session import Session
 from dispatcher.store.settings import Settings
@@ -175,7 +176,8 @@ def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
         _array_with_null([r.status for r in results]),
         _array([str(r.duration_ms) for r in results]),
         errors if any(errors) else [],
-        SEPARATOR.join([r.request_headers for r in results]),
+        _brands(results),
+        _array(["NULL" if r.sent is None else str(r.sent.signed_at) for r in results]),
         SEPARATOR.join([r.response_headers or "null" for r in results]),
         [r.response_body for r in results],
         _milliseconds([r.timings.lookup for r in results]),
@@ -183,6 +185,14 @@ def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
         _milliseconds([r.timings.tls for r in results]),
         _milliseconds([r.timings.first_byte for r in results]),
     ]
+
+
+def _brands(results: Sequence[Result]) -> list[str | None]:
+    """Return the brands of the requests, None for the default. The list is empty if all have that."""
+    brands = [r.sent.brand if r.sent else DEFAULT_BRAND for r in results]
+    if brands.count(DEFAULT_BRAND) == len(brands):
+        return []
+    return [None if brand == DEFAULT_BRAND else brand for brand in brands]
 
 
 def _milliseconds(times: Sequence[float | None]) -> str:

@@ -100,16 +100,21 @@ class DeliveryItemRow(TypedDict):
 
 
 class AttemptRow(TypedDict):
-    """An attempt. The headers are JSON."""
+    """An attempt. `response_headers` is a text of `core/recorded_headers.py`.
+
+    `brand` and `signed_at` are those of `Sent`. None: the default brand; no request was made.
+    """
 
     id: int
+    delivery_id: int
     attempt: int
     started_at: datetime
     duration_ms: int
     outcome: str
     status: int | None
     error: str | None
-    request_headers: str
+    brand: str | None
+    signed_at: int | None
     response_headers: str | None
     response_body: bytes | None
     next_at: datetime | None

@@ -28,6 +28,7 @@ class FannedOutRow(DeliveryRow):
     picked: int
     last_picked: int | None
     seen: int
+    chosen: int
     last_waiting: int | None
     crowding: list[str] | None
     small_ids: list[int] | None
@@ -43,7 +44,8 @@ class FannedOut:
     """The result of one fan-out statement: rows taken from the inbox, and the deliveries made.
 
     `parked` are the endpoints whose deliveries were made parked. `seen` is how many rows were
-    available, up to the limit. `crowding` are the environments that had the larger part of them.
+    available, up to the limit, and `chosen` how many of them make few enough deliveries. Fewer are
+    picked if another session was faster. `crowding` are the environments that had the larger part.
     `last_waiting` is the highest id in the inbox. It is read only if environments were passed over.
     `small_events` are the small events of the deliveries that are not parked.
     `is_lost` is True if events may wait, but another daemon owns the shard: then nothing was read.
@@ -59,6 +61,7 @@ class FannedOut:
     last_waiting: int | None = None
     small_events: list[SmallEvent] = field(default_factory=list)
     is_lost: bool = False
+    chosen: int = 0
 
     @classmethod
     def from_rows(cls, rows: Sequence[FannedOutRow]) -> "FannedOut":
@@ -75,6 +78,7 @@ class FannedOut:
             last_waiting=summary["last_waiting"],
             small_events=_small_events(summary),
             is_lost=bool(summary["is_lost"]),
+            chosen=summary["chosen"],
         )
 
 

@@ -24,7 +24,7 @@ CREATE TABLE dispatcher.endpoints (
   previous_secret bytea,                   -- signs too until previous_until, after a rotation with an overlap
   previous_until timestamptz,
   headers bytea,
-  signature_schemes text[],                -- NULL here and in the five columns below: as configured
+  signature_schemes text[],                -- NULL here and in the four columns below: as configured
   max_in_flight integer CHECK (max_in_flight BETWEEN 1 AND 10000),
   rate_limit integer CHECK (rate_limit > 0),  -- requests a second
   timeout_ms integer CHECK (timeout_ms BETWEEN 1 AND 30000),

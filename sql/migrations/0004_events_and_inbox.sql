@@ -100,7 +100,7 @@ COMMENT ON TABLE dispatcher.inbox IS
   ' makes its deliveries. A SELECT from it includes inbox_directed.';
 
 -- A table of its own, because each of its indexes would make every INSERT of an event longer.
-CREATE TABLE dispatcher.inbox_directed (PRIMARY KEY (id)) INHERITS (dispatcher.inbox)
+CREATE TABLE dispatcher.inbox_directed (PRIMARY KEY (id), CHECK (endpoint_id IS NOT NULL)) INHERITS (dispatcher.inbox)
 WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX inbox_directed_endpoint ON dispatcher.inbox_directed (endpoint_id, event_id);
 CREATE INDEX inbox_directed_delivery ON dispatcher.inbox_directed (delivery_id) WHERE delivery_id IS NOT NULL;

@@ -10,6 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
+from dispatcher.core import signing
 from dispatcher.core.model import Scope
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
@@ -30,7 +31,7 @@ story = daemon_fixtures.story
 OTHER = "env_other"
 JSON = "application/json"
 JSONAPI = "application/vnd.api+json"
-SCHEMES = ["body-hex", "standard", "timestamped-hex", "stripe"]
+SCHEMES = list(signing.SCHEMES)
 
 
 class ApiResponse:

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from dispatcher.api import auth
+from dispatcher.core import signing
 from dispatcher.transport.egress import Guard
 from dispatcher.transport.resolver import Resolver
 from tests.end_to_end.stories import until
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 TOKEN = "dsp_" + b"a fuzzer's own token".hex()
 """Configured, and so in no table: what the fuzzer finds in lists it also revokes."""
 QUARANTINED = 15
-SCHEMES = ["body-hex", "standard", "timestamped-hex", "stripe"]
+SCHEMES = list(signing.SCHEMES)
 SECTIONS: Mapping[str, Mapping[str, object]] = {
     "secrets": {"admin_token": TOKEN},
     "signing": {"schemes": SCHEMES},

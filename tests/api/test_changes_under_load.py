@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.api.conftest import OTHER, Api, ApiResponse, Client
+from tests.api.conftest import OTHER, SCHEMES, Api, ApiResponse, Client
 from tests.api.load import Attempt, attempts, each_once, load
 from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Answer, Receiver
@@ -19,7 +19,6 @@ AT_ONCE = 1.0
 
 Each wait below is a time in which events go on: what is sent in it is the subject.
 """
-SCHEMES = ["body-hex", "standard", "timestamped-hex", "stripe"]
 OVERLAP = 2
 
 

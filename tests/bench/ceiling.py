@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from dispatcher.core.model import Delivery, Outcome, Result
+from dispatcher.core.model import Delivery, Outcome, Result, Sent
 from dispatcher.engine.fanout import EVENTS_LIMIT, SMALL_BYTES
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
@@ -26,8 +26,8 @@ PAIRS = (1, 2, 4)
 EVENTS = 30_000
 """A round: they are in the inbox before it begins."""
 DAEMON = 7
-SENT = '{"X-Dispatcher-Delivery":"dlv_385245853134192561","X-Dispatcher-Attempt":"1","timestamp":"1764380000"}'
-ANSWERED = '[["Content-Type","text/plain"],["Content-Length","2"]]'
+SENT = Sent("Dispatcher", 1_764_380_000)
+ANSWERED = '[1,"text/plain",0,"2"]'
 DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, pause=None, disable=None)
 OWN = (
     "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES ({0}, now()) ON CONFLICT DO NOTHING;"

@@ -37,13 +37,13 @@ FROM generate_series(1, 35) AS n, unnest('{events,attempts}'::text[]) AS parent;
 # A tenth is the busy endpoint's; a fifth of the deliveries took two attempts; one in 500 failed.
 ATTEMPTS = """
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at,
-                                 outcome, status, duration_ms, error, request_headers, response_headers, response_body, state)
+                                 outcome, status, duration_ms, error, signed_at, response_headers, response_body, state)
 SELECT d.id + m * (1000::bigint << 22) + 7, d.id, e.id, ('00000000-0000-4000-8000-' || lpad(d.endpoint::text, 12, '0'))::uuid,
        CASE WHEN d.endpoint <= 50 THEN 'env_default' ELSE 'env_many' END,
        CASE WHEN n % 1000 = 0 THEN 'role.created' ELSE 'user.created' END, m, to_timestamp(0),
        CASE WHEN m = d.tries AND n % 500 > 0 THEN 'ok' ELSE 'http' END, 200, 12, NULL,
-       '{"X-Dispatcher-Delivery":"dlv_1","X-Dispatcher-Attempt":"1","timestamp":"1700000000"}',
-       '[["Content-Type","text/plain"],["Content-Length","2"],["Date","Mon, 01 Jan 2024 00:00:00 GMT"]]', 'ok',
+       1700000000,
+       '[1,"text/plain",0,"2",2,"Mon, 01 Jan 2024 00:00:00 GMT"]', 'ok',
        CASE WHEN m < d.tries THEN NULL WHEN n % 500 = 0 THEN 'FAILED' ELSE 'DELIVERED' END
 FROM generate_series(1, $2::bigint) AS n
 CROSS JOIN LATERAL (SELECT dispatcher.id_floor(date_trunc('day', now()) - make_interval(days => $1))

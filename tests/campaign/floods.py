@@ -20,8 +20,8 @@ import asyncpg
 
 from tests.bench import neighbours as requests
 from tests.bench.neighbours import Tenant
-from tests.hostile import occupy_public
 from tests.hostile_receivers.priority import at_idle_priority
+from tests.hostile_settings import occupy_public
 
 AT_ONCE = 100
 """Deliveries to a hostile receiver that are due at any time, and connections of a squatter."""

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from uuid import UUID
 
-from dispatcher.core.model import Delivery, Endpoint, Event
-from dispatcher.core.request_headers import RequestBuilder, is_reserved_header
+from dispatcher.core.model import Delivery, Endpoint, Event, Sent
+from dispatcher.core.request_headers import RequestBuilder, is_reserved_header, sent_headers
 from dispatcher.core.signing import HeaderNames
 
 NAMES = HeaderNames("X-Sign", "X-Hex", "X-Time", "X-Stripe")
@@ -49,10 +49,25 @@ def test_the_signed_time_is_the_machines() -> None:
 
 def test_the_recorded_headers_have_no_signature_and_no_custom_header() -> None:
     request = REQUESTS.build(DELIVERY, ENDPOINT, EVENT, 1234.0, 0.0)
-    assert request.recorded == (
-        '{"X-Brand-Delivery":"dlv_7","X-Brand-Attempt":"3","timestamp":"1234"}'
-    )
+    assert request.sent == Sent("Brand", 1234)
     assert request.headers["X-Own"] == "1"
+
+
+def test_the_headers_that_were_sent_follow_from_what_is_recorded() -> None:
+    request = REQUESTS.build(DELIVERY, ENDPOINT, EVENT, 1234.0, 0.0)
+    shown = sent_headers(request.sent.brand, EVENT.type, DELIVERY.id, DELIVERY.attempt + 1)
+    assert shown == {
+        "Content-Type": "application/json",
+        "User-Agent": REQUESTS.user_agent,
+        "X-Brand-Event": "a.b",
+        "X-Brand-Delivery": "dlv_7",
+        "X-Brand-Attempt": "3",
+    }
+    assert (
+        shown.items()
+        - {"Content-Type": "application/json", "User-Agent": REQUESTS.user_agent}.items()
+        <= request.headers.items()
+    )
 
 
 def test_an_endpoint_can_only_narrow_the_schemes() -> None:

@@ -70,11 +70,11 @@ FROM generate_series(1, $1::int) AS n
 # A tenth of them is the first webhook's. A fifth took two attempts, the newest delivery of the first webhook took 30.
 ATTEMPTS = """
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                 status, duration_ms, error, request_headers, response_headers, response_body, next_at, state)
+                                 status, duration_ms, error, signed_at, response_headers, response_body, next_at, state)
 SELECT dispatcher.id_floor(d.at + m * interval '100 ms') + d.number, d.id, d.event_id, e.id, 'env_default', d.type, m, d.at,
        CASE WHEN ok THEN 'ok' ELSE 'http' END, CASE WHEN ok THEN 200 ELSE 503 END, 12 + m, CASE WHEN ok THEN NULL ELSE 'answered 503' END,
-       '{"X-Dispatcher-Delivery":"dlv_1","X-Dispatcher-Attempt":"1","timestamp":"1700000000"}',
-       '[["Content-Type","application/json"],["Content-Length","2048"],["Date","Mon, 01 Jan 2024 00:00:00 GMT"]]',
+       1700000000,
+       '[1,"application/json",0,"2048",2,"Mon, 01 Jan 2024 00:00:00 GMT"]',
        decode(repeat('7b226f6b223a747275657d0a', 100), 'hex'),
        CASE WHEN m < d.tries THEN d.at + m * interval '100 ms' END,
        CASE WHEN m < d.tries THEN NULL WHEN ok THEN 'DELIVERED' ELSE 'FAILED' END

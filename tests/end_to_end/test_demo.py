@@ -92,11 +92,16 @@ async def test_the_demo_says_what_did_not_arrive(
     monkeypatch.setattr(show, "QUIET_LIMIT_SECONDS", 0.1)
     webhook = await story.subscribe("http://127.0.0.1:9009/")
     session = Session(dsn, "test")
-    shown = Show(
-        Application(session, "env_default"), DemoReceiver(body_hex_header="X-Signature"), webhook.id
-    )
-    assert not await shown.emit_and_wait(3)
+    receiver = DemoReceiver(body_hex_header="X-Signature")
+    receiver.secret = "6a" * 32
+    shown = Show(Application(session, "env_default"), receiver, webhook.id)
+    waiting = asyncio.create_task(shown.emit_and_wait(3))
+    await asyncio.sleep(0)
+    receiver.arrived(receiver.check(b"{}", {}, 0.0))
+    assert not await waiting
     await session.close()
     said = capsys.readouterr()
     assert said.out == "0 delivered, 0 verified, p50 - ms\n"
-    assert said.err == "3 of 3 events did not arrive.\n"
+    fault, missing = said.err.splitlines()
+    assert fault.startswith("1 request was not verified: ")
+    assert missing == "3 of 3 events did not arrive."

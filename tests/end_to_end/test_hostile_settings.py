@@ -9,12 +9,12 @@ import pytest
 
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.migration import migrate
-from tests import hostile
+from tests import hostile_settings
 from tests.api.conftest import delivered, served
 from tests.conftest import Connection
 from tests.end_to_end.shell import KEY, shell
 from tests.end_to_end.stories import Daemons
-from tests.hostile import Owned
+from tests.hostile_settings import Owned
 from tests.receivers import Receiver
 
 
@@ -22,9 +22,9 @@ from tests.receivers import Receiver
 async def twisted(server: str, maintenance: Connection, template: str) -> AsyncIterator[Owned]:
     """A database of a role, both with every setting twisted, on a server with the template's role."""
     assert template
-    async with hostile.owned_database(maintenance, server) as owned:
-        await hostile.alter(maintenance, f"DATABASE {owned.name}")
-        await hostile.alter(maintenance, f"ROLE {owned.name}")
+    async with hostile_settings.owned_database(maintenance, server) as owned:
+        await hostile_settings.alter(maintenance, f"DATABASE {owned.name}")
+        await hostile_settings.alter(maintenance, f"ROLE {owned.name}")
         yield owned
 
 
@@ -46,8 +46,10 @@ async def test_with_hostile_settings_events_arrive_and_are_listed(
                 *(admin("PATCH", path, {"description": f"of {n}"}) for n in range(12))
             )
             assert [answer.status for answer in answers] == [200] * 12
-            async with hostile.login(maintenance) as role:
-                await hostile.alter(maintenance, f"ROLE {role}", hostile.PRODUCERS)
+            async with hostile_settings.login(maintenance) as role:
+                await hostile_settings.alter(
+                    maintenance, f"ROLE {role}", hostile_settings.PRODUCERS
+                )
                 names = await emitted(twisted.of(role))
                 found = await delivered(admin, webhook["id"], count=len(names))
             assert {delivery["eventId"] for delivery in found} == set(names)
@@ -64,8 +66,8 @@ async def emitted(dsn: str) -> list[str]:
     own = dict.fromkeys(("default_transaction_read_only", "exit_on_error"), "off")
     unlimited = {
         name: "0"
-        for name in hostile.SETTINGS
-        if name.endswith("_timeout") and name not in hostile.PRODUCERS
+        for name in hostile_settings.SETTINGS
+        if name.endswith("_timeout") and name not in hostile_settings.PRODUCERS
     }
     producer = await asyncpg.connect(dsn, server_settings=own | unlimited)
     try:

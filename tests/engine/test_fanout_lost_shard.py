@@ -1,5 +1,6 @@
 """A shard that another daemon has taken over says nothing about the inbox."""
 
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -78,3 +79,17 @@ async def test_a_lost_shard_ends_the_pass() -> None:
     inbox.fan_out = lost  # type: ignore[method-assign]
     assert await stage.run_once() > 0
     assert asked == 1
+
+
+async def test_an_event_that_another_session_took_first_is_not_too_large() -> None:
+    inbox = Late()
+    stage = fanout(inbox)
+    answers = [FannedOut(0, None, 0, [], set(), seen=1, chosen=1)]
+
+    async def slower(**_: object) -> FannedOut:
+        return answers.pop() if answers else NOTHING
+
+    inbox.fan_out = slower  # type: ignore[method-assign]
+    assert await stage.run_once() > 0
+    assert answers == []
+    assert not stage._fairness.next_slice(monotonic()).oversized

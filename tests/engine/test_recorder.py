@@ -15,7 +15,7 @@ POISON = b"poison"
 
 def result(number: int, body: bytes = b"") -> Result:
     delivery = Delivery(number, number, UUID(int=number), 0, 0, 0, 0.0)
-    return Result(delivery, OK, 1.0, 200, 5, "{}", "[]", body)
+    return Result(delivery, OK, 1.0, 200, 5, None, "[]", body)
 
 
 class Table:

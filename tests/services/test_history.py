@@ -291,15 +291,13 @@ async def test_every_recorded_answer_can_be_read(
 
 # ── attempts ─────────────────────────────────────────────────────────────────────────────────────
 
-VARIED = '{"X-Acme-Delivery":"dlv_7","X-Acme-Attempt":"1","timestamp":"1700000000"}'
-
 
 async def test_a_delivery_has_every_attempt_oldest_first(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
     sent = await rows.delivery(connection, endpoint)
-    first = result(sent, RETRIED, started_at=1_800_000_000.5, request_headers=VARIED)
+    first = result(sent, RETRIED, started_at=1_800_000_000.5)
     await store.record([first])
     await store.record([result(replace(sent, attempt=1), DELIVERED)])
     one = await read.delivery(OURS, ids.delivery_name(sent.id))
@@ -313,7 +311,7 @@ async def test_a_delivery_has_every_attempt_oldest_first(
         "Content-Type": "application/json",
         "User-Agent": "Acme-Webhook/1.0",
         "X-Acme-Event": "user.created",
-        "X-Acme-Delivery": "dlv_7",
+        "X-Acme-Delivery": one.id,
         "X-Acme-Attempt": "1",
     }
     assert attempt.response_headers == (("a", "b"),)
@@ -338,11 +336,11 @@ async def test_the_end_without_a_request_has_no_headers(
 
 
 LENGTHS = {
-    '[["Content-Length","3"]]': False,
-    '[["content-length","4"]]': True,
-    '[["Content-Length","3"],["content-length","4"]]': None,
-    '[["Content-Length","three"]]': None,
-    '[["Content-Length","99999999999999999999999"]]': None,
+    '["Content-Length","3"]': False,
+    '["content-length","4"]': True,
+    '["Content-Length","3","content-length","4"]': None,
+    '["Content-Length","three"]': None,
+    '["Content-Length","99999999999999999999999"]': None,
     "[]": None,
 }
 

@@ -1,6 +1,5 @@
 """The key is changed: all values are encrypted again, whatever happens in between."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
@@ -18,13 +17,6 @@ from tests.store import rows
 OLD, NEW, THIRD = (Cipher(bytes([number] * 32)) for number in (1, 2, 3))
 BOTH = Cipher(bytes([2] * 32), bytes([1] * 32))
 COLUMNS = ("secret", "previous_secret", "headers", "authentication_sealed", "tls_sealed")
-
-
-@pytest.fixture
-async def session(dsn: str) -> AsyncIterator[Session]:
-    opened = Session(dsn, "rotation")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

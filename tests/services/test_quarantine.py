@@ -60,14 +60,15 @@ async def test_a_released_row_returns_to_the_inbox_unchanged(
     endpoint = await rows.endpoint(connection)
     event = await rows.event(connection)
     number = await rows.directed(connection, event, endpoint, delivery_id=9, attempt=3)
-    before = await connection.fetch("SELECT * FROM dispatcher.inbox ORDER BY id")
+    inbox = "SELECT tableoid::regclass::text, * FROM dispatcher.inbox ORDER BY id"
+    before = await connection.fetch(inbox)
     await put_aside(connection)
     directed = await Quarantine(pool, actor).get(OURS, f"q_{number}")
     assert (directed.webhook_id, directed.delivery_id) == (endpoint, "dlv_9")
     for item in (await Quarantine(pool, actor).list(OURS)).items:
         async with pool.transaction() as session:
             await Quarantine(session, actor).release(OURS, item.id)
-    assert await connection.fetch("SELECT * FROM dispatcher.inbox ORDER BY id") == before
+    assert await connection.fetch(inbox) == before
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.quarantine") == 0
     assert await audited(connection) == [
         ("quarantine.release", f"q_{number}"),

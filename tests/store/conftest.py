@@ -1,27 +1,9 @@
-"""Sessions of the store on the test's database."""
-
-from collections.abc import AsyncIterator
+"""Owned shards and statistics of the test's database."""
 
 import pytest
 
-from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store.rows import DAEMON
-
-
-@pytest.fixture
-async def session(dsn: str) -> AsyncIterator[Session]:
-    opened = Session(dsn, "test")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def other(dsn: str) -> AsyncIterator[Session]:
-    """A second session, for what happens at the same time."""
-    opened = Session(dsn, "other")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -76,8 +76,8 @@ INSERT INTO dispatcher.bulk_actions (id, environment_id, action, criteria, posit
 INSERT INTO dispatcher.events (id, type, data, source)
   SELECT {base} + n, 'user.created', '{{}}', 'directed' FROM generate_series({from_} + 1, {from_} + {inbox} / 2) AS n;
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                 duration_ms, request_headers, state)
-  SELECT {base} + 9000000 + n, {base} + n, {base} + n, pg_temp.endpoint(1 + n % {endpoints}), 'env_default', 'user.created', 1, now(), 'http', 1, '{{}}',
+                                 duration_ms, state)
+  SELECT {base} + 9000000 + n, {base} + n, {base} + n, pg_temp.endpoint(1 + n % {endpoints}), 'env_default', 'user.created', 1, now(), 'http', 1,
          CASE WHEN n > {from_} + 10000 THEN 'FAILED' END
   FROM generate_series({from_} + 1, {from_} + {inbox} / 2) AS n;
 INSERT INTO dispatcher.endpoint_statistics

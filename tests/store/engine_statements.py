@@ -83,7 +83,8 @@ def _results() -> list[str]:
     return [
         *map(_text, ("1", "5", "'ok'::text", "200", "5")),
         "'{}'",
-        headers,
+        "'{}'",
+        _text("1764380000"),
         headers,
         _times("''::bytea", BATCH),
         *(_text("5"),) * 4,

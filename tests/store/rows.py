@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from dispatcher.core import ids
-from dispatcher.core.model import Delivery, Outcome, Result
+from dispatcher.core.model import Delivery, Outcome, Result, Sent
 from tests.conftest import Connection
 
 Row = asyncpg.Record
@@ -135,8 +135,8 @@ def result(of: Delivery, outcome: Outcome = DELIVERED, **changes: Any) -> Result
         started_at=1_800_000_000 + next(_number),
         status={"ok": 200, "http": 500}.get(outcome.code),
         duration_ms=12,
-        request_headers='{"x-attempt":"1"}',
-        response_headers='[["a","b"]]' if answered else None,
+        sent=Sent("Acme", 1_700_000_000),
+        response_headers='["a","b"]' if answered else None,
         response_body=b"\x00\xff" if answered else None,
     )
     return replace(made, **changes)

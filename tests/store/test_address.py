@@ -43,6 +43,7 @@ h:1:d:u:second
 localhost:*:*:u:by socket
 /run/other:*:*:u:by directory
 h:2:d:u:up to:here
+h:4:d:u:one[separator]line
 too:few
 *:*:*:last:\
 """
@@ -57,6 +58,7 @@ too:few
         ("/run/other", 5432, "d", "u", "by socket"),
         ("h", 2, "d", "u", "up to"),
         ("h", 3, "d", "u", None),
+        ("h", 4, "d", "u", "one\u2028line"),
         ("x", 1, "d", "last", "\\"),
     ],
 )
@@ -64,7 +66,7 @@ def test_the_first_line_that_fits_has_the_password(
     tmp_path: Path, host: str, port: int, database: str, user: str, password: str | None
 ) -> None:
     file = tmp_path / "passwords"
-    file.write_text(LINES)
+    file.write_text(LINES.replace("[separator]", "\u2028"), encoding="utf-8")
     file.chmod(0o600)
     passwords = passfile.read(file)
     assert passwords.find(host, port, database, user) == password

@@ -12,10 +12,10 @@ from dispatcher.store.connection.connection_settings import AFTERWARDS, TABLE, c
 from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.migration import migrate
 from dispatcher.store.session import Session
-from tests import hostile
+from tests import hostile_settings
 from tests.conftest import SETTINGS as FAST
 from tests.conftest import Connection, connected, with_database
-from tests.hostile import Owned
+from tests.hostile_settings import Owned
 
 LEFT = {
     "default_table_access_method",  # there is no other one to choose
@@ -33,7 +33,7 @@ RELIED_ON = [
 async def owned(server: str, maintenance: Connection, template: str) -> AsyncIterator[Owned]:
     """An empty database, on a server that has the role dispatcher_producer from the template."""
     assert template
-    async with hostile.owned_database(maintenance, server) as made:
+    async with hostile_settings.owned_database(maintenance, server) as made:
         yield made
 
 
@@ -63,10 +63,10 @@ async def ours(dsn: str) -> None:
 
 def test_every_setting_is_tested_against_a_hostile_value() -> None:
     names = [setting.name for setting in RELIED_ON]
-    assert sorted(names) == sorted(hostile.SETTINGS)
+    assert sorted(names) == sorted(hostile_settings.SETTINGS)
     assert len(names) == len(set(names))
     assert all(setting.reason.endswith(".") for setting in (*TABLE, *AFTERWARDS))
-    same = {s.name for s in RELIED_ON if s.value == hostile.SETTINGS[s.name]}
+    same = {s.name for s in RELIED_ON if s.value == hostile_settings.SETTINGS[s.name]}
     assert same == {"default_table_access_method"}
 
 
@@ -86,7 +86,7 @@ async def test_our_settings_override_those_of_role_and_database(
         "database": f"DATABASE {owned.name}",
         "role in database": f"ROLE {owned.name} IN DATABASE {owned.name}",
     }[scope]
-    await hostile.alter(maintenance, whose)
+    await hostile_settings.alter(maintenance, whose)
     async with migrate.connected(owned.dsn) as connection:
         assert len(await migrate.migrate(connection)) == len(migrate.read())
     await ours(owned.dsn)
@@ -100,7 +100,7 @@ async def test_our_settings_override_those_of_the_address(dsn: str) -> None:
 
 @pytest.fixture(scope="module")
 def hostile_server(open_directory: Path, binaries: Path | None) -> Iterator[str]:
-    settings = {**FAST, **{n: v for n, v in hostile.SETTINGS.items() if n not in LEFT}}
+    settings = {**FAST, **{n: v for n, v in hostile_settings.SETTINGS.items() if n not in LEFT}}
     settings["session_replication_role"] = "replica"
     with EmbeddedPostgres(
         open_directory / "hostile", binaries=binaries, settings=settings
@@ -183,8 +183,8 @@ async def test_a_producers_own_settings_do_not_change_what_it_emits(
 ) -> None:
     emit = "SELECT dispatcher.emit('user.created', $1, idempotency_key => 'k')"
     insert = "INSERT INTO dispatcher.events (type, data) VALUES ($1, '1')"
-    async with hostile.login(maintenance) as role:
-        await hostile.alter(maintenance, f"ROLE {role}", hostile.PRODUCERS)
+    async with hostile_settings.login(maintenance) as role:
+        await hostile_settings.alter(maintenance, f"ROLE {role}", hostile_settings.PRODUCERS)
         async with connected(dsn.replace("postgres@", f"{role}@", 1)) as producer:
             assert await producer.fetchval("SHOW plpgsql.extra_errors") == "all"
             first = await producer.fetchval(emit, '{"name":"Zoë"}')

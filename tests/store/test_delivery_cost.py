@@ -12,7 +12,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from dispatcher.core.model import Delivery, Result
+from dispatcher.core.model import Delivery, Result, Sent
 from dispatcher.engine.body_cache import EVENTS_AT_ONCE
 from dispatcher.engine.recorder import WAITING_LIMIT, Recorder
 from dispatcher.store.connection.plan_settings import plan_settings
@@ -26,8 +26,8 @@ from tests.store import rows
 NUMBER = 500
 """Deliveries at a time: as many as one statement fans out, and one records."""
 DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@example.com"}'
-SENT = '{"X-Dispatcher-Delivery":"dlv_385245853134192561","X-Dispatcher-Attempt":"1","timestamp":"1764380000"}'
-ANSWERED = '[["Content-Type","text/plain"],["Content-Length","2"],["Date","Mon, 01 Jan 2024 00:00:00 GMT"]]'
+SENT = Sent("Dispatcher", 1_764_380_000)
+ANSWERED = '[1,"text/plain",0,"2",2,"Mon, 01 Jan 2024 00:00:00 GMT"]'
 INSERT = "INSERT INTO dispatcher.events (type, data) SELECT 'user.created', $1::json FROM generate_series(1, $2::int)"
 TOUCHED = """
 SELECT sum(pg_stat_get_xact_blocks_fetched(oid)) AS blocks,
@@ -36,6 +36,10 @@ SELECT sum(pg_stat_get_xact_blocks_fetched(oid)) AS blocks,
        pg_current_wal_insert_lsn() - '0/0'::pg_lsn AS wal
 FROM pg_class WHERE relnamespace = 'dispatcher'::regnamespace
 """
+LATE = """
+SELECT EXISTS (SELECT 1 FROM dispatcher.attempts WHERE id > $1 AND (delivery_id >> 22) - (event_id >> 22) > 1)
+"""
+"""Whether an event waited so long for its fan-out that its deliveries are in the indexes by event too."""
 
 
 @dataclass(slots=True)
@@ -110,20 +114,29 @@ async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Seq
 
 
 def result_of(delivery: Delivery) -> Result:
-    return rows.result(
-        delivery, request_headers=SENT, response_headers=ANSWERED, response_body=b"ok"
-    )
+    return rows.result(delivery, sent=SENT, response_headers=ANSWERED, response_body=b"ok")
 
 
 async def costs(
     connection: Connection, sessions: dict[str, Measured], owner: int, fan_out: int
 ) -> dict[str, Cost]:
+    """Return the cost of NUMBER deliveries, with so many new endpoints."""
     for _ in range(fan_out):
         await rows.endpoint(connection, "*")
     await deliver(sessions, owner, NUMBER // fan_out)  # the first pages, plans and caches
-    for session in sessions.values():
-        session.cost = Cost()
-    assert len(await deliver(sessions, owner, NUMBER // fan_out)) == NUMBER
+    return await measured(connection, sessions, owner, NUMBER // fan_out)
+
+
+async def measured(
+    connection: Connection, sessions: dict[str, Measured], owner: int, events: int
+) -> dict[str, Cost]:
+    for _ in range(10):  # a machine may stop for seconds, but not again and again
+        begin = await connection.fetchval("SELECT dispatcher.next_id()")
+        for session in sessions.values():
+            session.cost = Cost()
+        assert len(await deliver(sessions, owner, events)) == NUMBER
+        if not await connection.fetchval(LATE, begin):
+            break
     return {name: session.cost for name, session in sessions.items()}
 
 
@@ -142,8 +155,8 @@ async def test_a_delivery_needs_four_kinds_of_statements_and_few_of_each(
 @pytest.mark.parametrize(
     ("fan_out", "most"),
     [
-        (1, {"emit": (2, 10, 435), "fanout": (2, 20, 585), "bodies": (0, 4, 1), "record": (2, 14, 690)}),
-        (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 12, 495), "bodies": (0, 1, 1), "record": (2, 14, 705)}),
+        (1, {"emit": (2, 10, 435), "fanout": (2, 18, 434), "bodies": (0, 4, 1), "record": (2, 12, 460)}),
+        (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 10, 403), "bodies": (0, 1, 1), "record": (2, 12, 485)}),
     ],
 )  # fmt: skip
 async def test_a_delivery_stays_within_its_rows_blocks_and_wal(
@@ -165,3 +178,13 @@ async def test_a_delivery_stays_within_its_rows_blocks_and_wal(
         if any(has > may for has, may in zip(found[name], most[name], strict=True))
     }
     assert dearer == {}, found
+
+
+async def test_beside_another_daemon_the_rows_of_the_inbox_are_locked(
+    connection: Connection, sessions: dict[str, Measured], owner: int
+) -> None:
+    """A daemon that is alone spares the log a lock of each row: 56 bytes."""
+    alone = await costs(connection, sessions, owner, fan_out=1)
+    await connection.execute("UPDATE dispatcher.shards SET owner = 8 WHERE shard = 63")
+    beside = await measured(connection, sessions, owner, NUMBER)
+    assert 50 < (beside["fanout"].wal - alone["fanout"].wal) / NUMBER < 62

@@ -33,6 +33,17 @@ async def test_a_directed_row_makes_a_delivery_for_its_endpoint_alone(
     assert made.id > event
 
 
+async def test_an_event_is_entered_in_one_index_of_the_inbox(connection: Connection) -> None:
+    """Each other index would make the INSERT of every event longer: those of directed rows are apart."""
+    indexes = await connection.fetchval(
+        "SELECT count(*) FROM pg_index WHERE indrelid = 'dispatcher.inbox'::regclass"
+    )
+    assert indexes == 1
+    await rows.event(connection)
+    found = await connection.fetchval("SELECT count(*) FROM ONLY dispatcher.inbox")
+    assert found == 1
+
+
 async def test_a_directed_row_beside_a_plain_one_of_the_same_event_is_a_delivery_of_its_own(
     connection: Connection, session: Session, owner: int
 ) -> None:

@@ -365,6 +365,54 @@ async def test_rows_another_session_holds_are_passed_over_without_waiting(
     assert await rows.inbox(connection) == events[:1]
 
 
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_rows_behind_more_held_ones_than_a_statement_takes_are_found(
+    connection: Connection, session: Session, owner: int, is_alone: bool
+) -> None:
+    if not is_alone:
+        await connection.execute("UPDATE dispatcher.shards SET owner = 8 WHERE shard = 63")
+    events = [await rows.event(connection) for _ in range(5)]
+    async with connection.transaction():
+        await connection.execute(
+            "SELECT 1 FROM dispatcher.inbox WHERE id <= $1 FOR UPDATE", events[2]
+        )
+        async with asyncio.timeout(5):
+            done = await fan_out(session, owner, limit=2)
+    assert (done.picked, done.last_picked) == (2, events[4])
+    assert (await fan_out(session, owner, limit=3)).picked == 3  # they were held once
+
+
+async def test_directed_rows_that_a_person_deletes_are_passed_over(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    event = await rows.event(connection)
+    first, second = [await rows.directed(connection, event, endpoint) for _ in range(2)]
+    async with connection.transaction():
+        await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", second)
+        async with asyncio.timeout(5):
+            done = await fan_out(session, owner)
+    assert (done.picked, done.last_picked, done.made) == (2, first, 1)
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+async def test_rows_that_were_held_are_taken_in_their_order(
+    connection: Connection, session: Session, owner: int, is_alone: bool
+) -> None:
+    if not is_alone:
+        await connection.execute("UPDATE dispatcher.shards SET owner = 8 WHERE shard = 63")
+    endpoint = await rows.endpoint(connection, "*")
+    events = [await rows.event(connection) for _ in range(6)]
+    async with connection.transaction():
+        await connection.execute(
+            "SELECT 1 FROM dispatcher.inbox WHERE id = ANY ($1) FOR UPDATE", events[1:6:2]
+        )
+    done = await fan_out(session, owner)
+    assert (done.picked, done.last_picked, done.seen, done.chosen) == (6, events[5], 6, 6)
+    assert [each.event_id for each in sorted(done.deliveries, key=lambda one: one.id)] == events
+    assert await rows.queued(connection) == [(event, endpoint) for event in events]
+
+
 # ── parked from the start ───────────────────────────────────────────────────────────────────────
 
 

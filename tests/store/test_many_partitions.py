@@ -110,8 +110,8 @@ async def endpoint(long_history: Connection) -> UUID:
     await long_history.execute("DELETE FROM dispatcher.inbox")
     await long_history.execute(
         """INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at,
-                                            outcome, duration_ms, request_headers, state)
-           SELECT e.id + 2, e.id + 1, e.id, $1, 'env_default', 'a', 1, now(), 'http', 1, '{}',
+                                            outcome, duration_ms, state)
+           SELECT e.id + 2, e.id + 1, e.id, $1, 'env_default', 'a', 1, now(), 'http', 1,
                   CASE WHEN row_number() OVER (ORDER BY e.id) % 2 = 0 THEN 'FAILED' ELSE 'DELIVERED' END
            FROM dispatcher.events e""",
         endpoint_id,
@@ -356,8 +356,8 @@ async def test_an_attempt_that_was_recorded_long_after_the_end_counts(
     oldest = (await ids_of(long_history))[-1]
     await long_history.execute(
         """INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at,
-                                            outcome, duration_ms, request_headers)
-           VALUES ($1::bigint, $1::bigint - 1, $2, 'env_default', 'a', 7, now(), 'http', 1, '{}')""",
+                                            outcome, duration_ms)
+           VALUES ($1::bigint, $1::bigint - 1, $2, 'env_default', 'a', 7, now(), 'http', 1)""",
         oldest,
         endpoint,
     )

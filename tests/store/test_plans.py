@@ -114,7 +114,7 @@ async def test_a_late_result_reads_only_partitions_since_its_delivery(old: Conne
            VALUES ('00000000-0000-4000-8000-000000000020', 'env_default', 'n', 'u', '', 1)"""
     )
     arguments = (
-        f"'{{{delivery}}}', '{{1}}', '{{5}}', '{{ok}}', '{{200}}', '{{5}}', '{{}}', '{{}}', '[]', '{{NULL}}',"
+        f"'{{{delivery}}}', '{{1}}', '{{5}}', '{{ok}}', '{{200}}', '{{5}}', '{{}}', '{{}}', '{{5}}', '[]', '{{NULL}}',"
         f" '{{1}}', '{{1}}', '{{1}}', '{{1}}', '{{{event}}}', '{{00000000-0000-4000-8000-000000000020}}', {delivery}"
     )
     plan = await explain(old, "deliveries/record_late", arguments, "custom", ", ANALYZE")

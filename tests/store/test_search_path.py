@@ -12,7 +12,7 @@ from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.migration import migrate
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
-from tests import hostile
+from tests import hostile_settings
 from tests.conftest import Connection, connected
 from tests.store import rows
 
@@ -38,7 +38,7 @@ async def occupied_by_a_producer(maintenance: Connection, dsn: str) -> str:
         async with connected(dsn) as connection:
             await connection.execute(f"GRANT CREATE ON SCHEMA public TO {role}")
     async with connected(dsn.replace("postgres@", f"{role}@", 1)) as producer:
-        assert await hostile.occupy_public(producer) > 300
+        assert await hostile_settings.occupy_public(producer) > 300
     return role
 
 

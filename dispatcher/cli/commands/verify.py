@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from dispatcher.cli.params import Duration, Moment, escape_controls
+from dispatcher.receiver import SCHEMES
 
 if TYPE_CHECKING:
     from dispatcher.cli.signature_diagnosis import Verdict
 
 SECRET = "DISPATCHER_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable
-SCHEMES = ("standard", "timestamped-hex", "stripe", "body-hex")
 STDIN = Path("-")
 
 _file = click.Path(path_type=Path, allow_dash=True)

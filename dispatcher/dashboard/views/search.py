@@ -1,6 +1,5 @@
 """The one box: it finds ids, webhooks, environments, pages, keys, references and texts of payloads."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, search_answer
+from dispatcher.dashboard.filters import page_of_id
 from dispatcher.dashboard.request import DashboardRequest
 from dispatcher.dashboard.search_answer import Answer
 from dispatcher.services.environments import Environment
@@ -44,14 +44,6 @@ MENU: Final = {
     "quarantine": "Quarantine",
     "tokens": "Tokens",
     "audit": "Audit",
-}
-_ID: Final = re.compile(
-    r"(evt|dlv)_\d{1,19}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII
-)
-_PAGES: Final = {
-    "evt": ("event", "event_id"),
-    "dlv": ("delivery", "delivery_id"),
-    None: ("webhook", "webhook_id"),
 }
 
 
@@ -135,15 +127,15 @@ async def _unlisted_type(request: DashboardRequest, text: str) -> str | None:
 
 async def _by_id(request: DashboardRequest, found: Found) -> None:
     """Find the item with this id, also in another environment."""
-    match = _ID.fullmatch(found.text)
-    if match is None:
+    page = page_of_id(found.text)
+    if page is None:
         return
     environment_id = await request.services.history.environment_of(found.text)
     if environment_id is None or (
         environment_id != request.environment_id and not request.sees_all
     ):
         return
-    name, part = _PAGES[match[1]]
+    name, part = page
     found.link = addresses.address(environment_id, name, None, **{part: found.text})
     if environment_id != request.environment_id:
         found.elsewhere = environment_id

@@ -2,17 +2,23 @@
 
 Endpoints that answered quickly until now may all stop answering at once, and hold their slots until
 the attempts time out. So the fewer slots are free, the fewer an environment may hold: the free
-ones are for the environments that hold few. Pure.
+ones are for the environments that hold few. This holds while several environments have a queue; one
+alone may take all slots. Pure.
 """
 
 HELD_PER_FREE = 7
-"""Slots an environment may hold for each free one: alone 7 of 8, each of two 7 of 15."""
+"""Slots an environment may hold for each free one.
+
+If it is the only one that sends, it can take 7 of 8 slots, and the last eighth stays free for the
+others. If two send as much as they may, each has 7 of 15.
+"""
 
 
 class Slots:
     """The slots of a daemon, `limit` in all, counted by environment.
 
-    An environment whose endpoints are the only ones with a queue may take all of them.
+    `add_queue` and `remove_queue` tell how many queues an environment has. Without a queue of
+    another environment, no slots are kept free.
     """
 
     def __init__(self, limit: int) -> None:

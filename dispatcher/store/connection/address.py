@@ -186,7 +186,7 @@ def _section(path: Path, name: str) -> dict[str, str] | None:
     """Return the lines `key=value` below `[name]`, or None if section or file is missing."""
     try:
         with path.open(encoding="utf-8") as file:
-            lines = file.read(passfile.FILE_LIMIT_BYTES).splitlines()
+            lines = file.read(passfile.FILE_LIMIT_BYTES).split("\n")
     except (OSError, UnicodeDecodeError):
         return None
     section: dict[str, str] | None = None

@@ -54,7 +54,8 @@ def read(path: Path | None) -> Passwords:
         return Passwords()
     except UnicodeDecodeError:
         return Passwords(warnings=(f"the password file {path} is ignored: it is not UTF-8 text",))
-    return Passwords(tuple(filter(None, map(_line, text.splitlines()))))
+    # Only line feeds end a line. A password may have other separators, such as U+2028.
+    return Passwords(tuple(filter(None, map(_line, text.split("\n")))))
 
 
 def _distrusted(mode: int) -> str | None:

@@ -23,6 +23,6 @@ WITH candidates AS MATERIALIZED (
   WHERE d.is_expired AND (e.ordered OR NOT d.parked)
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                 duration_ms, error, request_headers, state)
-SELECT id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0, error, '{}', 'CANCELLED' FROM deleted
+                                 duration_ms, error, state)
+SELECT id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0, error, 'CANCELLED' FROM deleted
 RETURNING delivery_id

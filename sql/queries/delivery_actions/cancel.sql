@@ -13,8 +13,8 @@ WITH deleted AS (
   INSERT INTO dispatcher.change_notices (delivery_id, endpoint_id, shard) SELECT id, endpoint_id, shard FROM deleted
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                 duration_ms, error, request_headers, state)
-SELECT id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0, $3, '{}', 'CANCELLED'
+                                 duration_ms, error, state)
+SELECT id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0, $3, 'CANCELLED'
 FROM (SELECT id, event_id, endpoint_id, environment_id, type, attempt FROM deleted
       UNION ALL SELECT * FROM dequeued) AS ended
 RETURNING delivery_id

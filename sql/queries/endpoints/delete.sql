@@ -12,9 +12,9 @@ WITH gone AS (
   DELETE FROM dispatcher.inbox_directed WHERE endpoint_id = $1 AND delivery_id IS NOT NULL RETURNING *
 ), ended AS (
   INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                   duration_ms, error, request_headers, state)
+                                   duration_ms, error, state)
   SELECT delivery_id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0,
-         'the endpoint was deleted', '{}', 'CANCELLED'
+         'the endpoint was deleted', 'CANCELLED'
   FROM dequeued
 )
 DELETE FROM dispatcher.subscriptions WHERE endpoint_id = $1

@@ -3,7 +3,7 @@
 --
 -- The outer query sorts: see items.sql.
 WITH recent AS MATERIALIZED (
-  SELECT id, attempt, started_at, duration_ms, outcome, status, error, request_headers, response_headers, response_body, next_at, type,
+  SELECT id, delivery_id, attempt, started_at, duration_ms, outcome, status, error, brand, signed_at, response_headers, response_body, next_at, type,
          lookup_ms, connect_ms, tls_ms, first_byte_ms
   FROM dispatcher.attempts WHERE delivery_id = $2 AND id > $2 AND id > $3 AND ($4::bigint IS NULL OR id <= $4) AND environment_id = $1
 )

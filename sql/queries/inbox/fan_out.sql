@@ -5,13 +5,18 @@
 --
 -- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
 -- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
--- transaction id. Endpoints are found once for each type, as arrays. Otherwise, without statistics,
--- the planner may join all events with all endpoints. They are found before rows are picked, so
--- that the picked rows make at most $7 deliveries. If rows were seen but none picked, the first
--- event alone makes more than $7: use fan_out_slice. is_lost: another daemon owns the shard now, so
--- nothing was read. Parked deliveries go into the endpoint's home shard, where one index range finds
--- them. The first row has the small events of the others. Otherwise a second statement would read
--- each of them a moment later.
+-- transaction id. A daemon that is alone deletes plain rows without a lock before, which would cost as
+-- much as the deletion. But it skips rows that another session holds, such as one of a frozen daemon.
+-- It locks directed rows, because a person may delete the same rows in another order. If another
+-- session is faster, less is picked than chosen.
+--
+-- Endpoints are found once for each type, as arrays. Otherwise, without statistics, the planner may
+-- join all events with all endpoints. They are found before rows are picked, so that the picked rows
+-- make at most $7 deliveries. If rows were seen but none chosen, the first event alone makes more
+-- than $7: use fan_out_slice. is_lost: another daemon owns the shard now, so nothing was read. Parked
+-- deliveries go into the endpoint's home shard, where one index range finds them; those of an ordered
+-- endpoint have ids in the order of the fan-out. The first row has the small events of the others.
+-- Otherwise a second statement would read each of them a moment later.
 WITH waiting AS MATERIALIZED (
   SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
   WHERE id > $5 AND id <= $8 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
@@ -25,14 +30,23 @@ WITH waiting AS MATERIALIZED (
 ), order_lock AS MATERIALIZED (
   SELECT 1 FROM dispatcher.ordered_fan_out_lock
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
-), seen AS MATERIALIZED (
+), skipped AS MATERIALIZED (
+  SELECT CASE WHEN EXISTS (SELECT 1 FROM order_lock) THEN $6::text[] ELSE $6 || environments END AS environments FROM in_order
+), alone AS MATERIALIZED (
+  SELECT 1 FROM own WHERE NOT EXISTS (SELECT 1 FROM dispatcher.shards WHERE owner <> $3)
+), unheld AS MATERIALIZED (                  -- xmax = 0: no session holds the row, or has tried to take it
   SELECT * FROM dispatcher.inbox
-  WHERE id > $5 AND id <= $8 AND EXISTS (SELECT 1 FROM own)
-    AND CASE WHEN environment_id = ANY ($6::text[]) THEN false
-             WHEN EXISTS (SELECT 1 FROM order_lock) THEN true
-             WHEN environment_id = ANY ((SELECT environments FROM in_order)::text[]) THEN false
-             ELSE true END
+  WHERE id > $5 AND id <= $8 AND EXISTS (SELECT 1 FROM alone) AND xmax = 0
+    AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
+  ORDER BY id LIMIT $1
+), lockable AS MATERIALIZED (
+  SELECT * FROM dispatcher.inbox
+  WHERE id > $5 AND id <= (SELECT CASE WHEN count(*) < $1 THEN $8 ELSE max(id) END FROM unheld) AND EXISTS (SELECT 1 FROM own)
+    AND CASE WHEN EXISTS (SELECT 1 FROM alone) THEN xmax <> 0 OR endpoint_id IS NOT NULL ELSE true END
+    AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+), seen AS MATERIALIZED (
+  SELECT * FROM (SELECT * FROM unheld WHERE endpoint_id IS NULL UNION ALL SELECT * FROM lockable) AS found ORDER BY id LIMIT $1
 ), types AS MATERIALIZED (
   SELECT environment_id, type, dispatcher.patterns_of(type) AS patterns
   FROM (SELECT DISTINCT environment_id, type FROM seen WHERE endpoint_id IS NULL) AS plain
@@ -46,13 +60,14 @@ WITH waiting AS MATERIALIZED (
       SELECT s.endpoint_id FROM unnest(t.patterns) AS p(pattern) CROSS JOIN LATERAL (
         SELECT endpoint_id FROM dispatcher.subscriptions WHERE environment_id = t.environment_id AND pattern = p.pattern OFFSET 0) s))
   ) e
+), chosen AS MATERIALIZED (
+  SELECT id FROM (
+    SELECT s.id, sum(CASE WHEN s.endpoint_id IS NULL THEN coalesce(cardinality(w.ids), 0) ELSE 1 END) OVER (ORDER BY s.id) AS deliveries
+    FROM seen s LEFT JOIN matching w USING (environment_id, type)) AS running
+  WHERE deliveries <= $7
 ), picked AS MATERIALIZED (
   DELETE FROM dispatcher.inbox
-  WHERE id = ANY (ARRAY(                     -- an array, so that the planner uses an index scan
-    SELECT id FROM (
-      SELECT s.id, sum(CASE WHEN s.endpoint_id IS NULL THEN coalesce(cardinality(w.ids), 0) ELSE 1 END) OVER (ORDER BY s.id) AS deliveries
-      FROM seen s LEFT JOIN matching w USING (environment_id, type)) AS running
-    WHERE deliveries <= $7))
+  WHERE id = ANY (ARRAY(SELECT id FROM chosen))  -- an array, so that the planner uses an index scan
   RETURNING *
 ), planned AS (
   SELECT p.id, p.event_id, p.environment_id, p.type, e.id AS endpoint_id, p.delivery_id, p.attempt, e.shard, e.parked
@@ -68,7 +83,8 @@ WITH waiting AS MATERIALIZED (
   ) e
 ), inserted AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
-  SELECT dispatcher.next_id(), o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.parked
+  SELECT CASE WHEN o.parked THEN dispatcher.next_id() ELSE dispatcher.delivery_id(o.event_id) END,
+         o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.parked
   FROM planned o WHERE o.delivery_id IS NULL ORDER BY o.id
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 ), inserted_again AS (                          -- separate, as the check for conflicts costs a fifth of the work
@@ -85,7 +101,7 @@ WITH waiting AS MATERIALIZED (
     WHERE id = p.event_id AND id >= $10 AND id < $11 AND octet_length(data::text) <= $9 OFFSET 0) AS e
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
-       (SELECT count(*) FROM seen) AS seen, (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS last_waiting,
+       (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM chosen) AS chosen, (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS last_waiting,
        CASE WHEN (SELECT count(*) FROM seen) > 1 THEN ARRAY(     -- those with no less than an equal part in it
          SELECT environment_id
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
@@ -96,6 +112,6 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 FROM small
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again

@@ -36,7 +36,8 @@ WITH own AS MATERIALIZED (
   RETURNING id
 ), inserted AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
-  SELECT dispatcher.next_id(), p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
+  SELECT CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN dispatcher.next_id() ELSE dispatcher.delivery_id(p.event_id) END,
+         p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
          CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END, e.ordered OR e.id = ANY ($4::uuid[])
   FROM picked p CROSS JOIN slice s CROSS JOIN LATERAL (   -- OFFSET 0: an index lookup for each endpoint, even with wrong statistics
     SELECT id, ordered, home_shard FROM dispatcher.endpoints
@@ -45,10 +46,10 @@ WITH own AS MATERIALIZED (
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
 SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked,
-       (SELECT count(*) FROM picked) AS seen, NULL::bigint AS last_waiting, ARRAY(SELECT environment_id FROM picked) AS crowding,
+       (SELECT count(*) FROM picked) AS seen, (SELECT count(*) FROM picked) AS chosen, NULL::bigint AS last_waiting, ARRAY(SELECT environment_id FROM picked) AS crowding,
        NULL::bigint[] AS small_ids, NULL::text[] AS small_types, NULL::text[] AS small_environments, NULL::bytea[] AS small_data,
        NOT EXISTS (SELECT 1 FROM own) AS is_lost,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted

@@ -15,9 +15,9 @@ WITH expired AS (
   FROM expired
 ), ended AS (
   INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
-                                   duration_ms, error, request_headers, state)
+                                   duration_ms, error, state)
   SELECT delivery_id, event_id, endpoint_id, environment_id, type, attempt, clock_timestamp(), 'cancelled', 0,
-         'expired: in quarantine until the event was about to be dropped by retention', '{}', 'CANCELLED'
+         'expired: in quarantine until the event was about to be dropped by retention', 'CANCELLED'
   FROM expired WHERE delivery_id IS NOT NULL
 )
 SELECT event_id, reason FROM expired
