@@ -80,7 +80,19 @@ class Backlog:
     quarantined: int
     paused_at: datetime | None
     all_paused_at: datetime | None
-    paused_environments: int
+
+
+@dataclass(frozen=True, slots=True)
+class PauseTotals:
+    """All pauses in force together.
+
+    `all_since` is None if not all environments are paused. `environments` counts those paused
+    themselves. `oldest` is the start of the oldest pause, None if there is none.
+    """
+
+    all_since: datetime | None
+    environments: int
+    oldest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,9 @@ nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from time import monotonic
 
+from dispatcher.core.figures import PauseTotals
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.backlog import Backlogs, largest
 from dispatcher.services.pauses import CurrentPause, Pauses
@@ -16,25 +15,13 @@ from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
 PAUSES_SECONDS = 2.0
-"""Interval between two reads of the pauses. One read is one row of an index."""
+"""Interval between two reads of the pauses. One reads the rows of paused environments only."""
 MEASURE_SECONDS = 15.0
 """Interval between two measurements. One reads at most about twenty thousand rows, in 50 ms."""
 MEASURE_LIMIT_SECONDS = 2.0
 """Longest measurement. A database that needs longer has more important things to do."""
 ENVIRONMENTS_NAMED = 20
 """Most environments with their own figures. Each adds three lines to a scrape."""
-
-
-@dataclass(frozen=True, slots=True)
-class PausedNow:
-    """The pauses in force.
-
-    `all_since` is None if not all environments are paused. `environments` counts those paused
-    themselves.
-    """
-
-    all_since: datetime | None
-    environments: int
 
 
 class BacklogMonitor:
@@ -45,15 +32,16 @@ class BacklogMonitor:
         self._pauses = Pauses(session, Actor("dispatcher"))
         self._measured_at = float("-inf")
         self._known: Mapping[str | None, CurrentPause] = {}
-        self.paused: PausedNow | None = None
-        """The pauses in force, or None before the first read."""
+        self.paused: PauseTotals | None = None
+        """All pauses in force, or None before the first read."""
 
     async def run_once(self) -> float:
         """Run one pass. Return the seconds until the next.
 
         Raise StoreUnavailableError or StatementTimeoutError.
         """
-        self._note(await self._pauses.current())
+        self.paused = totals = await self._pauses.totals()
+        await self._log_changes()
         if monotonic() - self._measured_at >= MEASURE_SECONDS:
             # Set before the statement. Otherwise one that takes too long would be repeated at once.
             self._measured_at = monotonic()
@@ -62,11 +50,17 @@ class BacklogMonitor:
             observe.backlog.measured(
                 measured,
                 largest(measured.environments, ENVIRONMENTS_NAMED),
-                min((pause.since for pause in self._known.values()), default=None),
+                totals,
             )
         return PAUSES_SECONDS
 
-    def _note(self, pauses: tuple[CurrentPause, ...]) -> None:
+    async def _log_changes(self) -> None:
+        """Log the pauses that began and ended since the last pass, of at most NAMED_LIMIT at a time.
+
+        Those that are known are asked for first. Otherwise one that is not listed for want of room
+        would be taken for one that has ended.
+        """
+        pauses = await self._pauses.current([known for known in self._known if known is not None])
         current = {pause.environment_id: pause for pause in pauses}
         for pause in pauses:
             known = self._known.get(pause.environment_id)
@@ -75,6 +69,3 @@ class BacklogMonitor:
         for environment_id in self._known.keys() - current.keys():
             observe.pauses.resumed(environment_id)
         self._known = current
-        of_all = current.get(None)
-        since = of_all.since if of_all is not None else None
-        self.paused = PausedNow(since, len(current) - (of_all is not None))

@@ -205,12 +205,17 @@ class Daemon:
             listening.close()
 
     async def _announce(self) -> None:
-        """Report readiness once this daemon owns shards and listens, however long that takes."""
+        """Report readiness once this daemon owns shards and listens, however long that takes.
+
+        Report nothing if the daemon is stopped before.
+        """
         while not (  # noqa: ASYNC110 - see READY_POLL_SECONDS
             self._stopping.is_set() or (self._is_served.is_set() and all(self._checks().values()))
         ):
             await asyncio.sleep(READY_POLL_SECONDS)
         await self._open_all()
+        if self._stopping.is_set():
+            return
         observe.daemon.started(__version__, self.admin_address, "connected")
         systemd.ready(f"sending; admin on {self.admin_address}")
         self.ready.set()

@@ -161,7 +161,6 @@ def _backlog(rows: Sequence[PendingRow], figures: FiguresRow) -> Backlog:
         quarantined=figures["quarantined"],
         paused_at=figures["paused_at"],
         all_paused_at=figures["all_paused_at"],
-        paused_environments=figures["paused_environments"],
     )
 
 

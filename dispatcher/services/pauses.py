@@ -4,11 +4,13 @@ An operator pauses, for instance, after restoring a backup. Events that are emit
 are delivered after it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import ConflictError, NotFoundError
+from dispatcher.core.figures import PauseTotals
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.store import pauses
 from dispatcher.store.endpoints import Endpoints
@@ -100,12 +102,20 @@ class Pauses:
         own, of_all = found
         return Pause(environment_id, bool(own or of_all), own, of_all)
 
-    async def current(self) -> tuple[CurrentPause, ...]:
-        """Return the pauses in force, that of all environments first."""
-        rows = await self._pauses.current(NAMED_LIMIT)
+    async def current(self, preferred: Collection[str] = ()) -> tuple[CurrentPause, ...]:
+        """Return the pauses in force, that of all environments first. This needs no transaction.
+
+        At most NAMED_LIMIT environments are listed. If more are paused, those of `preferred` are
+        chosen before others. `totals` counts them all.
+        """
+        rows = await self._pauses.current(NAMED_LIMIT, preferred)
         return tuple(
             CurrentPause(row["environment_id"], row["paused_at"], row["actor"]) for row in rows
         )
+
+    async def totals(self) -> PauseTotals:
+        """Return how many pauses are in force, and since when. This needs no transaction."""
+        return PauseTotals(**await self._pauses.totals())
 
     async def of_environment(self, environment_id: str) -> EnvironmentPauses:
         """Return an environment and what stops its sending. This needs no transaction.

@@ -1,6 +1,6 @@
 """Read and write pauses of sending. `environment_id` None stands for all environments together."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TypedDict
 
@@ -26,6 +26,14 @@ class PauseRow(TypedDict):
     environment_id: str | None
     paused_at: datetime
     actor: str | None
+
+
+class PauseTotalsRow(TypedDict):
+    """The pauses in force together. A time is None if there is no such pause."""
+
+    all_since: datetime | None
+    environments: int
+    oldest: datetime | None
 
 
 class ConfiguredPauseRow(TypedDict):
@@ -72,12 +80,18 @@ class Pauses:
         rows = await self._session.fetch(statement("pauses/since"), environment_id)
         return (rows[0]["paused_at"], rows[0]["all_paused_at"]) if rows else None
 
-    async def current(self, limit: int) -> Sequence[PauseRow]:
+    async def current(self, limit: int, preferred: Collection[str]) -> Sequence[PauseRow]:
         """Return `environment_id paused_at actor` of each pause, that of all environments first.
 
-        `actor` is None if the audit log has no entry. At most `limit` environments are listed.
+        `actor` is None if the audit log has no entry. At most `limit` environments are listed. If
+        more are paused, those of `preferred` are chosen before others.
         """
-        return all_rows(PauseRow, await self._session.fetch(statement("pauses/current"), limit))
+        rows = await self._session.fetch(statement("pauses/current"), limit, list(preferred))
+        return all_rows(PauseRow, rows)
+
+    async def totals(self) -> PauseTotalsRow:
+        """Return `all_since environments oldest`, over all pauses in force."""
+        return only_row(PauseTotalsRow, await self._session.fetch(statement("pauses/totals")))
 
     async def configured(self) -> ConfiguredPauseRow:
         """Return whether `delivery.paused` was applied to this database, and what happened since.

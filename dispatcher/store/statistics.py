@@ -47,7 +47,6 @@ class FiguresRow(TypedDict):
     quarantined: int
     all_paused_at: datetime | None
     paused_at: datetime | None
-    paused_environments: int
 
 
 class EndpointSumsRow(TypedDict):
@@ -191,7 +190,7 @@ class Statistics:
         """Return figures of one environment, or of all environments for None.
 
         The keys are `now active disabled failing inbox inbox_more inbox_oldest quarantined
-        all_paused_at paused_at paused_environments`. Rows are counted up to `limit`.
+        all_paused_at paused_at`. Rows are counted up to `limit`.
         """
         rows = await self._session.fetch(statement("statistics/figures"), environment_id, limit)
         return only_row(FiguresRow, rows)

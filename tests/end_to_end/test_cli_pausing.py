@@ -3,6 +3,7 @@
 import json
 import re
 
+from tests.conftest import connected
 from tests.end_to_end.shell import Shell
 from tests.end_to_end.test_cli_webhook import address, either, over_the_api  # noqa: F401 - fixtures
 
@@ -44,6 +45,16 @@ async def test_check_says_what_is_paused_and_what_the_setting_will_do(dispatcher
     assert re.search(
         "sending is paused for env_default .*resume --environment env_default", said.err
     )
+
+
+async def test_check_counts_the_pauses_that_it_does_not_name(dispatcher: Shell, dsn: str) -> None:
+    async with connected(dsn) as connection:
+        await connection.execute(
+            "INSERT INTO dispatcher.environments (id, name, paused_at)"
+            " SELECT 'env_' || n, n, now() FROM generate_series(1, 102) AS n"
+        )
+    said = await dispatcher("check")
+    assert "sending is paused for 2 more environments" in said.err
 
 
 async def test_check_says_that_the_setting_was_applied(dispatcher: Shell) -> None:

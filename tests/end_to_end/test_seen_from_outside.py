@@ -9,7 +9,7 @@ import pytest
 import structlog
 from aiohttp import ClientSession
 
-from dispatcher.daemon.backlog_monitor import PausedNow
+from dispatcher.core.figures import PauseTotals
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.pauses import Pauses
@@ -17,6 +17,8 @@ from dispatcher.store.session import Session
 from dispatcher.telemetry import metrics
 from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import RawReceiver, Receiver, read_request
+
+NO_PAUSE = PauseTotals(None, 0, None)
 
 
 @pytest.fixture(autouse=True)
@@ -185,9 +187,7 @@ async def test_a_pause_is_seen_in_the_log_and_in_readiness(story: Story, daemons
         await change(story, None, paused=True)
         await until(lambda: value("paused_all") == 1, "the pause is measured")
         # Pauses are read just before: one that begins between the two is in the next reading.
-        await until(
-            lambda: daemon._backlog_monitor.paused != PausedNow(None, 0), "the pause is read"
-        )
+        await until(lambda: daemon._backlog_monitor.paused != NO_PAUSE, "the pause is read")
         status, answer = await readiness(daemon)
         assert (status, answer["status"]) == (200, "ready")
         assert answer["paused"]["environments"] == 0
@@ -195,7 +195,7 @@ async def test_a_pause_is_seen_in_the_log_and_in_readiness(story: Story, daemons
         assert since is not None
         await change(story, None, paused=False)
         await until(lambda: value("paused_all") == 0, "so is its end")
-        await until(lambda: daemon._backlog_monitor.paused == PausedNow(None, 0), "its end is read")
+        await until(lambda: daemon._backlog_monitor.paused == NO_PAUSE, "its end is read")
         assert (await readiness(daemon))[1]["paused"] == {"all": None, "environments": 0}
     said = [line for line in lines if line["event"].startswith("sending is")]
     assert [(line["event"], line["environment"]) for line in said] == [

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from threading import Event
 
 import pytest
+import structlog
 from aiohttp import ClientSession
 
 from dispatcher.daemon import daemon as daemon_module
@@ -67,14 +68,17 @@ async def test_it_sends_before_the_admin_port_is_loaded(
         assert daemon.dashboard.login_link("token")
 
 
-async def test_it_stops_while_the_admin_port_is_loading(
+async def test_it_stops_while_the_admin_port_is_loading_and_never_reports_a_start(
     story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with loading(story, cipher, monkeypatch) as (daemon, running, _):
         await until(lambda: daemon._engine.lease.valid, "its engine runs")
         with pytest.raises(RuntimeError, match="not ready"):
             _ = daemon.dashboard
-        daemon.stop()
-        await running
+        with structlog.testing.capture_logs() as lines:
+            daemon.stop()
+            await running
+        assert not daemon.ready.is_set()
+        assert "started" not in [line["event"] for line in lines]
     with pytest.raises(OSError, match="Bad file descriptor"):
         _ = daemon.admin_address

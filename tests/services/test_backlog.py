@@ -85,7 +85,7 @@ async def test_deliveries_of_a_paused_environment_are_held(
     found = await backlogs.read(None)
     assert counts(found.pending) == (2, 0, 1)
     assert found.environments == {"env_default": {"due": 2}, "env_other": {"held": 1}}
-    assert (found.paused_environments, found.all_paused_at) == (1, None)
+    assert found.all_paused_at is None
     assert counts((await backlogs.read("env_other")).pending) == (0, 0, 1)
     async with pool.transaction() as session:
         await Pauses(session, actor).pause(None)

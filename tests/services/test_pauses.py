@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.errors import ConflictError, NotFoundError
+from dispatcher.core.figures import PauseTotals
 from dispatcher.services.audit_log import Actor
 from dispatcher.services.pauses import Pause, Pauses
 from dispatcher.services.propagation import wait_until_applied
@@ -133,6 +134,36 @@ async def test_pauses_of_an_environment_and_of_all_are_read(
     ]
     await connection.execute("UPDATE dispatcher.audit SET actor = 'x', action = 'y'")
     assert [each.by for each in await pauses.current()] == [None, None]
+
+
+async def test_all_pauses_are_counted_and_the_oldest_is_found(
+    pool: Pool, connection: Connection, actor: Actor, pause: Change
+) -> None:
+    pauses = Pauses(pool, actor)
+    assert await pauses.totals() == PauseTotals(None, 0, None)
+    await rows.environment(connection, "env_other")
+    first = (await pause("env_other")).paused_at
+    await pause("env_default")
+    assert await pauses.totals() == PauseTotals(None, 2, first)
+    of_all = (await pause(None)).paused_at
+    assert await pauses.totals() == PauseTotals(of_all, 2, first)
+
+
+async def test_of_more_pauses_than_are_listed_the_preferred_ones_are_listed(
+    pool: Pool,
+    connection: Connection,
+    actor: Actor,
+    pause: Change,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dispatcher.services.pauses.NAMED_LIMIT", 1)
+    await rows.environment(connection, "env_other")
+    await pause("env_other")
+    await pause("env_default")
+    pauses = Pauses(pool, actor)
+    assert [each.environment_id for each in await pauses.current()] == ["env_default"]
+    preferred = await pauses.current(["env_other", "env_none"])
+    assert [each.environment_id for each in preferred] == ["env_other"]
 
 
 @pytest.mark.parametrize("environment", [None, "env_default"])

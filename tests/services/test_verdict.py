@@ -26,7 +26,6 @@ NOTHING = Backlog(
     quarantined=0,
     paused_at=None,
     all_paused_at=None,
-    paused_environments=0,
 )
 BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
 

@@ -81,6 +81,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     inbox.InboxRow: ("inbox/quarantine",),
     pauses.ConfiguredPauseRow: ("pauses/configured",),
     pauses.PauseRow: ("pauses/current",),
+    pauses.PauseTotalsRow: ("pauses/totals",),
     pauses.EnvironmentPausesRow: ("pauses/of_environment",),
     quarantine.LeftQuarantineRow: ("quarantine/discard", "quarantine/release"),
     quarantine.QuarantineRow: ("quarantine/get", "quarantine/list"),

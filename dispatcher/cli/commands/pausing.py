@@ -76,7 +76,7 @@ async def warnings(config: "Config", session: "Session") -> list[str]:
 
     async with session.transaction() as opened:
         pauses = Pauses(opened, actor())
-        active = await pauses.current()
+        active, totals = await pauses.current(), await pauses.totals()
         applies = config.delivery.paused and not await pauses.was_configured()
     messages = [
         f"sending is paused for {pause.environment_id or 'all environments'}"
@@ -84,6 +84,9 @@ async def warnings(config: "Config", session: "Session") -> list[str]:
         f" `dispatcher resume {f'--environment {pause.environment_id}' if pause.environment_id else '--all'}`"
         for pause in active
     ]
+    unlisted = totals.environments - sum(pause.environment_id is not None for pause in active)
+    if unlisted > 0:
+        messages.append(f"sending is paused for {unlisted} more environments")
     if applies:
         messages.append(
             "delivery.paused is set: `dispatcher run` will pause sending for all environments"

@@ -1,21 +1,20 @@
 """Observe what waits in the database."""
 
 from collections.abc import Mapping
-from datetime import datetime
 
-from dispatcher.core.figures import Backlog
+from dispatcher.core.figures import Backlog, PauseTotals
 from dispatcher.telemetry import metrics
 
 
 def measured(
     backlog: Backlog,
     environments: Mapping[str, Mapping[str, int]],
-    paused_since: datetime | None,
+    pauses: PauseTotals,
 ) -> None:
     """Set the metrics of the backlog in the database.
 
-    `environments` are the environments with their own figures. `paused_since` is the start of the
-    oldest pause, None if there is none.
+    `environments` are the environments with their own figures. `pauses` are all pauses in
+    force.
     """
     _set_deliveries(backlog, environments)
     metrics.INBOX.set(backlog.inbox.events)
@@ -24,9 +23,9 @@ def measured(
     metrics.ENDPOINTS.labels("active").set(backlog.endpoints.active)
     metrics.ENDPOINTS.labels("disabled").set(backlog.endpoints.disabled)
     metrics.ENDPOINTS.labels("failing").set(backlog.endpoints.failing)
-    metrics.PAUSED_ENVIRONMENTS.set(backlog.paused_environments)
-    metrics.PAUSED_ALL.set(backlog.all_paused_at is not None)
-    since = backlog.at if paused_since is None else paused_since
+    metrics.PAUSED_ENVIRONMENTS.set(pauses.environments)
+    metrics.PAUSED_ALL.set(pauses.all_since is not None)
+    since = backlog.at if pauses.oldest is None else pauses.oldest
     metrics.PAUSED_SECONDS.set(max(0.0, (backlog.at - since).total_seconds()))
     metrics.MEASURED.set(backlog.at.timestamp())
 

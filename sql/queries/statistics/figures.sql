@@ -18,5 +18,4 @@ SELECT
   CASE WHEN $1::text IS NULL THEN (SELECT count(*) FROM (SELECT 1 FROM dispatcher.quarantine LIMIT $2) AS counted)
        ELSE dispatcher.count_quarantined($1, $2::integer) END AS quarantined,
   (SELECT paused_at FROM dispatcher.settings) AS all_paused_at,
-  (SELECT paused_at FROM dispatcher.environments WHERE id = $1) AS paused_at,
-  (SELECT count(*) FROM (SELECT 1 FROM dispatcher.environments WHERE paused_at IS NOT NULL LIMIT $2) AS counted) AS paused_environments
+  (SELECT paused_at FROM dispatcher.environments WHERE id = $1) AS paused_at
