@@ -7,8 +7,8 @@ from aiohttp import web
 
 from dispatcher.core import ids
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import delivery_filters, filters, live_list
-from dispatcher.dashboard.delivery_filters import TypedFilter
+from dispatcher.dashboard import delivery_filter_form, live_list, typed_ids
+from dispatcher.dashboard.delivery_filter_form import TypedFilter
 from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.services.failures import Causes
@@ -25,8 +25,8 @@ async def list_(request: DashboardRequest) -> web.Response:
 
     If few of very many match, the page shows how far it has searched, and goes on by itself.
     """
-    asked = await delivery_filters.read(request, request.http.query)
-    found = await filters.item_redirect(request, (asked.typed["event"], asked.typed["reference"]))
+    asked = await delivery_filter_form.read(request, request.http.query)
+    found = await typed_ids.item_redirect(request, (asked.typed["event"], asked.typed["reference"]))
     if found is not None:
         return found
     missing, rounds = _number(request, "missing", PAGE_SIZE), _number(request, "round", 0)
@@ -64,7 +64,7 @@ async def list_(request: DashboardRequest) -> web.Response:
 
 async def causes(request: DashboardRequest) -> web.Response:
     """Show failed deliveries by cause: of the last day, or of the time range of the filter."""
-    asked = await delivery_filters.read(request, request.http.query)
+    asked = await delivery_filter_form.read(request, request.http.query)
     now = datetime.now(UTC)
     wanted = asked.filters
     if wanted.since is None and wanted.until is None:

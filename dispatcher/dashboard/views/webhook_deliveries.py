@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import filters, live_list
+from dispatcher.dashboard import filter_messages, live_list, typed_ids
 from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.dashboard.views import webhook
@@ -22,7 +22,7 @@ async def list_(request: DashboardRequest) -> web.Response:
     """Show the deliveries of a webhook, which is the first tab of its page."""
     view = await webhook.load(request)
     asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    opened = await filters.item_redirect(request, (asked["event"],))
+    opened = await typed_ids.item_redirect(request, (asked["event"],))
     if opened is not None:
         return opened
     wrong: Mapping[str, str] = {}
@@ -33,7 +33,7 @@ async def list_(request: DashboardRequest) -> web.Response:
         )
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
-        found, wrong = LiveList(Page((), None)), filters.in_words(error)
+        found, wrong = LiveList(Page((), None)), filter_messages.in_words(error)
     return webhook.page(
         request,
         "webhook.html",
