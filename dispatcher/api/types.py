@@ -8,6 +8,7 @@ from uuid import UUID
 
 from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
+from dispatcher.core.pagination import CreationPosition
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
 from dispatcher.store.events import NewEventRow
@@ -63,6 +64,11 @@ class Call:
     def after_id(self) -> UUID | None:
         """Return the position as an id, for listings whose positions are ids."""
         return None if self.position is None else UUID(self.position)
+
+    @property
+    def after_creation(self) -> CreationPosition | None:
+        """Return the position as a time and an id, for listings by the time of creation."""
+        return None if self.position is None else CreationPosition.parse(self.position)
 
     def uuid(self, name: str) -> UUID:
         """Return the id in a parameter of the path. Raise NotFoundError unless it is spelled as usual."""

@@ -2,7 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
+from uuid import UUID
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -13,6 +15,9 @@ DEFAULT_LIMIT = 20
 """Items on a page if the request sets no limit."""
 SEARCHED_LIMIT = 20_000
 """Most rows of one kind that a search by text reads, in some tens of milliseconds."""
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,26 @@ class Page(Generic[Item, Key]):
     ) -> "Page[Item, Key]":
         """Return the page of at most `limit` items; a further item shows that there are more."""
         return Page(tuple(items[:limit]), key(items[limit - 1]) if len(items) > limit else None)
+
+
+@dataclass(frozen=True, slots=True)
+class CreationPosition:
+    """A position in a listing by the time of creation. The row that had it may be gone."""
+
+    created_at: datetime
+    id: UUID
+
+    def __str__(self) -> str:
+        return f"{(self.created_at - _UNIX_EPOCH) // _MICROSECOND}_{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "CreationPosition":
+        """Return the position that was written as this text. Raise ValueError if it is none."""
+        microseconds, _, id_ = text.partition("_")
+        try:
+            return cls(_UNIX_EPOCH + int(microseconds) * _MICROSECOND, UUID(id_))
+        except OverflowError:
+            raise ValueError("the time is out of range") from None
 
 
 @dataclass(frozen=True, slots=True)

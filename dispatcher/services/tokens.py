@@ -25,6 +25,7 @@ from dispatcher.core.errors import (
     NotFoundError,
 )
 from dispatcher.core.model import Scope
+from dispatcher.core.pagination import CreationPosition
 from dispatcher.services.audit_log import Actor, Journal
 from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.store import tokens as stored
@@ -74,6 +75,10 @@ class Token:
     last_used_at: datetime | None
     revoked_at: datetime | None
     token: str | None = field(default=None, repr=False)
+
+    def position(self) -> CreationPosition:
+        """Return the place of the token in a listing."""
+        return CreationPosition(self.created_at, self.id)
 
     @classmethod
     def from_row(cls, row: stored.TokenRow, text: str | None = None) -> "Token":
@@ -164,7 +169,7 @@ class Tokens:
         self,
         environment_id: str | None,
         *,
-        after: UUID | None = None,
+        after: CreationPosition | None = None,
         limit: int = Limits().page,
     ) -> tuple[Token, ...]:
         """Return tokens older than `after`, newest first, including revoked and expired ones."""

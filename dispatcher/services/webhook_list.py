@@ -57,7 +57,7 @@ class WebhookList:
 
         They come after `after`. At most SEARCHED_LIMIT are read: a page can be short and have a next one.
         """
-        wanted = EndpointFind(text.lower(), state, after, SEARCHED_LIMIT, limit + 1)
+        wanted = EndpointFind(text, state, after, SEARCHED_LIMIT, limit + 1)
         found = await self._search.find(environment_id, wanted)
         ids = Page.of_items(found["ids"], limit, key=lambda id_: id_)
         page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
@@ -75,7 +75,7 @@ class WebhookList:
     ) -> WebhookPage:
         """Return a page, from 1 on, of the webhooks whose name or URL contains the text."""
         wanted = EndpointBrowse(
-            text=text.lower(),
+            text=text,
             state=state,
             order=order,
             skip=(min(max(page, 1), PAGES_LIMIT) - 1) * limit,

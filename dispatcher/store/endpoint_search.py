@@ -9,7 +9,7 @@ from dispatcher.store.statements import statement
 
 
 class EndpointBrowse(NamedTuple):
-    """What a list of endpoints shows: those with a text in lower case in their name or URL.
+    """What a list of endpoints shows: those with a text in their name or URL, ignoring case.
 
     `state` None is every state. `look` is the most endpoints to read.
     """

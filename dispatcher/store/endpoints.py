@@ -239,7 +239,7 @@ class Endpoints:
         Read up to `look` endpoints, and return up to `limit`.
         """
         rows = await self._session.fetch(
-            statement("endpoints/search"), environment_id, text.lower(), look, limit
+            statement("endpoints/search"), environment_id, text, look, limit
         )
         return all_rows(EndpointNameRow, rows)
 

@@ -79,7 +79,5 @@ class Environments:
 
         Read up to `look` environments, and return up to `limit`.
         """
-        rows = await self._session.fetch(
-            statement("environments/search"), text.lower(), look, limit
-        )
+        rows = await self._session.fetch(statement("environments/search"), text, look, limit)
         return all_rows(EnvironmentRow, rows)

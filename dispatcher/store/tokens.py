@@ -6,6 +6,7 @@ from typing import TypedDict
 from uuid import UUID
 
 from dispatcher.core.model import Scope
+from dispatcher.core.pagination import CreationPosition
 from dispatcher.store.rows import all_rows, first_row, only_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
@@ -80,14 +81,20 @@ class Tokens:
         return only_row(NewTokenRow, rows)
 
     async def list(
-        self, environment_id: str | None, after: UUID | None = None, limit: int = 1000
+        self,
+        environment_id: str | None,
+        after: CreationPosition | None = None,
+        limit: int = 1000,
     ) -> Sequence[TokenRow]:
         """Return at most `limit` tokens older than `after`, newest first.
 
         Revoked and expired ones are included. Without an environment, return those of all
         environments.
         """
-        rows = await self._session.fetch(statement("tokens/list"), environment_id, after, limit)
+        created_at, id_ = (None, None) if after is None else (after.created_at, after.id)
+        rows = await self._session.fetch(
+            statement("tokens/list"), environment_id, created_at, id_, limit
+        )
         return all_rows(TokenRow, rows)
 
     async def revoke(self, token_id: UUID, environment_id: str | None) -> RevokedTokenRow | None:

@@ -29,6 +29,7 @@ PARAMETERS = [
     ("events", "until=9999-12-31T23:59:59Z", "until"),
     *(("events", f"id={id_}", "id") for id_ in ("1", "evt_", "evt_01", "evt_-1", "evt_99999999999999999999")),
     ("audit", "environment_id='", "environment_id"),
+    ("webhooks", "search=a%00", "search"),
     *((path, "offset=-1", "offset") for path in ("webhooks", "deliveries", "tokens", "event-types", "pause")),
     ("webhooks", "limit=1&limit=2", "limit"),
     ("webhooks", "limit=1&page[limit]=2", "page[limit]"),

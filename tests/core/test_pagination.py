@@ -1,8 +1,11 @@
 """A page ends at its limits, and says where the next one begins."""
 
+from datetime import datetime
+from uuid import UUID
+
 import pytest
 
-from dispatcher.core.pagination import Page, PageBounds, fill_page
+from dispatcher.core.pagination import CreationPosition, Page, PageBounds, fill_page
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,18 @@ async def test_small_rows_are_read_in_few_steps() -> None:
     listing = Listing(150)
     await fill(listing, PageBounds(200, 10_000_000, 50), 100)
     assert [limit for _, limit in listing.steps] == [16, 50, 50, 50]
+
+
+@pytest.mark.parametrize("created_at", ["2026-03-04 05:06:07.891234+00:00", "1969-01-01 00:00Z"])
+def test_a_position_by_creation_is_read_back_from_its_text(created_at: str) -> None:
+    position = CreationPosition(datetime.fromisoformat(created_at), UUID(int=7))
+    assert CreationPosition.parse(str(position)) == position
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "_", "1", "x_00000000-0000-0000-0000-000000000007", "1_x", f"{'9' * 40}_{UUID(int=7)}"],
+)
+def test_a_text_that_is_no_position_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - any: callers show none of it
+        CreationPosition.parse(text)

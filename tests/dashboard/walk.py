@@ -33,7 +33,7 @@ QUERIES: Mapping[str, Sequence[str]] = {
     "event_newer": ("in=events&type=order.rare",),
     "events": ("type=order.rare", "type=none.such"),
     "event_new": ("type=order.paid",),
-    "tokens": ("after=00000000-0000-4000-8000-000000000001",),
+    "tokens": ("after=1700000000000000_00000000-0000-4000-8000-000000000001",),
     "audit": ("all=on", "actor=cli:ann", "subject=none"),
     "search": (
         "q=ord_9",

@@ -439,6 +439,18 @@ async def test_impossible_limits_are_refused(connection: Connection) -> None:
             )
 
 
+@pytest.mark.parametrize("name", ["İstanbul", "ΟΔΟΣ", "Straße", "100% \\ a_b"])
+async def test_an_endpoint_is_found_by_its_name_as_it_is_written(
+    connection: Connection, session: Session, endpoints: Endpoints, name: str
+) -> None:
+    endpoint = await create(endpoints, "a", name=name)
+    await create(endpoints, "a", name="Hooli")
+    wanted = EndpointFind(name, None, None, 10, 10)
+    assert (await EndpointSearch(session).find("env_default", wanted))["ids"] == [endpoint]
+    found = await endpoints.search("env_default", name, look=10, limit=10)
+    assert [row["id"] for row in found] == [endpoint]
+
+
 async def test_endpoints_are_found_by_text_and_state_a_part_at_a_time(
     connection: Connection, session: Session, endpoints: Endpoints
 ) -> None:

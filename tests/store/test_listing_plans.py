@@ -27,8 +27,8 @@ INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id)
   SELECT environment_id, 'a.b', id FROM dispatcher.endpoints;
 INSERT INTO dispatcher.event_types (environment_id, name)
   SELECT CASE WHEN n % 2 = 0 THEN 'env_default' ELSE 'few_' || n END, 'a.n' || n FROM generate_series(1, 10000) AS n;
-INSERT INTO dispatcher.tokens (id, environment_id, name, scope, hash)
-  SELECT pg_temp.endpoint(n), CASE WHEN n % 2 = 0 THEN 'env_default' ELSE 'few_' || n END, 't', 'read', sha256(n::text::bytea)
+INSERT INTO dispatcher.tokens (id, environment_id, name, scope, hash, created_at)
+  SELECT pg_temp.endpoint(n), CASE WHEN n % 2 = 0 THEN 'env_default' ELSE 'few_' || n END, 't', 'read', sha256(n::text::bytea), to_timestamp(n)
   FROM generate_series(1, 10000) AS n;
 INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
   SELECT n, n, CASE WHEN n % 2 = 0 THEN 'env_default' ELSE 'few_' || n END, 'a', 0, 'r', 'd' FROM generate_series(1, 10000) AS n;
@@ -49,9 +49,9 @@ PAGES = {
     "event_types/search of one": "'env_default', 'a.n', 50, 50",
     "event_types/list of one": "'env_default', 'a.n5', 50",
     "event_types/list of an environment with few": "'few_7001', '', 50",
-    "tokens/list of one": ("'env_default', pg_temp.endpoint(5000), 50"),
-    "tokens/list of an environment with few": "'few_7001', NULL, 50",
-    "tokens/list of all": ("NULL, pg_temp.endpoint(5000), 50"),
+    "tokens/list of one": "'env_default', to_timestamp(5000), pg_temp.endpoint(5000), 50",
+    "tokens/list of an environment with few": "'few_7001', NULL, NULL, 50",
+    "tokens/list of all": "NULL, to_timestamp(5000), pg_temp.endpoint(5000), 50",
     "environments/list in the middle": "5000, 50",
     "environments/list, the first": "NULL, 50",
     "quarantine/list of one": "'env_default', 5000, 50",

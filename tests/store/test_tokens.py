@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from dispatcher.core.pagination import CreationPosition
 from dispatcher.store.session import Session
 from dispatcher.store.tokens import Tokens
 from tests.conftest import Connection
@@ -95,6 +96,19 @@ async def test_tokens_are_listed_newest_first_of_one_environment_or_of_all(
     assert [row["name"] for row in await tokens.list(None)] == ["t2", "t1", "t0"]
     assert [row["name"] for row in await tokens.list("env_x")] == ["t1"]
     assert all("hash" not in row for row in await tokens.list(None))
+
+
+async def test_a_page_of_tokens_goes_on_after_one_that_was_deleted_meanwhile(
+    session: Session, connection: Connection
+) -> None:
+    for n in range(3):
+        await made(session, name=f"t{n}", sha256=bytes([n] * 32))
+    tokens = Tokens(session)
+    [newest, middle] = await tokens.list(None, limit=2)
+    assert (newest["name"], middle["name"]) == ("t2", "t1")
+    await connection.execute("DELETE FROM dispatcher.tokens WHERE name = 't1'")
+    after = CreationPosition(middle["created_at"], middle["id"])
+    assert [row["name"] for row in await tokens.list(None, after)] == ["t0"]
 
 
 async def test_a_token_is_revoked_once_and_stays_listed(session: Session) -> None:

@@ -18,9 +18,9 @@ async def list_tokens(call: Call, query: TokenQuery) -> Answer[tuple[Token, ...]
     """
     limit = list_limit(call, query)
     tokens = await call.services.tokens.list(
-        call.principal.environment_id, after=call.after_id, limit=limit + 1
+        call.principal.environment_id, after=call.after_creation, limit=limit + 1
     )
-    return list_answer(call, query, Page.of_items(tokens, limit, key=lambda token: token.id))
+    return list_answer(call, query, Page.of_items(tokens, limit, key=Token.position))
 
 
 @routes.post("/api/tokens", scope="admin", status=201, transaction=True, all_environments=True)

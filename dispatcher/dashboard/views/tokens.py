@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.core.model import Scope
+from dispatcher.core.pagination import CreationPosition
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors, see_other
 from dispatcher.services.inputs.token_inputs import NewToken
 
@@ -67,16 +68,16 @@ async def _page(
         tokens=tokens[:PAGE_SIZE],
         environments=await request.services.environments.names(bound),
         after=after,
-        next=tokens[PAGE_SIZE - 1].id if len(tokens) > PAGE_SIZE else None,
+        next=tokens[PAGE_SIZE - 1].position() if len(tokens) > PAGE_SIZE else None,
         typed=typed,
         field_errors=errors or {},
         now=datetime.now(UTC),
     )
 
 
-def _after(request: DashboardRequest) -> UUID | None:
+def _after(request: DashboardRequest) -> CreationPosition | None:
     try:
-        return UUID(request.http.query.get("after", ""))
+        return CreationPosition.parse(request.http.query.get("after", ""))
     except ValueError:
         return None
 

@@ -220,7 +220,10 @@ class WebhookQuery(Form):
     With `search` or `state`, a page can be short, or empty, and still have a next one.
     """
 
-    search: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    search: (
+        Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+        | None
+    ) = None
     """Only webhooks whose name or URL contains this text, in upper or lower case."""
     state: WebhookState | None = None
     """Only webhooks of this state. A failing or resting webhook is not `active` here."""

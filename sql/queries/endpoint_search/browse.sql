@@ -1,4 +1,4 @@
--- $1 environment  $2 text in lower case, or an empty one  $3 endpoints to read  $4 state, or NULL
+-- $1 environment  $2 text, or an empty one  $3 endpoints to read  $4 state, or NULL
 -- $5 order: oldest, newest, name or failed  $6 rows to skip  $7 most rows
 --
 -- Return how many endpoints of each state have the text in their name or URL, and the ids of a page of
@@ -13,7 +13,7 @@ WITH looked AS (
          CASE WHEN NOT l.active THEN 'disabled' WHEN h.resting_until > now() THEN 'resting'
               WHEN h.failing_since IS NOT NULL THEN 'failing' ELSE 'active' END AS state
   FROM looked l LEFT JOIN dispatcher.endpoint_health h ON h.endpoint_id = l.id
-  WHERE $2::text = '' OR strpos(lower(l.name), $2) > 0 OR strpos(lower(l.url), $2) > 0
+  WHERE $2::text = '' OR strpos(lower(l.name), lower($2)) > 0 OR strpos(lower(l.url), lower($2)) > 0
 )
 SELECT count(*) AS number, count(*) FILTER (WHERE state = 'active') AS active, count(*) FILTER (WHERE state = 'failing') AS failing,
        count(*) FILTER (WHERE state = 'resting') AS resting, count(*) FILTER (WHERE state = 'disabled') AS disabled,

@@ -1,4 +1,4 @@
--- $1 environment  $2 text in lower case, or an empty one  $3 state, or NULL  $4 return endpoints after
+-- $1 environment  $2 text, or an empty one  $3 state, or NULL  $4 return endpoints after
 -- this id, or NULL  $5 endpoints to read  $6 most ids
 --
 -- Return the ids of endpoints that have the text in their name or URL and the wanted state, oldest
@@ -17,7 +17,7 @@ SELECT ARRAY(
          LEFT JOIN LATERAL (
            SELECT resting_until, failing_since FROM dispatcher.endpoint_health WHERE endpoint_id = l.id OFFSET 0
          ) AS h ON true
-         WHERE ($2::text = '' OR strpos(lower(l.name), $2) > 0 OR strpos(lower(l.url), $2) > 0)
+         WHERE ($2::text = '' OR strpos(lower(l.name), lower($2)) > 0 OR strpos(lower(l.url), lower($2)) > 0)
            AND ($3::text IS NULL OR $3 = CASE WHEN NOT l.active THEN 'disabled' WHEN h.resting_until > now() THEN 'resting'
                                               WHEN h.failing_since IS NOT NULL THEN 'failing' ELSE 'active' END)
          ORDER BY l.created_at, l.id LIMIT $6) AS ids,

@@ -1,4 +1,4 @@
--- $1 environment  $2 text in lower case  $3 endpoints to read  $4 most rows
+-- $1 environment  $2 text  $3 endpoints to read  $4 most rows
 --
 -- Return endpoints whose name or URL contains the text, those whose name begins with it first. A search
 -- of a text needs no index: it reads the endpoints of one environment, up to $3.
@@ -9,5 +9,5 @@ WITH looked AS MATERIALIZED (
   ORDER BY environment_id, created_at, id LIMIT $3
 )
 SELECT id, name, url, active, false AS deleted FROM looked
-WHERE strpos(lower(name), $2) > 0 OR strpos(lower(url), $2) > 0
-ORDER BY lower(name) <> $2, NOT starts_with(lower(name), $2), strpos(lower(name), $2) = 0, lower(name), id LIMIT $4
+WHERE strpos(lower(name), lower($2)) > 0 OR strpos(lower(url), lower($2)) > 0
+ORDER BY lower(name) <> lower($2), NOT starts_with(lower(name), lower($2)), strpos(lower(name), lower($2)) = 0, lower(name), id LIMIT $4
