@@ -28,6 +28,7 @@ from dispatcher.transport.failures import (
     no_connection,
     no_handshake,
 )
+from dispatcher.transport.handshake_slots import handshake_slots
 from dispatcher.transport.progress import Progress
 from dispatcher.transport.proxy import Proxy, ProxyGuard, no_proxy
 from dispatcher.transport.resolver import Resolver, addr_info
@@ -48,11 +49,7 @@ NEXT_ADDRESS_SECONDS = 0.25
 SHUTDOWN_SECONDS = 1.0
 """Longest TLS shutdown of a closing connection; no request waits for it."""
 
-HANDSHAKES_LIMIT = 32
-"""Most TLS connections to one origin that are made at a time: a large certificate takes 0.35 MiB until
-it is judged, and when the first ones have failed, the others need not try."""
-
-Turns = AbstractAsyncContextManager[None]
+Turn = AbstractAsyncContextManager[object]
 """Entered while a connection is made."""
 
 
@@ -61,10 +58,10 @@ class _Open:
 
     __slots__ = ("count", "handshakes", "idle", "origin", "waiting")
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, origin: Origin, limit: int) -> None:
         self.origin = origin
         self.count = 0
-        self.handshakes = asyncio.Semaphore(HANDSHAKES_LIMIT)
+        self.handshakes = handshake_slots(limit)
         self.idle: dict[Connection, None] = {}
         self.waiting: deque[asyncio.Future[None]] = deque()
 
@@ -176,8 +173,8 @@ class Connections:
         opened.count += 1
         connection = None
         try:
-            turns = opened.handshakes if origin.is_https else nullcontext()
-            connection = await self._connect_in_time(target, progress, environment_id, turns)
+            turn = opened.handshakes.held(environment_id) if origin.is_https else nullcontext()
+            connection = await self._connect_in_time(target, progress, environment_id, turn)
             if not connection.is_lost:
                 self._made[connection] = opened
         finally:
@@ -188,7 +185,7 @@ class Connections:
     def _opened(self, origin: Origin) -> _Open:
         opened = self._origins.get(origin)
         if opened is None:
-            opened = self._origins[origin] = _Open(origin)
+            opened = self._origins[origin] = _Open(origin, self._origin_limit)
         return opened
 
     async def _wait(self, opened: _Open) -> None:
@@ -202,13 +199,13 @@ class Connections:
             raise
 
     async def _connect_in_time(
-        self, target: Target, progress: Progress, environment_id: str, turns: Turns
+        self, target: Target, progress: Progress, environment_id: str, turn: Turn
     ) -> Connection:
         try:
             with self._deadlines.within(self._connect_timeout):
                 addresses = await self._addresses(target, environment_id)
                 progress.looked_up_at = monotonic()
-                async with turns:
+                async with turn:
                     await self._dial_turns.take(environment_id)
                     self._failed_handshakes.admit(environment_id, target.origin, monotonic())
                     sock = await self._connected(target, addresses, progress)

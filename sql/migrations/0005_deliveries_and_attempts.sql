@@ -2,19 +2,7 @@
 -- table to which rows are only added. The last attempt of an ended delivery carries its state, and is all
 -- that is left of the delivery.
 
--- Most deliveries have an id of the millisecond of their event's id: see dispatcher.delivery_id(). The primary
--- keys find them by that millisecond, and only the others are in an index by event. So a delivery costs two
--- index entries less.
---
 -- In both tables, columns of a fixed width come first, the wide ones before the narrow ones: no row has padding.
-
-CREATE FUNCTION dispatcher.delivery_id(event bigint) RETURNS bigint LANGUAGE sql VOLATILE
-RETURN CASE WHEN dispatcher.now_ms() - 1704067200000 - (event >> 22) BETWEEN 0 AND 4000
-  THEN event + ((nextval('dispatcher.id_seq') - event) & 4194303)  -- of the next millisecond if the 22 bits ran over
-  ELSE dispatcher.next_id() END;
-COMMENT ON FUNCTION dispatcher.delivery_id(bigint) IS
-  'Draw the id of a delivery: above its event''s id, and of the same millisecond if that is at most 4 s ago. In 4 s the 22 bits'
-  ' of the sequence do not come round, so no id is drawn twice. A search for new deliveries must look back further than 4 s.';
 
 CREATE TABLE dispatcher.deliveries (
   id bigint PRIMARY KEY,
@@ -34,7 +22,7 @@ CREATE INDEX deliveries_parked ON dispatcher.deliveries (endpoint_id, shard, nex
 -- id + 0: of the sum, the planner can make neither a look-up of an id in this index nor a walk through the
 -- primary key for an endpoint. Statistics taken while the table was empty make both look cheap.
 CREATE INDEX deliveries_endpoint ON dispatcher.deliveries (endpoint_id, (id + 0));
-CREATE INDEX deliveries_event ON dispatcher.deliveries (event_id, endpoint_id) WHERE (id >> 22) <> (event_id >> 22);
+CREATE INDEX deliveries_event ON dispatcher.deliveries (event_id, endpoint_id);
 COMMENT ON TABLE dispatcher.deliveries IS
   'Pending deliveries. The fan-out inserts them. The daemon that owns the shard sends them, and updates (retry) or'
   ' deletes (end) the row in the statement that writes the attempt. People change them only through the API.';
@@ -67,7 +55,7 @@ CREATE TABLE dispatcher.attempts (
   PRIMARY KEY (delivery_id, id)            -- no statement looks for an id alone: one index less for each attempt
 ) PARTITION BY RANGE (id);
 CREATE INDEX attempts_ended ON dispatcher.attempts (endpoint_id, delivery_id) WHERE state IS NOT NULL;
-CREATE INDEX attempts_ended_event ON dispatcher.attempts (event_id, endpoint_id) WHERE state IS NOT NULL AND (delivery_id >> 22) <> (event_id >> 22);
+CREATE INDEX attempts_ended_event ON dispatcher.attempts (event_id, endpoint_id) WHERE state IS NOT NULL;
 -- For people who search for failures. A delivery that succeeds costs these indexes nothing. delivery_id + 0:
 -- otherwise attempts_ended would have the same order, and the planner could read that one.
 CREATE INDEX attempts_failed ON dispatcher.attempts (environment_id, delivery_id) WHERE state = 'FAILED';

@@ -110,16 +110,10 @@ BEGIN
   ), missed AS (
     SELECT s.id AS place, s.id AS event_id, s.type
     FROM wanted s
-    WHERE (SELECT d.id FROM dispatcher.deliveries d
-           WHERE d.endpoint_id = for_endpoint AND d.id + 0 BETWEEN (s.id >> 22) << 22 AND s.id | 4194303 AND d.event_id = s.id LIMIT 1) IS NULL
-      AND (SELECT d.id FROM dispatcher.deliveries d
-           WHERE d.event_id = s.id AND d.endpoint_id = for_endpoint AND (d.id >> 22) <> (d.event_id >> 22) LIMIT 1) IS NULL
+    WHERE (SELECT d.id FROM dispatcher.deliveries d WHERE d.event_id = s.id AND d.endpoint_id = for_endpoint LIMIT 1) IS NULL
       AND (SELECT a.id FROM dispatcher.attempts a
-           WHERE a.endpoint_id = for_endpoint AND a.delivery_id BETWEEN (s.id >> 22) << 22 AND s.id | 4194303 AND a.event_id = s.id
-             AND a.state IS NOT NULL AND a.id > s.id AND a.id > start AND a.id <= later LIMIT 1) IS NULL
-      AND (SELECT a.id FROM dispatcher.attempts a
-           WHERE a.event_id = s.id AND a.endpoint_id = for_endpoint AND (a.delivery_id >> 22) <> (a.event_id >> 22)
-             AND a.state IS NOT NULL AND a.id > s.id AND a.id > start AND a.id <= later LIMIT 1) IS NULL
+           WHERE a.event_id = s.id AND a.endpoint_id = for_endpoint AND a.state IS NOT NULL AND a.id > s.id
+             AND a.id > start AND a.id <= later LIMIT 1) IS NULL
       AND (SELECT i.id FROM dispatcher.inbox_directed i WHERE i.endpoint_id = for_endpoint AND i.event_id = s.id LIMIT 1) IS NULL
       AND (SELECT q.id FROM dispatcher.quarantine q
            WHERE q.event_id = s.id AND (q.endpoint_id IS NULL OR q.endpoint_id = for_endpoint) LIMIT 1) IS NULL

@@ -81,8 +81,7 @@ COMMENT ON FUNCTION dispatcher.ensure_partitions(integer) IS
 
 CREATE FUNCTION dispatcher.events_are_referenced(bound bigint) RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT EXISTS (SELECT 1 FROM dispatcher.inbox WHERE event_id < bound)
-      OR EXISTS (SELECT 1 FROM dispatcher.deliveries WHERE id < bound)
-      OR EXISTS (SELECT 1 FROM dispatcher.deliveries WHERE event_id < bound AND (id >> 22) <> (event_id >> 22))
+      OR EXISTS (SELECT 1 FROM dispatcher.deliveries WHERE event_id < bound)
       OR EXISTS (SELECT 1 FROM dispatcher.quarantine WHERE event_id < bound)
       OR EXISTS (SELECT 1 FROM dispatcher.unvalidated_events WHERE id < bound)
       OR EXISTS (SELECT 1 FROM dispatcher.replays WHERE state = 'RUNNING' AND position < bound - 1)

@@ -115,7 +115,7 @@ async def test_the_list_is_searched_by_name_url_and_state(
         url = f"{receiver.url}{'in' if name == 'Search' else ''}"
         ids[name] = await made(admin, url, name=name, active=active)
     await database.execute(
-        "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, paused_until)"
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, resting_until)"
         " VALUES ($1, now(), now() - interval '2 hours', NULL), ($2, NULL, now(), now() + interval '1 h')",
         ids["Billing"],
         ids["Audit"],

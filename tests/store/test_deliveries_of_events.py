@@ -1,4 +1,4 @@
-"""The deliveries of an event: most have ids of its millisecond, and every reader finds all of them."""
+"""Every reader of an event's deliveries finds all of them, and none of another event."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,7 +11,6 @@ from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.delivery_search import DeliverySearch
 from dispatcher.store.event_outcomes import EventOutcomes
 from dispatcher.store.history import History, HistoryFilter
-from dispatcher.store.inbox import Inbox
 from dispatcher.store.replicated import Replicated
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -120,59 +119,3 @@ async def test_retention(connection: Connection, case: Case, state: str) -> None
     bound = (case.event_id | SEQUENCE) + 1
     is_referenced = await connection.fetchval("SELECT dispatcher.events_are_referenced($1)", bound)
     assert is_referenced is (state == "pending")
-
-
-@pytest.mark.parametrize(
-    ("age_ms", "in_its_millisecond"), [(0, True), (2_000, True), (6_000, False), (-60_000, False)]
-)
-async def test_an_id_is_of_the_millisecond_of_a_young_event(
-    connection: Connection, age_ms: int, in_its_millisecond: bool
-) -> None:
-    event_id, now, id_ = await connection.fetchrow(  # type: ignore[misc]
-        """SELECT e.id, dispatcher.next_id(), dispatcher.delivery_id(e.id)
-           FROM (SELECT dispatcher.next_id() - ($1::bigint << 22) AS id OFFSET 0) AS e""",
-        age_ms,
-    )
-    assert (id_ >> TIME_SHIFT == event_id >> TIME_SHIFT) is in_its_millisecond
-    assert in_its_millisecond or id_ > now
-
-
-async def test_an_id_is_above_its_events_where_the_sequence_begins_again(
-    connection: Connection,
-) -> None:
-    event_id = await connection.fetchval(
-        "SELECT dispatcher.next_id() | 4194303 FROM setval('dispatcher.id_seq', 4194303)"
-    )
-    id_ = await connection.fetchval("SELECT dispatcher.delivery_id($1)", event_id)
-    assert event_id < id_ < event_id + 100
-
-
-async def test_a_fan_out_draws_such_ids(
-    connection: Connection, session: Session, owner: int
-) -> None:
-    """But for an ordered endpoint the ids have the order of the fan-out, also of late commits."""
-    plain = await rows.endpoint(connection, "*")
-    ordered = await rows.endpoint(connection, "*", home=41)
-    late, early = await rows.event(connection), await rows.event(connection)
-    await fan_out(session, owner, early)
-    await fan_out(session, owner, late)
-    made = await rows.deliveries(connection)
-    in_order = [row["event_id"] for row in made if row["endpoint_id"] == ordered]
-    assert in_order == [early, late]
-    for _ in range(10):  # a machine may stop for more than 4 s, but not again and again
-        event_id = await rows.event(connection)
-        await fan_out(session, owner, event_id)
-        if await connection.fetchval(
-            "SELECT id BETWEEN $1 AND $1 | 4194303 FROM dispatcher.deliveries WHERE event_id = $1 AND endpoint_id = $2",
-            event_id,
-            plain,
-        ):
-            return
-    pytest.fail("no delivery had an id of its event's millisecond")
-
-
-async def fan_out(session: Session, owner: int, event_id: int) -> None:
-    done = await Inbox(session).fan_out(
-        limit=1, shard=5, daemon=owner, saturated=[], after_id=event_id - 1, up_to=event_id
-    )
-    assert done.picked == 1

@@ -188,7 +188,7 @@ async def test_events_are_read_from_the_partitions_of_their_ids_only(
 async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) -> None:
     event = await event_of(statistics, 2, 7)
     plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST_ID}, 21, 0, NULL")
-    assert read_from(plan, *LARGE) <= 20  # with those of the other event of its millisecond
+    assert read_from(plan, *LARGE) <= 10
     assert len(partitions(plan, "attempts")) <= 11
     plan = await ran(statistics, "waiting", f"{event}")
     assert read_from(plan, *LARGE, "quarantine", "unvalidated_events") == 0
@@ -207,8 +207,7 @@ async def test_the_outcomes_of_a_page_read_their_own_deliveries_only(
         "custom",
         MEASURED,
     )
-    # Ten deliveries an event, and ten of the other event of its millisecond.
-    assert read_from(plan, *LARGE) <= 50 * 20
+    assert read_from(plan, *LARGE) <= 50 * 10
     assert len(partitions(plan, "attempts")) <= 11
     assert plan.blocks <= 4000
 

@@ -16,6 +16,7 @@ from cryptography import x509
 
 from dispatcher.core.model import Response, SendError, Timings
 from dispatcher.transport import connections as module
+from dispatcher.transport import handshake_slots
 from dispatcher.transport.answer_head import Head
 from dispatcher.transport.egress import Guard, parse_allow
 from dispatcher.transport.exchange import Connection
@@ -248,19 +249,39 @@ async def test_few_tls_handshakes_with_one_receiver_are_made_at_a_time() -> None
         await may_end.wait()
         open_now -= 1
 
-    number = 2 * module.HANDSHAKES_LIMIT
+    number = 2 * handshake_slots.HANDSHAKES_LIMIT
     async with sending(concurrency=number + 1) as sender, RawReceiver(says_nothing) as receiver:
         url = receiver.url.replace("http:", "https:")
         posts = [
             asyncio.ensure_future(sender.post(url, {}, b"{}", timeout=30)) for _ in range(number)
         ]
-        await until(lambda: open_now == module.HANDSHAKES_LIMIT)
+        await until(lambda: open_now == handshake_slots.HANDSHAKES_LIMIT)
         async with Receiver() as healthy:
             await posted(sender, healthy.url)
         may_end.set()
         answers = await asyncio.gather(*posts)
     assert [answer.code for answer in answers if isinstance(answer, SendError)] == ["tls"] * number
-    assert most_open <= module.HANDSHAKES_LIMIT
+    assert most_open <= handshake_slots.HANDSHAKES_LIMIT
+
+
+async def test_environments_take_turns_in_tls_handshakes_with_one_receiver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handshake_slots, "HANDSHAKES_LIMIT", 1)
+    ended: list[str] = []
+
+    async def breaks_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+
+    async with sending() as sender, RawReceiver(breaks_off) as receiver:
+        url = receiver.url.replace("http:", "https:")
+
+        async def post(environment: str) -> None:
+            await sender.post(url, {}, b"{}", timeout=30, environment_id=environment)
+            ended.append(environment)
+
+        await asyncio.gather(*map(post, ["crowd"] * 8 + ["one"]))
+    assert "one" in ended[:3]
 
 
 @pytest.mark.parametrize(

@@ -8,21 +8,13 @@ WITH waiting AS MATERIALIZED (
   WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
 ), entries AS MATERIALIZED (
   SELECT d.environment_id, d.id FROM unnest($2::bigint[]) AS e(id)
-  CROSS JOIN LATERAL (
-    (SELECT environment_id, id FROM dispatcher.deliveries WHERE id BETWEEN (e.id >> 22) << 22 AND e.id | 4194303 AND event_id = e.id OFFSET 0)
-    UNION ALL
-    (SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = e.id AND (id >> 22) <> (event_id >> 22) OFFSET 0)) AS d
+  CROSS JOIN LATERAL (SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = e.id OFFSET 0) AS d
   UNION ALL
   SELECT environment_id, delivery_id FROM waiting WHERE event_id = ANY ($2)
   UNION ALL
   SELECT a.environment_id, a.delivery_id FROM unnest($2) AS e(id)
   CROSS JOIN LATERAL (
-    (SELECT environment_id, delivery_id FROM dispatcher.attempts
-     WHERE delivery_id BETWEEN (e.id >> 22) << 22 AND e.id | 4194303 AND event_id = e.id AND state IS NOT NULL AND id > e.id
-       AND id > $6 AND ($7::bigint IS NULL OR id <= $7) OFFSET 0)
-    UNION ALL
-    (SELECT environment_id, delivery_id FROM dispatcher.attempts
-     WHERE event_id = e.id AND (delivery_id >> 22) <> (event_id >> 22) AND state IS NOT NULL AND id > e.id
-       AND id > $6 AND ($7 IS NULL OR id <= $7) OFFSET 0)) AS a
+    SELECT environment_id, delivery_id FROM dispatcher.attempts
+    WHERE event_id = e.id AND state IS NOT NULL AND id > e.id AND id > $6 AND ($7::bigint IS NULL OR id <= $7) OFFSET 0) AS a
 )
 SELECT DISTINCT id FROM entries WHERE environment_id = $1 AND id < $3 AND id >= $4 ORDER BY id DESC LIMIT $5

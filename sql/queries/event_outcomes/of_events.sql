@@ -35,21 +35,13 @@ LEFT JOIN LATERAL (
            count(*) FILTER (WHERE state IS NOT NULL) OVER () AS ended_rows
     FROM (
       (SELECT id AS delivery_id, NULL AS state, attempt, NULL::bigint AS attempt_id
-       FROM dispatcher.deliveries
-       WHERE id BETWEEN (w.id >> 22) << 22 AND w.id | 4194303 AND event_id = w.id AND environment_id = $1 LIMIT $3)
-      UNION ALL
-      (SELECT id, NULL, attempt, NULL
-       FROM dispatcher.deliveries WHERE event_id = w.id AND (id >> 22) <> (event_id >> 22) AND environment_id = $1 LIMIT $3)
+       FROM dispatcher.deliveries WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
       UNION ALL
       (SELECT delivery_id, NULL, attempt, NULL FROM resent WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
       UNION ALL
       (SELECT delivery_id, state, attempt, id FROM dispatcher.attempts
-       WHERE delivery_id BETWEEN (w.id >> 22) << 22 AND w.id | 4194303 AND event_id = w.id AND state IS NOT NULL AND environment_id = $1
-         AND id > w.id AND id > $4 AND ($5::bigint IS NULL OR id <= $5) LIMIT $3)
-      UNION ALL
-      (SELECT delivery_id, state, attempt, id FROM dispatcher.attempts
-       WHERE event_id = w.id AND (delivery_id >> 22) <> (event_id >> 22) AND state IS NOT NULL AND environment_id = $1
-         AND id > w.id AND id > $4 AND ($5 IS NULL OR id <= $5) LIMIT $3)
+       WHERE event_id = w.id AND state IS NOT NULL AND environment_id = $1 AND id > w.id AND id > $4 AND ($5::bigint IS NULL OR id <= $5)
+       LIMIT $3)
     ) AS entries
     ORDER BY delivery_id, attempt_id DESC NULLS FIRST
   ) AS newest

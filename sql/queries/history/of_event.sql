@@ -1,27 +1,20 @@
 -- $1 environment  $2 event  $3 delivery ids below this one  $4 ids to return  $5 attempts with ids
 -- above this one  $6 attempts with ids up to this one, or NULL
 --
--- The deliveries of one event are read completely and then sorted: those with an id of its millisecond
--- by the primary keys, which may read some of other events too, and the rest by event. The inbox has no
--- index on the event, but few of its rows have a delivery id.
+-- The deliveries of one event are read completely and then sorted. In the order of ids, the
+-- statement would walk through all history. The inbox has no index on the event, but few of its
+-- rows have a delivery id.
 WITH waiting AS MATERIALIZED (
   SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox_directed
   WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
 ), entries AS MATERIALIZED (
-  SELECT environment_id, id FROM dispatcher.deliveries WHERE id BETWEEN ($2::bigint >> 22) << 22 AND $2 | 4194303 AND event_id = $2
-  UNION ALL
-  SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = $2 AND (id >> 22) <> (event_id >> 22)
+  SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = $2
   UNION ALL
   SELECT environment_id, delivery_id FROM waiting WHERE event_id = $2
   UNION ALL
   SELECT environment_id, delivery_id FROM dispatcher.quarantine WHERE event_id = $2 AND delivery_id = id
   UNION ALL
-  SELECT environment_id, delivery_id FROM dispatcher.attempts
-  WHERE delivery_id BETWEEN ($2 >> 22) << 22 AND $2 | 4194303 AND event_id = $2 AND state IS NOT NULL AND id > $2
+  SELECT environment_id, delivery_id FROM dispatcher.attempts WHERE event_id = $2 AND state IS NOT NULL AND id > $2
     AND id > $5 AND ($6::bigint IS NULL OR id <= $6)
-  UNION ALL
-  SELECT environment_id, delivery_id FROM dispatcher.attempts
-  WHERE event_id = $2 AND (delivery_id >> 22) <> (event_id >> 22) AND state IS NOT NULL AND id > $2
-    AND id > $5 AND ($6 IS NULL OR id <= $6)
 )
 SELECT DISTINCT id FROM entries WHERE environment_id = $1 AND id < $3 ORDER BY id DESC LIMIT $4

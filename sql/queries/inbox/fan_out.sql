@@ -14,9 +14,8 @@
 -- join all events with all endpoints. They are found before rows are picked, so that the picked rows
 -- make at most $7 deliveries. If rows were seen but none chosen, the first event alone makes more
 -- than $7: use fan_out_slice. is_lost: another daemon owns the shard now, so nothing was read. Parked
--- deliveries go into the endpoint's home shard, where one index range finds them; those of an ordered
--- endpoint have ids in the order of the fan-out. The first row has the small events of the others.
--- Otherwise a second statement would read each of them a moment later.
+-- deliveries go into the endpoint's home shard, where one index range finds them. The first row has the
+-- small events of the others. Otherwise a second statement would read each of them a moment later.
 WITH waiting AS MATERIALIZED (
   SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
   WHERE id > $5 AND id <= $8 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
@@ -83,8 +82,7 @@ WITH waiting AS MATERIALIZED (
   ) e
 ), inserted AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
-  SELECT CASE WHEN o.parked THEN dispatcher.next_id() ELSE dispatcher.delivery_id(o.event_id) END,
-         o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.parked
+  SELECT dispatcher.next_id(), o.event_id, o.endpoint_id, o.environment_id, o.type, clock_timestamp(), o.shard, o.parked
   FROM planned o WHERE o.delivery_id IS NULL ORDER BY o.id
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 ), inserted_again AS (                          -- separate, as the check for conflicts costs a fifth of the work

@@ -36,8 +36,7 @@ WITH own AS MATERIALIZED (
   RETURNING id
 ), inserted AS (
   INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, parked)
-  SELECT CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN dispatcher.next_id() ELSE dispatcher.delivery_id(p.event_id) END,
-         p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
+  SELECT dispatcher.next_id(), p.event_id, e.id, p.environment_id, p.type, clock_timestamp(),
          CASE WHEN e.ordered OR e.id = ANY ($4::uuid[]) THEN e.home_shard ELSE $2 END, e.ordered OR e.id = ANY ($4::uuid[])
   FROM picked p CROSS JOIN slice s CROSS JOIN LATERAL (   -- OFFSET 0: an index lookup for each endpoint, even with wrong statistics
     SELECT id, ordered, home_shard FROM dispatcher.endpoints

@@ -14,16 +14,10 @@ WITH marks AS MATERIALIZED (
   SELECT m.*, CASE
     WHEN (SELECT i.id FROM dispatcher.inbox i WHERE i.id = m.event_id) IS NOT NULL
       OR (SELECT u.id FROM dispatcher.unvalidated_events u WHERE u.id = m.event_id) IS NOT NULL
-      OR (SELECT d.id FROM dispatcher.deliveries d
-          WHERE d.id BETWEEN (m.event_id >> 22) << 22 AND m.event_id | 4194303 AND d.event_id = m.event_id LIMIT 1) IS NOT NULL
-      OR (SELECT d.id FROM dispatcher.deliveries d WHERE d.event_id = m.event_id AND (d.id >> 22) <> (d.event_id >> 22) LIMIT 1) IS NOT NULL
+      OR (SELECT d.id FROM dispatcher.deliveries d WHERE d.event_id = m.event_id LIMIT 1) IS NOT NULL
       OR (SELECT q.id FROM dispatcher.quarantine q WHERE q.event_id = m.event_id LIMIT 1) IS NOT NULL
       OR (SELECT a.id FROM dispatcher.attempts a
-          WHERE a.delivery_id BETWEEN (m.event_id >> 22) << 22 AND m.event_id | 4194303 AND a.event_id = m.event_id
-            AND a.state IS NOT NULL AND a.id >= $3 LIMIT 1) IS NOT NULL
-      OR (SELECT a.id FROM dispatcher.attempts a
-          WHERE a.event_id = m.event_id AND (a.delivery_id >> 22) <> (a.event_id >> 22)
-            AND a.state IS NOT NULL AND a.id >= $3 LIMIT 1) IS NOT NULL THEN 'known'
+          WHERE a.event_id = m.event_id AND a.state IS NOT NULL AND a.id >= $3 LIMIT 1) IS NOT NULL THEN 'known'
     WHEN m.event_id < $3 THEN 'too_old'
     WHEN (SELECT e.id FROM dispatcher.environments e WHERE e.id = m.environment_id) IS NULL THEN 'quarantined'
     WHEN (SELECT t.enforce FROM dispatcher.event_types t WHERE t.environment_id = m.environment_id AND t.name = m.type) THEN 'to_check'

@@ -1,8 +1,8 @@
 """Share a few slots fairly between those who compete for them, with a limited wait.
 
 The admin port has scarce resources: database connections, the process that compares schemas, and
-threads. Each is taken through one of these objects. Otherwise one environment could use up what all
-environments need.
+threads. So has the transport: few TLS connections to one receiver are made at a time. Each is taken
+through one of these objects. Otherwise one environment could use up what all environments need.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Hold:
         self.rest_seconds: float | None = None
 
 
-class FairSlots:
+class RequestSlots:
     """Slots that callers take by a fairness key, such as an environment. Waiting keys are served in turn.
 
     `slots` is how many there are. `slots_of_one` is how many one key may hold at one time. At most
