@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from dispatcher.api.types import HttpError
-from dispatcher.fair_slots import BusyError, FairSlots
+from dispatcher.request_slots import BusyError, RequestSlots
 
 T = TypeVar("T")
 
@@ -34,14 +34,14 @@ class WorkLimits:
         self._share_bytes = max(BODIES_BYTES // SHARES, largest)
         self._free_bytes = self._share_bytes * SHARES
         self._held_bytes: Counter[str] = Counter()
-        self._threads = FairSlots(
+        self._threads = RequestSlots(
             THREADS,
             slots_of_one=1,
             waiting=WAITING,
             waiting_of_one=WAITING_OF_ONE,
             wait_seconds=5.0,
         )
-        self._listings = FairSlots(
+        self._listings = RequestSlots(
             LISTINGS,
             slots_of_one=1,
             waiting=WAITING,

@@ -83,7 +83,7 @@ class Endpoint:
     max_in_flight: int | None
     timeout: float | None
     retry: RetryPolicy | None
-    paused_until: float | None
+    resting_until: float | None
     failing: bool
     rate_limit: int | None = None
     """Requests a second; None means no limit."""
@@ -263,15 +263,15 @@ class SendError:
 class Outcome:
     """The decision about one attempt, for its delivery and its endpoint, not recorded yet.
 
-    If `state` is None, retry in `delay` seconds. `pause` is the seconds during which no attempt to
-    this endpoint starts. `disable` is the reason to stop sending to the endpoint altogether.
+    If `state` is None, retry in `delay` seconds. `rest` is the seconds for which the endpoint
+    asked not to be called. `disable` is the reason to stop sending to the endpoint altogether.
     """
 
     code: Literal["ok", "http", "cancelled"] | ErrorCode
     error: str | None
     state: State | None
     delay: float | None
-    pause: float | None
+    rest: float | None
     disable: str | None
 
 

@@ -34,7 +34,7 @@ BROKEN_RETRIES = 5
 BROKEN_RETRY_SECONDS = 30.0
 """First delay after an attempt that failed by an error in the daemon; it doubles each time."""
 
-_DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, pause=None, disable=None)
+_DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, rest=None, disable=None)
 
 
 def decide(
@@ -53,13 +53,13 @@ def decide(
     """
     if isinstance(result, SendError):
         state, delay = _retry_or_fail(attempt, policy, chance, at_least=0.0)
-        return Outcome(result.code, result.reason, state, delay, pause=None, disable=None)
+        return Outcome(result.code, result.reason, state, delay, rest=None, disable=None)
     if is_success(result.status):
         return _DELIVERED
-    pause = _requested_pause(result, now)
-    state, delay = _retry_or_fail(attempt, policy, chance, at_least=pause or 0.0)
+    rest = _requested_rest(result, now)
+    state, delay = _retry_or_fail(attempt, policy, chance, at_least=rest or 0.0)
     disable = "gone" if result.status == HTTPStatus.GONE else None
-    return Outcome("http", _describe(result), state, delay, pause, disable)
+    return Outcome("http", _describe(result), state, delay, rest, disable)
 
 
 def broken_attempt(delivery: Delivery, error: Exception) -> Outcome:
@@ -100,7 +100,7 @@ def _retry_or_fail(
     return None, max(next_delay(policy, attempt - 1, chance), at_least)
 
 
-def _requested_pause(response: Response, now: float) -> float | None:
+def _requested_rest(response: Response, now: float) -> float | None:
     if response.status not in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         return None
     return retry_after(_values(response, "retry-after"), now)

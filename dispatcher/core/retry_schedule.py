@@ -50,7 +50,7 @@ def retry_after(values: Sequence[str], now: float) -> float | None:
     delay is a Unix time if that is within the next year.
 
     Return None if the headers are empty or invalid, if the time is not in the future or too far in
-    it, or if two headers differ: a wrong guess could pause an endpoint for a day.
+    it, or if two headers differ: a wrong guess could let an endpoint rest for a day.
     """
     delays = {_one_retry_after(value.strip(), now) for value in values}
     return delays.pop() if len(delays) == 1 else None

@@ -21,7 +21,7 @@ from dispatcher.dashboard.app import Dashboard
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.services import ServiceSettings
 from dispatcher.services.tokens import TokenAuthenticator, root_token_hash
-from dispatcher.store.connections import Sessions
+from dispatcher.store.daemon_sessions import DaemonSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class AdminServer:
     def __init__(
         self,
         config: Config,
-        sessions: Sessions,
+        sessions: DaemonSessions,
         cipher: Cipher,
         probes: Probes,
         listening: Sequence[socket],

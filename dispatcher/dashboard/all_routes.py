@@ -1,7 +1,6 @@
 """All pages of the dashboard."""
 
 from dispatcher.dashboard.views import (
-    all_deliveries,
     audit,
     bulk_actions,
     deliveries,
@@ -17,6 +16,7 @@ from dispatcher.dashboard.views import (
     tokens,
     webhook,
     webhook_credentials,
+    webhook_deliveries,
     webhook_settings,
     webhooks,
 )
@@ -30,9 +30,9 @@ PAGES = (
     *events.PAGES,
     *overview.PAGES,
     *webhooks.PAGES,
-    *all_deliveries.PAGES,
-    *bulk_actions.PAGES,
     *deliveries.PAGES,
+    *bulk_actions.PAGES,
+    *webhook_deliveries.PAGES,
     *delivery.PAGES,
     *steps.PAGES,
     *webhook.PAGES,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from dispatcher.dashboard import filter_words
+from dispatcher.dashboard import bulk_action_words
 from dispatcher.services.audit_changes import UNKNOWN, FieldChange, field_changes
 from dispatcher.services.audit_log import AuditEntry, KnownActor
 from dispatcher.services.audit_names import SubjectKind, subject_kind
@@ -101,8 +101,8 @@ def line(entry: AuditEntry, webhook_names: Mapping[UUID, str] | None = None) -> 
     filtered = None
     if entry.action in _BULK_ACTIONS:
         filters = _filters(entry.action, detail)
-        text = filter_words.words(filters, webhook_names or {}, entry.at)
-        filtered = (text, None if filters is None else filter_words.query(filters))
+        text = bulk_action_words.words(filters, webhook_names or {}, entry.at)
+        filtered = (text, None if filters is None else bulk_action_words.query(filters))
         detail = _counted(detail)
     return Line(
         entry=entry,
@@ -123,7 +123,7 @@ def detail_text(action: str, detail: Mapping[str, object], at: datetime) -> str:
     """Return what an entry says about its change in one line, as in `name Billing → Invoices`."""
     said = []
     if action in _BULK_ACTIONS:
-        said.append(filter_words.words(_filters(action, detail), {}, at))
+        said.append(bulk_action_words.words(_filters(action, detail), {}, at))
         detail = _counted(detail)
     for name, before, after in map(_change, field_changes(detail)):
         value = "changed" if after is None else after

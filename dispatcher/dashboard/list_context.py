@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dispatcher.dashboard import delivery_filters
+from dispatcher.dashboard import delivery_filter_form
 from dispatcher.dashboard.request import DashboardRequest
 
 EVENT_FIELDS: Final = ("type", "reference", "since", "until")
 _FIELDS: Final = {
-    "deliveries": delivery_filters.FIELDS,
-    "webhook": delivery_filters.FIELDS,
+    "deliveries": delivery_filter_form.FIELDS,
+    "webhook": delivery_filter_form.FIELDS,
     "events": EVENT_FIELDS,
 }
 _LISTS: Final = {"delivery": ("deliveries", "webhook"), "event": ("events",)}

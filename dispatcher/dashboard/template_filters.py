@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
 from dispatcher.core import durations
-from dispatcher.dashboard import filter_words
+from dispatcher.dashboard import bulk_action_words
 from dispatcher.dashboard.attempt_phases import phases
 from dispatcher.dashboard.sparkline import sparkline
 
@@ -212,8 +212,8 @@ FILTERS: dict[str, Any] = {
     "beginning": beginning,
     "is_long": is_long,
     "phases": phases,
-    "filter_words": filter_words.words,
-    "filter_query": filter_words.query,
+    "filter_words": bulk_action_words.words,
+    "filter_query": bulk_action_words.query,
     "time": time,
     "clock": clock,
     "duration": duration,

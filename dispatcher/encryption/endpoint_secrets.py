@@ -48,7 +48,7 @@ def decrypt_endpoint(row: SendingEndpointRow, cipher: Cipher, retry: RetryPolicy
         max_in_flight=row["max_in_flight"],
         timeout=timeout_ms / 1000 if timeout_ms else None,
         retry=_policy(row["retry"], retry),
-        paused_until=row["paused_until"],
+        resting_until=row["resting_until"],
         failing=row["failing"],
         rate_limit=row["rate_limit"],
         oauth2=credentials if isinstance(credentials, OAuth2Client) else None,

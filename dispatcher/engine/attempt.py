@@ -146,10 +146,10 @@ class AttemptRunner:
     def _apply(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, outcome: Outcome
     ) -> None:
-        """Apply the outcome to the endpoint: pause its queue, and note whether it works."""
-        pause = DISABLING_SECONDS if outcome.disable else outcome.pause
-        if pause:
-            self.queues.pause(endpoint.id, self.clock.now() + pause)
+        """Apply the outcome to the endpoint: let its queue rest, and note whether it works."""
+        rest = DISABLING_SECONDS if outcome.disable else outcome.rest
+        if rest:
+            self.queues.rest(endpoint.id, self.clock.now() + rest)
         self.health.note(endpoint, delivery, event.type, outcome)
 
     def _unsent(self, delivery: Delivery, outcome: Outcome) -> Result:

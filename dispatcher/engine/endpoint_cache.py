@@ -150,9 +150,9 @@ class EndpointCache:
             settings = QueueSettings(
                 limit=self._limit(endpoint),
                 environment_id=endpoint.environment_id,
-                is_paused=not endpoint.active,
+                is_stopped=not endpoint.active,
                 is_ordered=endpoint.ordered,
-                stored_pause=endpoint.paused_until or 0.0,
+                stored_rest=endpoint.resting_until or 0.0,
                 interval=self._interval(endpoint),
             )
             to_park += self._buffer.configure(endpoint.id, settings)
@@ -199,6 +199,6 @@ def _unusable(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = Fa
         max_in_flight=None,
         timeout=None,
         retry=None,
-        paused_until=None,
+        resting_until=None,
         failing=False,
     )

@@ -1,4 +1,4 @@
-"""Write the state of endpoints that sending shows: failures, successes, pauses and disabling.
+"""Write the state of endpoints that sending shows: failures, successes, rests and disabling.
 
 Notes are collected in memory and written about once a second. So an endpoint that fails a thousand
 times a second costs one row a second.
@@ -46,7 +46,7 @@ class Notes:
     failures: Counter[UUID] = field(default_factory=Counter)
     successes: set[UUID] = field(default_factory=set)
     rests: dict[UUID, float] = field(default_factory=dict)
-    """The end of the pause of each endpoint, in monotonic seconds."""
+    """The end of the rest of each endpoint, in monotonic seconds."""
     disabled: dict[UUID, str] = field(default_factory=dict)
     exhausted: list[OperationalEvent] = field(default_factory=list)
 
@@ -85,9 +85,9 @@ class EndpointHealth:
             return
         self._remember(endpoint.id, failing=True)
         self._notes.failures[endpoint.id] += 1
-        if outcome.pause:
+        if outcome.rest:
             rests = self._notes.rests
-            rests[endpoint.id] = max(monotonic() + outcome.pause, rests.get(endpoint.id, 0.0))
+            rests[endpoint.id] = max(monotonic() + outcome.rest, rests.get(endpoint.id, 0.0))
         if outcome.disable:
             self._notes.disabled[endpoint.id] = outcome.disable
             self.wake.set()
@@ -150,7 +150,7 @@ class EndpointHealth:
     async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
         for endpoint_id in endpoint_ids:
             left = max(0.0, notes.rests[endpoint_id] - monotonic())
-            await self._endpoints.pause(endpoint_id, left)
+            await self._endpoints.rest(endpoint_id, left)
 
     def _succeeded(self, endpoint: Endpoint) -> None:
         failing, since = self._last.get(endpoint.id, _NO_OUTCOME)

@@ -38,7 +38,7 @@ from dispatcher.engine.stage_runner import Stage
 from dispatcher.engine.statistics import StatisticsWriter
 from dispatcher.schema_validation.worker import Sandbox
 from dispatcher.store.change_notices import ChangeNotices
-from dispatcher.store.connections import Sessions
+from dispatcher.store.daemon_sessions import DaemonSessions
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.endpoints import Endpoints
@@ -69,7 +69,7 @@ class Engine:
         self._config = config
         self._dsn = dsn
         self._started_at = monotonic()
-        self.sessions = Sessions(dsn, statement_timeout=config.database.statement_timeout)
+        self.sessions = DaemonSessions(dsn, statement_timeout=config.database.statement_timeout)
         self.clock = Clock()
         self.inbox_wake = asyncio.Event()
         self.loader_wake = asyncio.Event()

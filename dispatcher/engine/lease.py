@@ -15,7 +15,7 @@ from dispatcher.core.model import ClockSetBack
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
 from dispatcher.engine.endpoint_cache import EndpointCache
-from dispatcher.engine.neighbours import Neighbours
+from dispatcher.engine.other_daemons import OtherDaemons
 from dispatcher.store.daemons import Claimed, Daemons, Renewal
 from dispatcher.telemetry import observe
 
@@ -52,7 +52,7 @@ class Lease:
         self._on_shards_changed = on_shards_changed
         self._apply_changes = apply_changes
         self._on_set_back = on_set_back
-        self._neighbours = Neighbours()
+        self._other_daemons = OtherDaemons()
         self.daemon: int | None = None
         self._previous_daemon: int | None = None
         self._next_daemon: int | None = None
@@ -97,20 +97,20 @@ class Lease:
         if renewal is None:
             self.give_up()
             return 0.0
-        self._neighbours.note_heartbeats(renewal.others, monotonic())
+        self._other_daemons.note_heartbeats(renewal.others, monotonic())
         self._note_step(renewal, self._clock.set(renewal.now, asked_at))
         has_changes = renewal.version != self._endpoints.version
         if has_changes and not await self._endpoints.refresh():
             return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
         if renewal.has_change_notices:
             await self._apply_changes()
-        others = self._neighbours.count_sending(monotonic())
+        others = self._other_daemons.count_sending(monotonic())
         await self._endpoints.share_limits(others)
         self._confirmed_at = asked_at
         await self._balance(daemon, renewal, others)
         now = monotonic()
         wait = (CONFIRM_SECONDS if has_changes else HEARTBEAT_SECONDS) - (now - asked_at)
-        return max(0.0, min(wait, self._neighbours.next_change(now)))
+        return max(0.0, min(wait, self._other_daemons.next_change(now)))
 
     async def leave(self) -> None:
         """Give up all shards at once, so that other daemons need not wait for the lease to end."""
@@ -158,7 +158,7 @@ class Lease:
         share = -(-SHARDS // (others + 1))
         shards = renewal.shards
         if len(shards) < share:
-            silent = self._neighbours.silent(monotonic())
+            silent = self._other_daemons.silent(monotonic())
             claimed = await self._daemons.claim_shards(daemon, share - len(shards), silent)
             self._note_claimed(claimed, renewal.horizon)
             shards |= {c.shard for c in claimed}

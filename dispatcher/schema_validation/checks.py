@@ -4,7 +4,7 @@ All environments share them. The engine checks events in another process, so tha
 cannot hold up sending.
 """
 
-from dispatcher.fair_slots import BusyError, FairSlots
+from dispatcher.request_slots import BusyError, RequestSlots
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox
 
@@ -34,7 +34,7 @@ class SchemaChecks:
 
     def __init__(self, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._sandbox = Sandbox(is_idle=True)
-        self._slots = FairSlots(
+        self._slots = RequestSlots(
             1,
             slots_of_one=1,
             waiting=WAITING,

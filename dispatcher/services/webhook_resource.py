@@ -56,7 +56,7 @@ class Webhook:
             rate_limit=row["rate_limit"],
             max_in_flight=row["max_in_flight"],
             ordered=row["ordered"],
-            paused_until=row["paused_until"],
+            paused_until=row["resting_until"],
             failing_since=row["failing_since"],
             created_at=row["created_at"],
             updated_at=row["updated_at"],

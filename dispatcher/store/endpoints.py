@@ -53,7 +53,7 @@ class EndpointRow(TypedDict):
     created_at: datetime
     updated_at: datetime
     previous_until: datetime | None
-    paused_until: datetime | None
+    resting_until: datetime | None
     failing_since: datetime | None
     events: list[str]
 
@@ -118,7 +118,7 @@ class SendingEndpointRow(TypedDict):
     rate_limit: int | None
     timeout_ms: int | None
     retry: str | None
-    paused_until: float | None
+    resting_until: float | None
     failing: bool
 
 
@@ -280,9 +280,9 @@ class Endpoints:
             statement("endpoints/bring_forward"), list(step.shards), step.seconds, step.horizon
         )
 
-    async def pause(self, endpoint_id: UUID, seconds: float) -> None:
-        """Pause an endpoint for `seconds` from now, unless it is paused for longer."""
-        await self._session.fetch(statement("endpoints/pause"), endpoint_id, seconds)
+    async def rest(self, endpoint_id: UUID, seconds: float) -> None:
+        """Let an endpoint rest for `seconds` from now, unless it rests for longer."""
+        await self._session.fetch(statement("endpoints/rest"), endpoint_id, seconds)
 
     async def note_failures(self, counts: Mapping[UUID, int], disable_after: float) -> set[UUID]:
         """Add failures. Return the endpoints that have only failed for `disable_after` seconds."""

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import asyncpg
 
-from dispatcher.fair_slots import BusyError, FairSlots
+from dispatcher.request_slots import BusyError, RequestSlots
 from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.session import Queryable, Session, Transaction
 
@@ -40,7 +40,7 @@ class Pool:
 
     def __init__(self, sessions: Sequence[Session], *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._free = list(sessions)
-        self._slots = FairSlots(
+        self._slots = RequestSlots(
             len(self._free),
             slots_of_one=max(1, len(self._free) // 2),
             waiting=WAITING,

@@ -128,21 +128,19 @@ class Replays:
         )
         return all_rows(ReplayRow, rows)
 
-    async def get(
-        self, environment_id: str, endpoint_id: UUID, recovery_id: int
-    ) -> ReplayRow | None:
+    async def get(self, environment_id: str, endpoint_id: UUID, replay_id: int) -> ReplayRow | None:
         """Return one replay, or None if there is none."""
         rows = await self._session.fetch(
-            statement("replays/get"), environment_id, endpoint_id, recovery_id
+            statement("replays/get"), environment_id, endpoint_id, replay_id
         )
         return first_row(ReplayRow, rows)
 
     async def cancel(
-        self, environment_id: str, endpoint_id: UUID, recovery_id: int
+        self, environment_id: str, endpoint_id: UUID, replay_id: int
     ) -> ReplayRow | None:
         """Cancel a running replay. Return its row, or None if it is not running."""
         rows = await self._session.fetch(
-            statement("replays/cancel"), environment_id, endpoint_id, recovery_id
+            statement("replays/cancel"), environment_id, endpoint_id, replay_id
         )
         return first_row(ReplayRow, rows)
 

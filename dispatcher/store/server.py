@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from dispatcher.store.connections import Sessions
+from dispatcher.store.daemon_sessions import DaemonSessions
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
@@ -96,4 +96,4 @@ class Server:
 
 def connections_needed() -> int:
     """Return how many connections one daemon opens."""
-    return Sessions("", statement_timeout=1.0).count
+    return DaemonSessions("", statement_timeout=1.0).count

@@ -49,8 +49,8 @@ CLOCK_STEPS = Counter(
     "Times that the database's clock was set by 5 s or more",
     registry=REGISTRY,
 )
-RECOVERY_FAILURES = Counter(
-    "dispatcher_recovery_failures", "Steps of replays that failed", registry=REGISTRY
+REPLAY_FAILURES = Counter(
+    "dispatcher_replay_failures", "Steps of replays that failed", registry=REGISTRY
 )
 BULK_ACTION_FAILURES = Counter(
     "dispatcher_bulk_action_failures", "Steps of bulk actions that failed", registry=REGISTRY

@@ -60,7 +60,7 @@ COMMENT ON TABLE dispatcher.subscriptions IS
 
 CREATE TABLE dispatcher.endpoint_health (
   endpoint_id uuid PRIMARY KEY REFERENCES dispatcher.endpoints ON DELETE CASCADE,
-  paused_until timestamptz,                -- the end of the pause that a receiver asked for with Retry-After
+  resting_until timestamptz,               -- the end of the rest that a receiver asked for with Retry-After
   failing_since timestamptz,               -- the first failure after the last success
   failed_at timestamptz,                   -- the latest failure
   failures integer NOT NULL DEFAULT 0      -- since failing_since

@@ -85,7 +85,7 @@ WITH RECURSIVE sending AS MATERIALIZED (
     UNION
     SELECT e.id FROM dispatcher.environments p JOIN dispatcher.endpoints e ON e.environment_id = p.id WHERE p.paused_at IS NOT NULL
     UNION
-    SELECT endpoint_id FROM dispatcher.endpoint_health WHERE paused_until > now()
+    SELECT endpoint_id FROM dispatcher.endpoint_health WHERE resting_until > now()
   ) AS h JOIN dispatcher.endpoints e USING (id)
   WHERE (SELECT allowed FROM sending)
 ), held_rows AS MATERIALIZED (
@@ -164,7 +164,7 @@ WITH sending AS MATERIALIZED (
   FROM dispatcher.settings s CROSS JOIN dispatcher.environments v WHERE v.id = environment
 ), endpoints AS MATERIALIZED (
   SELECT e.id, NOT e.active OR NOT (SELECT allowed FROM sending) OR EXISTS (
-           SELECT 1 FROM dispatcher.endpoint_health h WHERE h.endpoint_id = e.id AND h.paused_until > now()) AS held
+           SELECT 1 FROM dispatcher.endpoint_health h WHERE h.endpoint_id = e.id AND h.resting_until > now()) AS held
   FROM dispatcher.endpoints e WHERE e.environment_id = environment AND e.deleted_at IS NULL
 ), looked AS MATERIALIZED (
   SELECT CASE WHEN e.held THEN 'held' WHEN d.next_at > now() THEN 'scheduled' ELSE 'due' END AS state, d.next_at

@@ -28,7 +28,7 @@ EVENTS = 30_000
 DAEMON = 7
 SENT = Sent("Dispatcher", 1_764_380_000)
 ANSWERED = '[1,"text/plain",0,"2"]'
-DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, pause=None, disable=None)
+DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, rest=None, disable=None)
 OWN = (
     "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES ({0}, now()) ON CONFLICT DO NOTHING;"
     "UPDATE dispatcher.shards SET owner = {0}"

@@ -32,7 +32,7 @@ def decide(result: Response | SendError, attempt: int = 1, chance: float = 0.5) 
 @pytest.mark.parametrize("attempt", [1, 3, 100])
 def test_any_2xx_delivers_at_any_attempt(status: int, attempt: int) -> None:
     assert decide(answer(status, ("Retry-After", "120")), attempt) == Outcome(
-        code="ok", error=None, state="DELIVERED", delay=None, pause=None, disable=None
+        code="ok", error=None, state="DELIVERED", delay=None, rest=None, disable=None
     )
 
 
@@ -65,7 +65,7 @@ def test_any_2xx_delivers_at_any_attempt(status: int, attempt: int) -> None:
 )
 def test_every_other_answer_is_retried_and_explained(status: int, error: str) -> None:
     assert decide(answer(status)) == Outcome(
-        code="http", error=error, state=None, delay=10, pause=None, disable=None
+        code="http", error=error, state=None, delay=10, rest=None, disable=None
     )
 
 
@@ -76,7 +76,7 @@ def test_an_attempt_without_an_answer_is_retried_with_its_code_and_reason(code: 
         error="nothing listens on port 1",
         state=None,
         delay=10,
-        pause=None,
+        rest=None,
         disable=None,
     )
 
@@ -114,14 +114,14 @@ def test_without_retries_the_first_failure_is_the_last() -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
-    ("header", "value", "pause", "delay"),
+    ("header", "value", "rest", "delay"),
     [
         ("Retry-After", "120", 120, 120),
         ("retry-after", "120", 120, 120),
         ("RETRY-AFTER", "120.5", 121, 121),
         ("Retry-After", "Thu, 26 Feb 2026 12:05:00 GMT", 300, 300),
         ("Retry-After", "1e7", 86400, 86400),
-        # Sooner than the schedule: the delay is the schedule's, the pause is the receiver's.
+        # Sooner than the schedule: the delay is the schedule's, the rest is the receiver's.
         ("Retry-After", "3", 3, 10),
         # An invalid value has no effect.
         ("Retry-After", "-5", None, 10),
@@ -131,29 +131,29 @@ def test_without_retries_the_first_failure_is_the_last() -> None:
         ("X-Retry-After", "120", None, 10),
     ],
 )
-def test_a_busy_receiver_is_paused_for_its_retry_after(
-    status: int, header: str, value: str, pause: float | None, delay: float
+def test_a_busy_receiver_rests_for_its_retry_after(
+    status: int, header: str, value: str, rest: float | None, delay: float
 ) -> None:
     decided = decide(answer(status, ("Server", "x"), (header, value)))
     assert (decided.code, decided.state) == ("http", None)
-    assert (decided.pause, decided.delay) == (pause, delay)
+    assert (decided.rest, decided.delay) == (rest, delay)
 
 
-@pytest.mark.parametrize(("second", "pause"), [("120", 120), ("60", None), ("abc", None)], ids=str)
-def test_two_retry_after_headers_count_only_if_they_agree(second: str, pause: float | None) -> None:
+@pytest.mark.parametrize(("second", "rest"), [("120", 120), ("60", None), ("abc", None)], ids=str)
+def test_two_retry_after_headers_count_only_if_they_agree(second: str, rest: float | None) -> None:
     decided = decide(answer(429, ("Retry-After", "120"), ("retry-after", second)))
-    assert decided.pause == pause
+    assert decided.rest == rest
 
 
-def test_the_last_attempt_still_pauses_the_endpoint() -> None:
+def test_the_last_attempt_still_lets_the_endpoint_rest() -> None:
     decided = decide(answer(503, ("Retry-After", "120")), attempt=3)
-    assert (decided.state, decided.delay, decided.pause) == ("FAILED", None, 120)
+    assert (decided.state, decided.delay, decided.rest) == ("FAILED", None, 120)
 
 
 @pytest.mark.parametrize("status", [301, 400, 410, 500, 502, 504])
 def test_retry_after_counts_only_with_429_and_503(status: int) -> None:
     decided = decide(answer(status, ("Retry-After", "120")))
-    assert (decided.pause, decided.delay) == (None, 10)
+    assert (decided.rest, decided.delay) == (None, 10)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_410_disables_the_endpoint_and_leaves_the_delivery_pending(
         error="answered 410 Gone",
         state=state,  # type: ignore[arg-type]  # a column of the table
         delay=delay,
-        pause=None,
+        rest=None,
         disable="gone",
     )
 
@@ -180,7 +180,7 @@ def test_a_redirect_is_a_failure_with_its_location(status: int, header: str) -> 
         error="redirect to https://elsewhere.example/x is not followed",
         state=None,
         delay=10,
-        pause=None,
+        rest=None,
         disable=None,
     )
 

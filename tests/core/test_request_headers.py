@@ -26,7 +26,7 @@ ENDPOINT = Endpoint(
     max_in_flight=None,
     timeout=None,
     retry=None,
-    paused_until=None,
+    resting_until=None,
     failing=False,
     rate_limit=None,
 )

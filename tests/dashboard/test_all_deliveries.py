@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.dashboard.views import all_deliveries
+from dispatcher.dashboard.views import deliveries
 from dispatcher.store import delivery_search
 from tests.api.conftest import Api, Client
 from tests.dashboard.conftest import Page, Visitor
@@ -106,7 +106,7 @@ async def test_a_search_goes_on_by_itself_and_says_how_far_it_is(
         await emit(admin)
     await have(admin, 10, "status=DELIVERED")
     monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", 2)
-    monkeypatch.setattr(all_deliveries, "PAGE_SIZE", 1)
+    monkeypatch.setattr(deliveries, "PAGE_SIZE", 1)
     page = await visitor.get("/deliveries?event=rare.one")
     rounds = 0
     while "Searching further back" in page.text:
@@ -115,7 +115,7 @@ async def test_a_search_goes_on_by_itself_and_says_how_far_it_is(
         page = await visitor.follow(further, HX_Request="true")
         rounds += 1
     assert (rounds > 0, shown(page)) == (True, names(rare))
-    monkeypatch.setattr(all_deliveries, "ROUNDS_LIMIT", 0)
+    monkeypatch.setattr(deliveries, "ROUNDS_LIMIT", 0)
     page = await visitor.get("/deliveries?event=rare.one")
     assert "Searching further back" not in page.text
     assert "Older" in page.text

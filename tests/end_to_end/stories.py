@@ -56,7 +56,7 @@ async def until(
 def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
     """Whether the daemon has read from the table that the endpoint is paused."""
     queue = daemon._engine.queues._queues.get(endpoint_id)
-    return queue is not None and queue.settings.stored_pause > 0
+    return queue is not None and queue.settings.stored_rest > 0
 
 
 def numbers(requests: Sequence[Request]) -> Counter[int]:

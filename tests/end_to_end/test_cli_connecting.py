@@ -14,7 +14,7 @@ from dispatcher.cli.database import Database, require_connections
 from dispatcher.cli.database_checks import clock_skew
 from dispatcher.cli.errors import CommandError
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.connections import Sessions
+from dispatcher.store.daemon_sessions import DaemonSessions
 from dispatcher.store.server import Room, connections_needed
 from tests.certificates import Authority
 from tests.conftest import connected
@@ -147,7 +147,7 @@ async def test_a_daemon_opens_as_many_connections_as_the_documents_say(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name LIKE 'dispatcher/%'"
     )
-    sessions = Sessions(dsn, statement_timeout=10)
+    sessions = DaemonSessions(dsn, statement_timeout=10)
     await asyncio.gather(*(session.fetch("SELECT 1") for session in sessions._all))
     assert await connection.fetchval(count) == connections_needed()
     await sessions.close()

@@ -85,7 +85,7 @@ async def test_a_pause_removed_from_the_table_ends(
     await story.insert(3)
     await until(lambda: _resting(story), "the rest is written")
     await until(lambda: knows_pause(daemon, webhook.id), "the daemon has read it")
-    await story.connection.execute("UPDATE dispatcher.endpoint_health SET paused_until = NULL")
+    await story.connection.execute("UPDATE dispatcher.endpoint_health SET resting_until = NULL")
     await story.change(webhook.id, name="another")
     await story.ended(DELIVERED=2, FAILED=1)
 
@@ -96,7 +96,7 @@ async def _count(story: Story, condition: str, count: int) -> bool:
 
 async def _resting(story: Story) -> bool:
     rests: int = await story.connection.fetchval(
-        "SELECT count(*) FROM dispatcher.endpoint_health WHERE paused_until > now()"
+        "SELECT count(*) FROM dispatcher.endpoint_health WHERE resting_until > now()"
     )
     return rests == 1
 

@@ -15,7 +15,7 @@ NOW = 1000.0
 HOUR = 3600.0
 
 
-def opened(*, depth: int = 10, capacity: int = 100, paused: bool = False) -> DeliveryBuffer:
+def opened(*, depth: int = 10, capacity: int = 100, stopped: bool = False) -> DeliveryBuffer:
     """Memory of a daemon that owns shard 0, read a minute ahead."""
     buffer = DeliveryBuffer(capacity=capacity, queues=EndpointQueues(depth))
     buffer.own(frozenset([0]))
@@ -24,7 +24,7 @@ def opened(*, depth: int = 10, capacity: int = 100, paused: bool = False) -> Del
         ordered = endpoint_id == ORDERED
         buffer.configure(
             endpoint_id,
-            QueueSettings(limit=1 if ordered else 5, is_paused=paused, is_ordered=ordered),
+            QueueSettings(limit=1 if ordered else 5, is_stopped=stopped, is_ordered=ordered),
         )
     return buffer
 
@@ -111,8 +111,8 @@ def test_a_delivery_due_now_comes_first_in_a_full_queue_and_is_parked_when_memor
     assert buffer.endpoints_needing_refill() == [A]
 
 
-def test_a_changed_delivery_of_a_paused_endpoint_is_parked() -> None:
-    buffer = opened(paused=True)
+def test_a_changed_delivery_of_a_stopped_endpoint_is_parked() -> None:
+    buffer = opened(stopped=True)
     assert amend(buffer, changed(delivery(1))) == ([1], [1])
     assert len(buffer) == 0
 

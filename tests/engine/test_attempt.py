@@ -33,7 +33,7 @@ class World:
         self.given_back: list[Delivery] = []
         self.finished: list[float | None] = []
         self.results: list[Result] = []
-        self.pauses: list[tuple[UUID, float]] = []
+        self.rests: list[tuple[UUID, float]] = []
         self.noted: list[Outcome] = []
         clock = Clock(lambda: 0.0)
         clock.set(NOW, 0.0)
@@ -61,8 +61,8 @@ class World:
     def covers(self, shard: int) -> bool:
         return self.is_covered
 
-    def pause(self, endpoint_id: UUID, until: float) -> None:
-        self.pauses.append((endpoint_id, until))
+    def rest(self, endpoint_id: UUID, until: float) -> None:
+        self.rests.append((endpoint_id, until))
 
     def give_back(self, delivery: Delivery) -> None:
         self.given_back.append(delivery)
@@ -158,12 +158,12 @@ async def test_an_answer_is_recorded_although_it_cannot_be_noted_for_its_endpoin
     ("status", "headers", "seconds"),
     [(410, (), DISABLING_SECONDS), (503, (("Retry-After", "60"),), 60.0)],
 )
-async def test_an_endpoint_that_asks_for_it_is_paused_at_once(
+async def test_an_endpoint_that_asks_for_it_rests_at_once(
     status: int, headers: tuple[tuple[str, str], ...], seconds: float
 ) -> None:
     world = World(answer=Response(status, headers, b"", False, 0.1))
     await run(world)
-    assert world.pauses == [(ENDPOINT.id, NOW + seconds)]
+    assert world.rests == [(ENDPOINT.id, NOW + seconds)]
 
 
 def test_a_result_without_an_answer_has_no_response() -> None:

@@ -39,14 +39,14 @@ def opened(
 
 
 def configure(
-    buffer: DeliveryBuffer, endpoint_id: UUID, *, paused: bool = False, limit: int = 100
+    buffer: DeliveryBuffer, endpoint_id: UUID, *, stopped: bool = False, limit: int = 100
 ) -> list[Delivery]:
     ordered = endpoint_id == ORDERED
     return buffer.configure(
         endpoint_id,
         QueueSettings(
             limit=1 if ordered else limit,
-            is_paused=paused,
+            is_stopped=stopped,
             is_ordered=ordered,
         ),
     )
@@ -122,9 +122,9 @@ def test_deliveries_of_other_shards_are_not_admitted() -> None:
     assert (len(buffer), taken(buffer)) == (0, [])
 
 
-def test_deliveries_that_a_full_or_paused_queue_refuses_are_to_be_parked() -> None:
+def test_deliveries_that_a_full_or_stopped_queue_refuses_are_to_be_parked() -> None:
     buffer = opened(depth=2)
-    configure(buffer, B, paused=True)
+    configure(buffer, B, stopped=True)
     to_park = buffer.admit([*(delivery(n) for n in range(4)), delivery(9, B)], NOW)
     assert ids(to_park) == [2, 3, 9]
     assert (len(buffer), taken(buffer)) == (2, [0, 1])
@@ -332,13 +332,13 @@ def test_an_ordered_queue_that_starts_again_ignores_earlier_reads() -> None:
     assert taken(buffer, NOW + 5) == [1]
 
 
-def test_an_ordered_retry_to_a_paused_queue_makes_open_reads_stale() -> None:
+def test_an_ordered_retry_to_a_stopped_queue_makes_open_reads_stale() -> None:
     buffer = opened()
     buffer.admit([delivery(1, ORDERED), delivery(2, ORDERED)], NOW)
     one = buffer.take(NOW)
     assert one is not None
     with buffer.reading() as stale:
-        configure(buffer, ORDERED, paused=True)
+        configure(buffer, ORDERED, stopped=True)
         buffer.confirm_recorded(one, delivery(1, ORDERED, attempt=1))
         configure(buffer, ORDERED)
         buffer.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW, stale)
@@ -348,11 +348,11 @@ def test_an_ordered_retry_to_a_paused_queue_makes_open_reads_stale() -> None:
 # ── endpoints ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_paused_endpoint_is_parked_and_refilled_when_it_resumes() -> None:
+def test_a_stopped_endpoint_is_parked_and_refilled_when_it_resumes() -> None:
     buffer = opened()
     buffer.admit([delivery(1), delivery(2), delivery(3, next_at=NOW + 5)], NOW)
     one = buffer.take(NOW)
-    assert ids(configure(buffer, A, paused=True)) == [2]
+    assert ids(configure(buffer, A, stopped=True)) == [2]
     assert ids(buffer.release_due(NOW + 5)) == [3]
     assert one is not None
     buffer.confirm_recorded(one, None)
@@ -431,10 +431,10 @@ def test_a_later_delivery_keeps_its_delay_when_the_clock_is_set_back() -> None:
     assert taken(buffer, NOW - 470) == [2]
 
 
-def test_ordered_and_paused_queues_keep_their_delays_when_the_clock_is_set_back() -> None:
+def test_ordered_and_resting_queues_keep_their_delays_when_the_clock_is_set_back() -> None:
     buffer = opened()
     buffer.admit([delivery(1, ORDERED, next_at=NOW + 10), delivery(2, B)], NOW)
-    buffer._queues.pause(B, NOW + 5)
+    buffer._queues.rest(B, NOW + 5)
     assert taken(buffer) == []
     buffer.set_back(500.0)
     assert taken(buffer, NOW - 496) == []

@@ -87,7 +87,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.now, self.number = 1000.0, 0
         self.table: dict[int, Row] = {}
-        self.paused = dict.fromkeys(ENDPOINTS, False)
+        self.stopped = dict.fromkeys(ENDPOINTS, False)
         self.buffer = DeliveryBuffer(capacity=CAPACITY, queues=EndpointQueues(DEPTH))
         self.daemon = Daemon()
         self.attempted: set[tuple[int, int]] = set()
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
             endpoint_id,
             QueueSettings(
                 limit=1 if endpoint_id == ORDERED else LIMIT,
-                is_paused=self.paused[endpoint_id],
+                is_stopped=self.stopped[endpoint_id],
                 is_ordered=endpoint_id == ORDERED,
             ),
         )
@@ -155,7 +155,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(endpoint_id=endpoints, shard=shards, count=st.integers(1, 6))
     def fan_out(self, endpoint_id: UUID, shard: int, count: int) -> None:
-        if shard not in self.buffer.owned or self.paused[endpoint_id]:
+        if shard not in self.buffer.owned or self.stopped[endpoint_id]:
             return
         full = endpoint_id in self.buffer.endpoints_without_room(count)
         for _ in range(count):
@@ -246,7 +246,7 @@ class Machine(RuleBasedStateMachine):
             assert (one.id, one.attempt) not in self.attempted
             assert one.shard in self.buffer.owned
             assert one.next_at <= self.now
-            assert not self.paused[one.endpoint_id]
+            assert not self.stopped[one.endpoint_id]
             row = self.table.get(one.id)
             assert row.delivery.attempt == one.attempt if row else self.has_notice(one)
             self.check_order(one)
@@ -355,7 +355,7 @@ class Machine(RuleBasedStateMachine):
         if self.has_notice(one) or shard not in self.buffer.owned or one.endpoint_id == ORDERED:
             return
         del self.ended[one.id]
-        parked = self.paused[one.endpoint_id]
+        parked = self.stopped[one.endpoint_id]
         again = replace(one, shard=shard, base=one.attempt, next_at=self.now)
         self.table[one.id] = Row(again, parked)
         if parked:
@@ -390,9 +390,9 @@ class Machine(RuleBasedStateMachine):
 
     # ── what changes ────────────────────────────────────────────────────────────────────────────
 
-    @rule(endpoint_id=endpoints, paused=st.booleans())
-    def change_an_endpoint(self, endpoint_id: UUID, paused: bool) -> None:
-        self.paused[endpoint_id] = paused
+    @rule(endpoint_id=endpoints, stopped=st.booleans())
+    def change_an_endpoint(self, endpoint_id: UUID, stopped: bool) -> None:
+        self.stopped[endpoint_id] = stopped
         self.configure(endpoint_id)
 
     @rule()
@@ -431,7 +431,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def another_daemon_fans_out_to_the_ordered_endpoint(self) -> None:
-        if not self.paused[ORDERED]:
+        if not self.stopped[ORDERED]:
             self.insert(ORDERED, HOME, parked=True)
 
     # ── what must hold ──────────────────────────────────────────────────────────────────────────
@@ -466,7 +466,7 @@ class Machine(RuleBasedStateMachine):
         self.finish_everything(None)
         self.buffer.own(frozenset(SHARDS))
         for endpoint_id in ENDPOINTS:
-            self.change_an_endpoint(endpoint_id, paused=False)
+            self.change_an_endpoint(endpoint_id, stopped=False)
         for _ in range(100):
             self.begin_to_apply()
             self.end_all_reads()

@@ -33,13 +33,15 @@ def configure(
     endpoint_id: UUID = A,
     *,
     limit: int = 100,
-    paused: bool = False,
+    stopped: bool = False,
     ordered: bool = False,
-    paused_until: float = 0.0,
+    resting_until: float = 0.0,
 ) -> list[Delivery]:
     return queues.configure(
         endpoint_id,
-        QueueSettings(limit=limit, is_paused=paused, is_ordered=ordered, stored_pause=paused_until),
+        QueueSettings(
+            limit=limit, is_stopped=stopped, is_ordered=ordered, stored_rest=resting_until
+        ),
     )
 
 
@@ -161,23 +163,23 @@ def test_endpoints_without_room_for_the_coming_deliveries_are_listed(
     assert queues.endpoints_without_room(coming) == ([A] if saturated else [])
 
 
-def test_a_paused_endpoint_has_no_room() -> None:
+def test_a_stopped_endpoint_has_no_room() -> None:
     queues = opened(A, B)
-    configure(queues, B, paused=True)
+    configure(queues, B, stopped=True)
     assert queues.endpoints_without_room(1) == [B]
 
 
-# ── paused ─────────────────────────────────────────────────────────────────────────────────────
+# ── stopped ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_queue_that_is_paused_is_emptied_and_accepts_nothing() -> None:
+def test_a_queue_that_is_stopped_is_emptied_and_accepts_nothing() -> None:
     queues = opened(A)
     offer(queues, 1, 2, 3)
     assert taken(queues, most=1) == [1]
-    assert [d.id for d in configure(queues, A, paused=True)] == [2, 3]
+    assert [d.id for d in configure(queues, A, stopped=True)] == [2, 3]
     assert offer(queues, 4) == [False]
     assert not queues.put_first(delivery(1))
-    assert (queues.is_paused(A), queues.room(A), taken(queues)) == (True, 0, [])
+    assert (queues.is_stopped(A), queues.room(A), taken(queues)) == (True, 0, [])
     queues.finish_attempt(delivery(1))
     queues.confirm_recorded(delivery(1))
     assert configure(queues, A) == []
@@ -185,16 +187,16 @@ def test_a_queue_that_is_paused_is_emptied_and_accepts_nothing() -> None:
     assert taken(queues) == [5]
 
 
-def test_an_unknown_endpoint_is_not_paused() -> None:
-    assert not EndpointQueues(5).is_paused(A)
+def test_an_unknown_endpoint_is_not_stopped() -> None:
+    assert not EndpointQueues(5).is_stopped(A)
 
 
-# ── pauses ──────────────────────────────────────────────────────────────────────────────────────
+# ── rests ──────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_resting_queue_does_not_hold_up_the_others() -> None:
     queues = opened(A, B)
-    queues.pause(A, NOW + 10)
+    queues.rest(A, NOW + 10)
     offer(queues, 1, 2, to=A)
     offer(queues, 11, to=B)
     assert taken(queues) == [11]
@@ -204,21 +206,21 @@ def test_a_resting_queue_does_not_hold_up_the_others() -> None:
     assert queues.next_alarm() is None
 
 
-def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+def test_a_shorter_rest_does_not_end_a_longer_one() -> None:
     queues = opened(A)
-    queues.pause(A, NOW + 10)
-    queues.pause(A, NOW + 5)
+    queues.rest(A, NOW + 10)
+    queues.rest(A, NOW + 5)
     offer(queues, 1)
     assert taken(queues, NOW + 9) == []
     assert taken(queues, NOW + 10) == [1]
 
 
-def test_a_pause_that_is_prolonged_is_kept_to_its_new_end() -> None:
+def test_a_rest_that_is_prolonged_is_kept_to_its_new_end() -> None:
     queues = opened(A)
-    queues.pause(A, NOW + 5)
+    queues.rest(A, NOW + 5)
     offer(queues, 1)
     assert taken(queues) == []
-    queues.pause(A, NOW + 10)
+    queues.rest(A, NOW + 10)
     assert taken(queues, NOW + 6) == []
     assert queues.next_alarm() == NOW + 10
     assert taken(queues, NOW + 10) == [1]
@@ -229,27 +231,27 @@ def test_a_pause_that_is_prolonged_is_kept_to_its_new_end() -> None:
     [
         ([0.0], NOW + 10),  # the table has not heard of it yet
         ([NOW + 10], NOW + 10),
-        ([NOW + 20], NOW + 20),  # another daemon stored a longer pause
+        ([NOW + 20], NOW + 20),  # another daemon stored a longer rest
         ([NOW + 5], NOW + 10),
         ([NOW + 10, 0.0], 0.0),  # a person ended it
         ([NOW + 20, NOW + 5], NOW + 5),
     ],
 )
-def test_a_pause_lasts_until_the_table_ends_it(stored: list[float], until: float) -> None:
+def test_a_rest_lasts_until_the_table_ends_it(stored: list[float], until: float) -> None:
     queues = opened(A)
-    queues.pause(A, NOW + 10)
-    for paused_until in stored:
-        configure(queues, A, paused_until=paused_until)
-    assert queues[A].paused_until == until
+    queues.rest(A, NOW + 10)
+    for resting_until in stored:
+        configure(queues, A, resting_until=resting_until)
+    assert queues[A].resting_until == until
     offer(queues, 1)
     assert taken(queues, until - 1) == []
     assert taken(queues, until) == [1]
 
 
-def test_disabling_an_endpoint_ends_its_pause() -> None:
+def test_disabling_an_endpoint_ends_its_rest() -> None:
     queues = opened(A)
-    queues.pause(A, NOW + 10)
-    configure(queues, A, paused=True)
+    queues.rest(A, NOW + 10)
+    configure(queues, A, stopped=True)
     configure(queues, A)
     offer(queues, 1)
     assert taken(queues) == [1]
@@ -257,7 +259,7 @@ def test_disabling_an_endpoint_ends_its_pause() -> None:
 
 def test_a_resting_queue_sets_one_alarm() -> None:
     queues = opened(A)
-    queues.pause(A, NOW + 10)
+    queues.rest(A, NOW + 10)
     for number in range(100):
         offer(queues, number)
         assert taken(queues) == []
@@ -377,7 +379,7 @@ class AnyQueues(RuleBasedStateMachine):
     def take(self) -> None:
         one = self.queues.take(self.now)
         if one is not None:
-            assert self.queues[one.endpoint_id].paused_until <= self.now
+            assert self.queues[one.endpoint_id].resting_until <= self.now
             self.waiting.remove(one.id)
             self.in_flight.append(one)
             assert Counter(d.endpoint_id for d in self.in_flight)[one.endpoint_id] <= self.limit
@@ -390,8 +392,8 @@ class AnyQueues(RuleBasedStateMachine):
             self.queues.confirm_recorded(one)
 
     @rule(endpoint_id=st.sampled_from([A, B, C]), seconds=st.integers(0, 5))
-    def pause(self, endpoint_id: UUID, seconds: int) -> None:
-        self.queues.pause(endpoint_id, self.now + seconds)
+    def rest(self, endpoint_id: UUID, seconds: int) -> None:
+        self.queues.rest(endpoint_id, self.now + seconds)
 
     @rule(more=st.integers(0, 2))
     def raise_the_limit(self, more: int) -> None:

@@ -28,11 +28,11 @@ def configure(
     *,
     interval: float = 0.0,
     ordered: bool = False,
-    paused_until: float = 0.0,
+    resting_until: float = 0.0,
 ) -> None:
     queues.configure(
         endpoint_id,
-        QueueSettings(limit=50, is_ordered=ordered, stored_pause=paused_until, interval=interval),
+        QueueSettings(limit=50, is_ordered=ordered, stored_rest=resting_until, interval=interval),
     )
 
 
@@ -77,11 +77,11 @@ def test_idle_time_does_not_allow_a_burst() -> None:
     assert taken(queues, NOW + 51) == [3]
 
 
-def test_a_pause_longer_than_the_interval_applies() -> None:
+def test_a_rest_longer_than_the_interval_applies() -> None:
     queues = opened()
     offer(queues, A, 1, 2)
     assert taken(queues, NOW) == [1]
-    queues.pause(A, NOW + 5)
+    queues.rest(A, NOW + 5)
     assert taken(queues, NOW + 4.9) == []
     assert taken(queues, NOW + 5) == [2]
 

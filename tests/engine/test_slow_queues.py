@@ -143,18 +143,18 @@ def test_a_quick_answer_makes_an_endpoint_quick_again_at_once() -> None:
     assert started.count(B) == 10 - 7
 
 
-def test_a_paused_queue_that_waits_for_a_slot_does_not_hold_up_the_others() -> None:
+def test_a_resting_queue_that_waits_for_a_slot_does_not_hold_up_the_others() -> None:
     queues = opened(A, B, slow=1)
     proven(queues, A, B, took=SLOW_SECONDS)
     for endpoint_id in (A, B):
         offer(queues, endpoint_id, 2)
     (first,) = taken(queues)
     assert first.endpoint_id == A
-    queues.pause(A, NOW + 3600)
-    queues.pause(B, NOW + 3600)
+    queues.rest(A, NOW + 3600)
+    queues.rest(B, NOW + 3600)
     finish(queues, first, took=SLOW_SECONDS)
     assert taken(queues) == []
-    queues.configure(B, QueueSettings(limit=10, is_paused=True))
+    queues.configure(B, QueueSettings(limit=10, is_stopped=True))
     queues.configure(B, QueueSettings(limit=10))
     offer(queues, B, 1)
     assert [one.endpoint_id for one in taken(queues)] == [B]

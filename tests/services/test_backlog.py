@@ -62,7 +62,7 @@ async def test_deliveries_of_disabled_or_paused_webhooks_are_held_without_an_age
     await rows.delivery(connection, disabled, due_in=1e5)
     resting = await rows.endpoint(connection)
     await connection.execute(
-        "INSERT INTO dispatcher.endpoint_health (endpoint_id, paused_until) VALUES ($1, now() + interval '1 h')",
+        "INSERT INTO dispatcher.endpoint_health (endpoint_id, resting_until) VALUES ($1, now() + interval '1 h')",
         resting,
     )
     await rows.delivery(connection, resting, due_in=-1e6)

@@ -167,7 +167,7 @@ async def test_the_engine_reads_a_new_endpoint_with_its_secrets_and_limits(
         "max_in_flight": None,
         "timeout_ms": None,
         "retry": None,
-        "paused_until": None,
+        "resting_until": None,
         "failing": False,
         "rate_limit": None,
         "authentication_sealed": None,
@@ -244,7 +244,7 @@ async def test_reading_by_version_returns_every_change_once(endpoints: Endpoints
     assert set(changed) == {one, two}
     assert await endpoints.changed_since(version) == (version, [])
     for change in (
-        endpoints.pause(one, 5),
+        endpoints.rest(one, 5),
         endpoints.disable(one, "failing"),
         delete(endpoints, one),
     ):
@@ -337,26 +337,26 @@ async def test_a_deleted_endpoint_cannot_be_disabled(endpoints: Endpoints) -> No
     assert await endpoints.disable(endpoint_id, "gone") is None
 
 
-async def test_a_pause_ends_by_the_databases_clock(
+async def test_a_rest_ends_by_the_databases_clock(
     connection: Connection, endpoints: Endpoints
 ) -> None:
     endpoint_id = await create(endpoints, "a")
     before = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
-    await endpoints.pause(endpoint_id, 60.5)
+    await endpoints.rest(endpoint_id, 60.5)
     (row,) = await endpoints.with_ids([endpoint_id])
-    assert before + 60.5 <= row["paused_until"] < before + 65
+    assert before + 60.5 <= row["resting_until"] < before + 65
 
 
-async def test_a_shorter_pause_does_not_replace_a_longer_one(endpoints: Endpoints) -> None:
+async def test_a_shorter_rest_does_not_replace_a_longer_one(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
-    await endpoints.pause(endpoint_id, 600)
+    await endpoints.rest(endpoint_id, 600)
     (long,) = await endpoints.with_ids([endpoint_id])
-    await endpoints.pause(endpoint_id, 5)
+    await endpoints.rest(endpoint_id, 5)
     assert await endpoints.with_ids([endpoint_id]) == [long]
 
 
-async def test_pausing_an_unknown_endpoint_is_not_an_error(endpoints: Endpoints) -> None:
-    await endpoints.pause(uuid4(), 5)
+async def test_a_rest_of_an_unknown_endpoint_is_not_an_error(endpoints: Endpoints) -> None:
+    await endpoints.rest(uuid4(), 5)
     assert await endpoints.note_failures({uuid4(): 3}, DAY) == set()
     await endpoints.note_successes([uuid4()])
 

@@ -1,4 +1,4 @@
-"""Recoveries: what one endpoint can be sent again, step by step, each in one statement."""
+"""Replays: what one endpoint can be sent again, step by step, each in one statement."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ async def past_event(connection: Connection, type: str = "user.created", **of: A
 async def start(
     session: Session, endpoint: UUID, *, missed: bool = True, rate: int | None = None, **of: Any
 ) -> int:
-    """A recovery of all there was up to now; its id."""
+    """A replay of all there was up to now; its id."""
     until = datetime.now(UTC) + timedelta(milliseconds=1)
     chosen = {"since": LONG_AGO, "until": until, "total": None, **of}
     row = await Replays(session).start(ENVIRONMENT, endpoint, missed=missed, rate=rate, **chosen)
@@ -72,8 +72,8 @@ async def at_once(connection: Connection) -> None:
     await connection.execute("UPDATE dispatcher.replays SET next_at = now() - interval '1 ms'")
 
 
-async def row_of(connection: Connection, recovery: int) -> rows.Row:
-    (row,) = await connection.fetch("SELECT * FROM dispatcher.replays WHERE id = $1", recovery)
+async def row_of(connection: Connection, replay: int) -> rows.Row:
+    (row,) = await connection.fetch("SELECT * FROM dispatcher.replays WHERE id = $1", replay)
     found: rows.Row = row
     return found
 
@@ -109,8 +109,8 @@ async def test_a_failed_delivery_is_replayed_with_its_id_and_attempt_number(
     endpoint = await rows.endpoint(connection, "*")
     failed = await ended(session, connection, endpoint)
     await ended(session, connection, endpoint, failed=False)
-    recovery = await start(session, endpoint)
-    assert await step(session) == Step(recovery, "DONE", 1)
+    replay = await start(session, endpoint)
+    assert await step(session) == Step(replay, "DONE", 1)
     fanned = await Inbox(session).fan_out(limit=9, shard=5, daemon=owner, saturated=[], after_id=0)
     (again,) = fanned.deliveries
     assert (again.id, again.event_id, again.attempt, again.base) == (
@@ -212,8 +212,8 @@ async def test_matching_events_without_a_delivery_count_as_missed(
     await connection.execute(
         "INSERT INTO dispatcher.events (type, data, source) VALUES ('user.created', '{}', 'directed')"
     )
-    recovery = await start(session, endpoint)
-    assert await step(session) == Step(recovery, "DONE", 2)
+    replay = await start(session, endpoint)
+    assert await step(session) == Step(replay, "DONE", 2)
     assert await on_the_way(connection) == [(missed, True, 0), (others.event_id, True, 0)]
 
 
@@ -260,15 +260,15 @@ async def test_a_replay_waits_for_events_that_are_not_fanned_out(
                INSERT INTO dispatcher.unvalidated_events SELECT * FROM moved"""
         )
     after = await past_event(connection)
-    recovery = await start(session, endpoint)
-    assert await step(session) == Step(recovery, "RUNNING", 1)
-    assert (await row_of(connection, recovery))["position"] == waits - 1
+    replay = await start(session, endpoint)
+    assert await step(session) == Step(replay, "RUNNING", 1)
+    assert (await row_of(connection, replay))["position"] == waits - 1
     await at_once(connection)
-    assert await step(session) == Step(recovery, "RUNNING", 0)
+    assert await step(session) == Step(replay, "RUNNING", 0)
     assert await step(session) is None, "it waits a moment before it looks again"
     await connection.execute(f"DELETE FROM dispatcher.{waiting_in} WHERE id = $1", waits)  # noqa: S608
     await at_once(connection)
-    assert await step(session) == Step(recovery, "DONE", 2)
+    assert await step(session) == Step(replay, "DONE", 2)
     assert [event for event, *_ in await on_the_way(connection)] == [before, waits, after]
 
 
@@ -310,17 +310,17 @@ async def test_bounded_steps_give_the_same_result_as_one_step(
         failed = await ended(session, connection, endpoint, failed=n % 3 == 0)
         if n % 3 == 0:
             wanted.append(failed.event_id)
-    recovery = await start(session, endpoint)
+    replay = await start(session, endpoint)
     made, last = [], 0
     while (done := await step(session, look=3, make=2)) is not None:
         made.append(done.made)
-        position = (await row_of(connection, recovery))["position"]
+        position = (await row_of(connection, replay))["position"]
         assert position > last, "also where nothing was found"
         last = position
     assert max(made) == 2
     assert 0 in made
     assert [event for event, *_ in await on_the_way(connection)] == wanted
-    row = await row_of(connection, recovery)
+    row = await row_of(connection, replay)
     assert (row["state"], row["made"], sum(made)) == ("DONE", 16, 16)
     assert row["finished_at"] >= row["created_at"]
 
@@ -352,11 +352,11 @@ async def test_a_step_makes_nothing_while_enough_deliveries_wait(
     event = await past_event(connection, "other")
     await rows.delivery(connection, endpoint, event_id=event)
     await rows.directed(connection, event, endpoint)
-    recovery = await start(session, endpoint)
-    assert await step(session, **{full: 1}) == Step(recovery, "RUNNING", 0)
+    replay = await start(session, endpoint)
+    assert await step(session, **{full: 1}) == Step(replay, "RUNNING", 0)
     assert await step(session, **{full: 2}) is None, "not before a moment has passed"
     await at_once(connection)
-    assert await step(session, **{full: 2}) == Step(recovery, "DONE", 1)
+    assert await step(session, **{full: 2}) == Step(replay, "DONE", 1)
 
 
 async def test_a_replay_waits_while_its_endpoint_is_disabled_and_ends_when_it_is_deleted(
@@ -364,11 +364,11 @@ async def test_a_replay_waits_while_its_endpoint_is_disabled_and_ends_when_it_is
 ) -> None:
     endpoint = await rows.endpoint(connection, "*", active=False)
     await past_event(connection)
-    recovery = await start(session, endpoint)
-    assert await step(session) == Step(recovery, "RUNNING", 0)
+    replay = await start(session, endpoint)
+    assert await step(session) == Step(replay, "RUNNING", 0)
     await connection.execute("UPDATE dispatcher.endpoints SET deleted_at = now()")
     await at_once(connection)
-    assert await step(session) == Step(recovery, "CANCELLED", 0)
+    assert await step(session) == Step(replay, "CANCELLED", 0)
     assert await on_the_way(connection) == []
 
 
@@ -388,10 +388,10 @@ async def test_a_rate_is_kept_from_step_to_step(connection: Connection, session:
     endpoint = await rows.endpoint(connection, "*")
     for _ in range(5):
         await past_event(connection)
-    recovery = await start(session, endpoint, rate=8)
-    began = (await row_of(connection, recovery))["next_at"]
-    assert await step(session) == Step(recovery, "RUNNING", 2)
-    assert (await row_of(connection, recovery))["next_at"] - began == timedelta(seconds=2 / 8)
+    replay = await start(session, endpoint, rate=8)
+    began = (await row_of(connection, replay))["next_at"]
+    assert await step(session) == Step(replay, "RUNNING", 2)
+    assert (await row_of(connection, replay))["next_at"] - began == timedelta(seconds=2 / 8)
     assert await step(session) is None
     wait = await Replays(session).next()
     assert wait is not None
@@ -404,14 +404,14 @@ async def test_a_cancelled_replay_makes_nothing_more(
     endpoint = await rows.endpoint(connection, "*")
     for _ in range(3):
         await past_event(connection)
-    recovery = await start(session, endpoint)
+    replay = await start(session, endpoint)
     await step(session, make=1)
-    row = await Replays(session).cancel(ENVIRONMENT, endpoint, recovery)
+    row = await Replays(session).cancel(ENVIRONMENT, endpoint, replay)
     assert row is not None
     assert (row["state"], row["made"]) == ("CANCELLED", 1)
     assert await step(session) is None
     assert await Replays(session).next() is None
-    assert await Replays(session).cancel(ENVIRONMENT, endpoint, recovery) is None
+    assert await Replays(session).cancel(ENVIRONMENT, endpoint, replay) is None
     again = await start(session, endpoint)
     assert await step(session) == Step(again, "DONE", 2), "what is on its way is not missed"
 
@@ -443,18 +443,18 @@ async def test_two_daemons_replay_no_delivery_twice(
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     events = [await past_event(connection) for _ in range(60)]
-    recovery = await start(session, endpoint)
+    replay = await start(session, endpoint)
 
     async def work(with_: Session) -> None:
-        while (await row_of_other(with_, recovery))["state"] == "RUNNING":
+        while (await row_of_other(with_, replay))["state"] == "RUNNING":
             await step(with_, look=4, make=3)
 
     await asyncio.gather(work(session), work(other))
     assert [event for event, *_ in await on_the_way(connection)] == events
 
 
-async def row_of_other(session: Session, recovery: int) -> rows.Row:
-    (row,) = await session.fetch("SELECT * FROM dispatcher.replays WHERE id = $1", recovery)
+async def row_of_other(session: Session, replay: int) -> rows.Row:
+    (row,) = await session.fetch("SELECT * FROM dispatcher.replays WHERE id = $1", replay)
     found: rows.Row = row
     return found
 
@@ -464,11 +464,11 @@ async def test_a_step_skips_a_replay_that_is_being_changed(
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     await past_event(connection)
-    recovery = await start(session, endpoint)
+    replay = await start(session, endpoint)
     async with connection.transaction():
         await connection.execute("UPDATE dispatcher.replays SET state = 'CANCELLED'")
         assert await step(session) is None
-    assert (await row_of(connection, recovery))["made"] == 0
+    assert (await row_of(connection, replay))["made"] == 0
 
 
 async def test_an_idle_step_takes_no_transaction_id(session: Session) -> None:
@@ -494,7 +494,7 @@ async def test_events_are_kept_while_a_replay_may_need_them(
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     event = await past_event(connection)
-    recovery = await start(session, endpoint)
+    replay = await start(session, endpoint)
 
     async def needed(bound: int) -> bool:
         answer: bool = await connection.fetchval(
@@ -506,7 +506,7 @@ async def test_events_are_kept_while_a_replay_may_need_them(
     await connection.execute("UPDATE dispatcher.replays SET position = $1", event)
     assert not await needed(event + 1), "all below it was looked at"
     assert await needed(event + 2)
-    await Replays(session).cancel(ENVIRONMENT, endpoint, recovery)
+    await Replays(session).cancel(ENVIRONMENT, endpoint, replay)
     assert not await needed(event + 2)
 
 

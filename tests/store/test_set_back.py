@@ -132,19 +132,19 @@ async def test_a_row_being_recorded_is_not_waited_for(
     assert await due_in(connection) == {one.id: 10}
 
 
-async def test_pauses_asked_for_by_receivers_end_earlier_too(
+async def test_rests_asked_for_by_receivers_end_earlier_too(
     connection: Connection, session: Session, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     resting, elsewhere, over = [
         await rows.endpoint(connection, "*", home=home) for home in (SHARD, SHARD + 1, SHARD)
     ]
     for endpoint, seconds in ((resting, 90 * 60.0), (elsewhere, 90 * 60.0), (over, -60.0)):
-        await Endpoints(session).pause(endpoint, seconds)
+        await Endpoints(session).rest(endpoint, seconds)
     version = await connection.fetchval("SELECT version FROM dispatcher.endpoint_version")
     reschedule.set_back(await set_back(connection))
     await run(reschedule, finished)
     found = await connection.fetch(
-        "SELECT endpoint_id, round(extract(epoch FROM paused_until - now()) / 60)::int AS minutes"
+        "SELECT endpoint_id, round(extract(epoch FROM resting_until - now()) / 60)::int AS minutes"
         " FROM dispatcher.endpoint_health"
     )
     rests = {row["endpoint_id"]: row["minutes"] for row in found}
@@ -155,7 +155,7 @@ async def test_pauses_asked_for_by_receivers_end_earlier_too(
     assert [row["id"] for row in seen_by] == [resting], "its daemons read it again"
 
 
-async def test_without_a_pause_in_force_no_version_changes(
+async def test_without_a_rest_in_force_no_version_changes(
     connection: Connection, reschedule: Rescheduler, finished: list[bool]
 ) -> None:
     await rows.endpoint(connection, "*", home=SHARD)

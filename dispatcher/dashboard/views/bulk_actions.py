@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.model import Scope
-from dispatcher.dashboard import delivery_filters
-from dispatcher.dashboard.delivery_filters import TypedFilter
+from dispatcher.dashboard import delivery_filter_form
+from dispatcher.dashboard.delivery_filter_form import TypedFilter
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services.bulk_actions import BulkAction, BulkCount
 from dispatcher.services.inputs.bulk_action_inputs import (
@@ -46,7 +46,7 @@ async def begin(request: DashboardRequest) -> web.Response:
     typed = await request.fields()
     request.demand(_scope(typed.get("action", "")))
     selected = (await request.several("ids"))[:SELECTED_LIMIT]
-    asked = await delivery_filters.read(request, typed)
+    asked = await delivery_filter_form.read(request, typed)
     is_selection = typed.get("of") == "selected"
     if is_selection and not selected:
         return _refused(request, asked, NONE_SELECTED, status=422)

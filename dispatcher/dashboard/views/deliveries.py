@@ -1,59 +1,115 @@
-"""The deliveries of a webhook, which are the first tab of its page."""
+"""The deliveries of all webhooks: the list, and failures by cause."""
 
-from collections.abc import Mapping
-from functools import partial
-from uuid import UUID
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from aiohttp import web
-from pydantic import ValidationError
 
+from dispatcher.core import ids
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import filters, live_list
+from dispatcher.dashboard import delivery_filter_form, live_list, typed_ids
+from dispatcher.dashboard.delivery_filter_form import TypedFilter
 from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
-from dispatcher.dashboard.views import webhook
+from dispatcher.services.failures import Causes
 from dispatcher.services.history_resources import DeliveryItem
-from dispatcher.services.inputs.history_filters import DeliveryFilters
 
-FILTERS = ("status", "event", "since", "until")
+ROUNDS_LIMIT: Final = 200
+"""Times that a page searches on by itself for rows that match. After that, people decide."""
+CAUSES_SPAN: Final = timedelta(days=1)
+"""The time range of causes if the filter has none."""
 
 
 async def list_(request: DashboardRequest) -> web.Response:
-    """Show the deliveries of a webhook, which is the first tab of its page."""
-    view = await webhook.load(request)
-    asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    opened = await filters.item_redirect(request, (asked["event"],))
-    if opened is not None:
-        return opened
-    wrong: Mapping[str, str] = {}
-    try:
-        chosen = DeliveryFilters.model_validate_strings(request.moments(asked), strict=False)
-        found = await live_list.read(
-            request, partial(_of_webhook, request, view.webhook.id, chosen)
-        )
-    except ValidationError as error:
-        # Show no rows. Otherwise people would take unfiltered rows for the result.
-        found, wrong = LiveList(Page((), None)), filters.in_words(error)
-    return webhook.page(
-        request,
-        "webhook.html",
-        view,
-        tab="deliveries",
-        deliveries=found.page,
-        live_list=found,
+    """Show deliveries of all webhooks that match the filter.
+
+    If few of very many match, the page shows how far it has searched, and goes on by itself.
+    """
+    asked = await delivery_filter_form.read(request, request.http.query)
+    found = await typed_ids.item_redirect(request, (asked.typed["event"], asked.typed["reference"]))
+    if found is not None:
+        return found
+    missing, rounds = _number(request, "missing", PAGE_SIZE), _number(request, "round", 0)
+    limit = min(max(missing, 1), PAGE_SIZE)
+    found_list = await _read(request, asked, limit)
+    page, is_update = found_list.page, live_list.SHOWN in request.http.query
+    names = await request.services.webhook_names.of(
+        request.environment_id, {item.webhook_id for item in page.items}
+    )
+    looked_to = None if page.next is None else ids.created_at(page.next)
+    is_part = "round" in request.http.query
+    # A live update shows what the page has found. It does not search on for rows that have changed.
+    searches_on = (
+        page.next is not None
+        and len(page.items) < limit
+        and rounds < ROUNDS_LIMIT
+        and not is_update
+    )
+    return request.page(
+        "deliveries.html",
+        deliveries=page,
+        names=names,
         asked=asked,
-        filtered=any(asked.values()),
-        field_errors=wrong,
-        first=request.position() is None,
+        field_errors=asked.wrong,
+        before=request.position(),
+        missing=limit - len(page.items),
+        round=rounds,
+        searches_on=searches_on,
+        live_list=found_list,
+        is_live=not (searches_on or is_part or asked.wrong or request.position()),
+        looked_to=looked_to,
+        is_part=is_part,
     )
 
 
-async def _of_webhook(
-    request: DashboardRequest, webhook_id: UUID, chosen: DeliveryFilters, before: int | None
-) -> Page[DeliveryItem, int]:
-    return await request.services.history.deliveries(
-        request.environment_id, webhook_id, chosen, before=before, limit=PAGE_SIZE
+async def causes(request: DashboardRequest) -> web.Response:
+    """Show failed deliveries by cause: of the last day, or of the time range of the filter."""
+    asked = await delivery_filter_form.read(request, request.http.query)
+    now = datetime.now(UTC)
+    wanted = asked.filters
+    if wanted.since is None and wanted.until is None:
+        wanted = wanted.model_copy(update={"since": now - CAUSES_SPAN})
+    found = Causes((), None)
+    if not asked.wrong:
+        found = await request.services.failures.causes(
+            request.environment_id, wanted, asked.webhook_id
+        )
+    names = await request.services.webhook_names.of(
+        request.environment_id, {cause.webhook_id for cause in found.items}
+    )
+    return request.page(
+        "causes.html",
+        causes=found,
+        names=names,
+        asked=asked,
+        field_errors=asked.wrong,
+        since=wanted.since,
+        until=wanted.until,
     )
 
 
-PAGES = (("GET", "webhook", list_),)
+async def _read(
+    request: DashboardRequest, asked: TypedFilter, limit: int
+) -> LiveList[DeliveryItem]:
+    if asked.wrong:
+        # Show no rows. Otherwise people would take unfiltered rows for the result.
+        return LiveList(Page((), None))
+
+    async def page(before: int | None) -> Page[DeliveryItem, int]:
+        return await request.services.history.deliveries(
+            request.environment_id, asked.webhook_id, asked.filters, before=before, limit=limit
+        )
+
+    return await live_list.read(request, page)
+
+
+def _number(request: DashboardRequest, name: str, default: int) -> int:
+    """Return a small number of the query. Anything else counts as the default."""
+    text = request.http.query.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 5 else default
+
+
+PAGES = (
+    ("GET", "deliveries", list_),
+    ("GET", "causes", causes),
+)

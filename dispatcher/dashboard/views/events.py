@@ -11,7 +11,7 @@ from dispatcher.api.types import HttpError
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import filters, list_context, live_list
+from dispatcher.dashboard import filter_messages, list_context, live_list, typed_ids
 from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
@@ -26,7 +26,7 @@ FILTERS = ("id", "type", "since", "until")
 async def list_(request: DashboardRequest) -> web.Response:
     """Show a page of events that match the filters."""
     asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    elsewhere = await filters.item_redirect(request, (asked["type"], *_elsewhere(asked["id"])))
+    elsewhere = await typed_ids.item_redirect(request, (asked["type"], *_elsewhere(asked["id"])))
     if elsewhere is not None:
         return elsewhere
     wrong: Mapping[str, str] = {}
@@ -35,7 +35,7 @@ async def list_(request: DashboardRequest) -> web.Response:
         found = await live_list.read(request, partial(_page, request, chosen))
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
-        found, wrong = LiveList(Page((), None)), filters.in_words(error)
+        found, wrong = LiveList(Page((), None)), filter_messages.in_words(error)
     outcomes = await request.services.event_outcomes.of(
         request.environment_id, [event.id for event in found.page.items]
     )

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, search_answer
-from dispatcher.dashboard.filters import page_of_id
 from dispatcher.dashboard.request import DashboardRequest
 from dispatcher.dashboard.search_answer import Answer
+from dispatcher.dashboard.typed_ids import page_of_id
 from dispatcher.services.environments import Environment
 from dispatcher.services.history_resources import EventItem
 from dispatcher.services.inputs.history_filters import EventFilters

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from dispatcher.core import ids
 from dispatcher.core.errors import NotFoundError
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import delivery_filters, list_context, list_steps
+from dispatcher.dashboard import delivery_filter_form, list_context, list_steps
 from dispatcher.dashboard.list_context import EVENT_FIELDS, ListContext
 from dispatcher.dashboard.list_steps import Read, TooFarError
 from dispatcher.dashboard.live_list import Identified
@@ -40,7 +40,7 @@ async def newer_event(request: DashboardRequest) -> web.Response:
 
 async def _delivery(request: DashboardRequest, step: Step, end: str) -> web.Response:
     context = list_context.read(request, "delivery")
-    asked = await delivery_filters.read(request, {} if context is None else context.given)
+    asked = await delivery_filter_form.read(request, {} if context is None else context.given)
 
     async def read(after: int, before: int, limit: int) -> Page[Identified, int]:
         page = await request.services.history.deliveries(

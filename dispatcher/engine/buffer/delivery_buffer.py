@@ -151,7 +151,7 @@ class DeliveryBuffer:
     ) -> list[Delivery]:
         """Take deliveries into memory, and return those to park.
 
-        A delivery is to be parked if its endpoint queue is full or paused. Deliveries and endpoints
+        A delivery is to be parked if its endpoint queue is full or stopped. Deliveries and endpoints
         in `stale`, the set of `reading`, are skipped. So are shards that are not owned.
         """
         to_park = []
@@ -260,11 +260,11 @@ class DeliveryBuffer:
         self._watermarks.lower_to(delivery.shard, NEVER_READ)
 
     def configure(self, endpoint_id: UUID, settings: QueueSettings) -> list[Delivery]:
-        """Open or change an endpoint's queue; return deliveries to park if it is paused now."""
-        is_resumed = self._queues.is_paused(endpoint_id)
+        """Open or change an endpoint's queue; return deliveries to park if it is stopped now."""
+        was_stopped = self._queues.is_stopped(endpoint_id)
         to_park = self._queues.configure(endpoint_id, settings)
         self._held.drop(to_park)
-        if to_park or is_resumed:
+        if to_park or was_stopped:
             self._parked.add(endpoint_id)
         return to_park
 

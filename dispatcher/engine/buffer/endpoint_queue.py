@@ -25,17 +25,18 @@ class QueueSettings:
 
     - `limit`: attempts in flight at the same time.
     - `environment_id`: queues take turns by environment.
-    - `is_paused`: the queue starts nothing and accepts nothing, as the endpoint is not active.
+    - `is_stopped`: the queue starts nothing and accepts nothing. The endpoint is disabled, deleted or
+      cannot be read, or its environment is paused.
     - `is_ordered`: one delivery at a time, until it is recorded; the head blocks the rest.
-    - `stored_pause`: the end of the pause in the table, 0 if there is none.
+    - `stored_rest`: the end of the rest in the table, 0 if there is none.
     - `interval`: mean seconds between two starts, 0 without rate limit.
     """
 
     limit: int
     environment_id: str = ""
-    is_paused: bool = False
+    is_stopped: bool = False
     is_ordered: bool = False
-    stored_pause: float = 0.0
+    stored_rest: float = 0.0
     interval: float = 0.0
 
 
@@ -44,8 +45,8 @@ class EndpointQueue:
     """The deliveries of one endpoint in memory.
 
     - `environment_id`: that of the first settings. It stays, as slots are counted by it.
-    - `paused_until`: nothing starts before. It may be later than the stored pause, as the table
-      gets this daemon's own pauses later.
+    - `resting_until`: nothing starts before. It may be later than the stored rest, as the table
+      gets later what this daemon's own requests were answered.
     - `ready_at`: the next start that the rate limit allows.
     - `is_slow`: None before the first answer, then whether the last answer was slow or is overdue.
     - `unanswered_since`: the start of the first request after the last answer, infinity if none.
@@ -60,7 +61,7 @@ class EndpointQueue:
     endpoint_id: UUID
     environment_id: str
     settings: QueueSettings
-    paused_until: float = 0.0
+    resting_until: float = 0.0
     ready_at: float = 0.0
     is_slow: bool | None = None
     unanswered_since: float = inf
@@ -73,14 +74,14 @@ class EndpointQueue:
     def configure(self, settings: QueueSettings) -> None:
         """Apply settings that were read from the table.
 
-        If the stored pause ends earlier than before, or the endpoint is not active, the pause of
-        this daemon ends too. Otherwise the later of both holds.
+        If the stored rest ends earlier than before, or the queue is stopped, the rest that this
+        daemon knows of ends too. Otherwise the later of both holds.
         """
-        is_shortened = settings.stored_pause < self.settings.stored_pause
-        if settings.is_paused or is_shortened:
-            self.paused_until = settings.stored_pause
+        is_shortened = settings.stored_rest < self.settings.stored_rest
+        if settings.is_stopped or is_shortened:
+            self.resting_until = settings.stored_rest
         else:
-            self.paused_until = max(self.paused_until, settings.stored_pause)
+            self.resting_until = max(self.resting_until, settings.stored_rest)
         self.settings = settings
 
     def can_start(self) -> bool:
@@ -88,15 +89,15 @@ class EndpointQueue:
         if not self.waiting:
             return False
         settings = self.settings
-        return len(self.in_flight) < settings.limit and not settings.is_paused
+        return len(self.in_flight) < settings.limit and not settings.is_stopped
 
     def blocked_until(self) -> float:
-        """Return when the head may start: after a pause, the rate limit, an ordered head's time.
+        """Return when the head may start: after a rest, the rate limit, an ordered head's time.
 
         Before the first answer, at most PROBE_LIMIT requests start in SLOW_SECONDS.
         """
         settings = self.settings
-        until = self.paused_until
+        until = self.resting_until
         if settings.interval:
             until = max(until, self.ready_at)
         if settings.is_ordered and self.waiting:
@@ -142,7 +143,7 @@ class EndpointQueue:
 
     def set_back(self, seconds: float) -> None:
         """Move all times back by `seconds`, as the clock was."""
-        self.paused_until -= seconds
+        self.resting_until -= seconds
         self.ready_at -= seconds
         self.unanswered_since -= seconds
         self.alarm_at -= seconds

@@ -1,7 +1,7 @@
 """Queue due deliveries by endpoint, so that one endpoint cannot hold up others.
 
 Environments take turns, and in each environment its endpoints. Each queue is bounded, and has its
-own limit of attempts in flight; a pause or a rate limit stops only that queue. Slow endpoints
+own limit of attempts in flight; a rest or a rate limit stops only that queue. Slow endpoints
 share a limited number of slots, so that many of them cannot use all concurrency. Pure: times are
 arguments (epoch seconds), and nothing here waits.
 """
@@ -64,7 +64,7 @@ class EndpointQueues:
     # Settings
 
     def configure(self, endpoint_id: UUID, settings: QueueSettings) -> list[Delivery]:
-        """Open or change a queue; if it is paused, remove and return its waiting deliveries."""
+        """Open or change a queue; if it is stopped, remove and return its waiting deliveries."""
         queue = self._queues.get(endpoint_id)
         if queue is None:
             queue = self._queues[endpoint_id] = EndpointQueue(
@@ -72,20 +72,20 @@ class EndpointQueues:
             )
             self._slots.add_queue(queue.environment_id)
         queue.configure(settings)
-        if settings.is_paused:
+        if settings.is_stopped:
             return queue.remove_waiting()
         self._schedule(queue)
         return []
 
-    def pause(self, endpoint_id: UUID, until: float) -> None:
-        """Start nothing before `until`; a longer pause stays."""
+    def rest(self, endpoint_id: UUID, until: float) -> None:
+        """Start nothing before `until`; a longer rest stays."""
         queue = self._queues[endpoint_id]
-        queue.paused_until = max(queue.paused_until, until)
+        queue.resting_until = max(queue.resting_until, until)
 
-    def is_paused(self, endpoint_id: UUID) -> bool:
+    def is_stopped(self, endpoint_id: UUID) -> bool:
         """Return True if the queue accepts nothing; False also if there is no such queue."""
         queue = self._queues.get(endpoint_id)
-        return queue is not None and queue.settings.is_paused
+        return queue is not None and queue.settings.is_stopped
 
     def is_ordered(self, endpoint_id: UUID) -> bool:
         """Return True if the endpoint gets one delivery at a time."""
@@ -124,7 +124,7 @@ class EndpointQueues:
     def room(self, endpoint_id: UUID) -> int:
         """Return how many more deliveries the queue accepts."""
         queue = self._queues[endpoint_id]
-        return 0 if queue.settings.is_paused else max(0, self.depth - len(queue.waiting))
+        return 0 if queue.settings.is_stopped else max(0, self.depth - len(queue.waiting))
 
     def count_held(self, endpoint_id: UUID) -> int:
         """Return how many deliveries of the endpoint wait, are in flight or are unrecorded."""
@@ -140,24 +140,24 @@ class EndpointQueues:
         return [
             endpoint_id
             for endpoint_id, queue in self._queues.items()
-            if queue.settings.is_paused or len(queue.waiting) >= depth_left
+            if queue.settings.is_stopped or len(queue.waiting) >= depth_left
         ]
 
     # Waiting deliveries
 
     def offer(self, delivery: Delivery) -> bool:
-        """Append a due delivery to its queue; return False if the queue is full or paused."""
+        """Append a due delivery to its queue; return False if the queue is full or stopped."""
         queue = self._queues[delivery.endpoint_id]
-        if queue.settings.is_paused or len(queue.waiting) >= self.depth:
+        if queue.settings.is_stopped or len(queue.waiting) >= self.depth:
             return False
         queue.waiting.append(delivery)
         self._schedule(queue)
         return True
 
     def put_first(self, delivery: Delivery) -> bool:
-        """Put a delivery at the head of its queue, even a full one; return False if paused."""
+        """Put a delivery at the head of its queue, even a full one; return False if stopped."""
         queue = self._queues[delivery.endpoint_id]
-        if queue.settings.is_paused:
+        if queue.settings.is_stopped:
             return False
         queue.waiting.appendleft(delivery)
         self._schedule(queue)

@@ -68,14 +68,14 @@ class HeldDeliveries:
         return self._queues
 
     def offer(self, delivery: Delivery) -> bool:
-        """Append a due delivery to its queue; return False if the queue is full or paused."""
+        """Append a due delivery to its queue; return False if the queue is full or stopped."""
         if not self.share_memory().offer(delivery):
             return False
         self._shards[delivery.id] = delivery.shard
         return True
 
     def put_first(self, delivery: Delivery) -> bool:
-        """Put a delivery at the head of its queue, even a full one; return False if paused."""
+        """Put a delivery at the head of its queue, even a full one; return False if stopped."""
         if not self._queues.put_first(delivery):
             return False
         self._shards[delivery.id] = delivery.shard

@@ -9,7 +9,7 @@ _log = structlog.get_logger("dispatcher")
 
 def step_failed(replay: int, state: str, error: Exception) -> None:
     """Log that a step of a replay failed; `state` is FAILED if it is not tried again."""
-    metrics.RECOVERY_FAILURES.inc()
+    metrics.REPLAY_FAILURES.inc()
     _log.error("replay step failed", replay=replay, state=state, error=type(error).__name__)
 
 

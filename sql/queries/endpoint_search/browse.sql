@@ -10,7 +10,7 @@ WITH looked AS (
   WHERE environment_id = $1 AND deleted_at IS NULL ORDER BY created_at, id LIMIT $3
 ), judged AS MATERIALIZED (
   SELECT l.id, l.created_at, CASE WHEN $5::text = 'name' THEN lower(l.name) END AS name, h.failed_at,
-         CASE WHEN NOT l.active THEN 'disabled' WHEN h.paused_until > now() THEN 'resting'
+         CASE WHEN NOT l.active THEN 'disabled' WHEN h.resting_until > now() THEN 'resting'
               WHEN h.failing_since IS NOT NULL THEN 'failing' ELSE 'active' END AS state
   FROM looked l LEFT JOIN dispatcher.endpoint_health h ON h.endpoint_id = l.id
   WHERE $2::text = '' OR strpos(lower(l.name), lower($2)) > 0 OR strpos(lower(l.url), lower($2)) > 0

@@ -15,10 +15,10 @@ WITH looked AS MATERIALIZED (
 SELECT ARRAY(
          SELECT l.id FROM looked l
          LEFT JOIN LATERAL (
-           SELECT paused_until, failing_since FROM dispatcher.endpoint_health WHERE endpoint_id = l.id OFFSET 0
+           SELECT resting_until, failing_since FROM dispatcher.endpoint_health WHERE endpoint_id = l.id OFFSET 0
          ) AS h ON true
          WHERE ($2::text = '' OR strpos(lower(l.name), lower($2)) > 0 OR strpos(lower(l.url), lower($2)) > 0)
-           AND ($3::text IS NULL OR $3 = CASE WHEN NOT l.active THEN 'disabled' WHEN h.paused_until > now() THEN 'resting'
+           AND ($3::text IS NULL OR $3 = CASE WHEN NOT l.active THEN 'disabled' WHEN h.resting_until > now() THEN 'resting'
                                               WHEN h.failing_since IS NOT NULL THEN 'failing' ELSE 'active' END)
          ORDER BY l.created_at, l.id LIMIT $6) AS ids,
        (SELECT id FROM looked ORDER BY created_at, id OFFSET $5 - 1) AS looked_to

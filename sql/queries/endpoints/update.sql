@@ -12,5 +12,5 @@ WITH changed AS (
       disabled_reason = CASE WHEN $6 THEN NULL ELSE disabled_reason END, updated_at = now()
   WHERE id = $1
 )
-UPDATE dispatcher.endpoint_health SET failing_since = NULL, failed_at = NULL, failures = 0, paused_until = NULL
+UPDATE dispatcher.endpoint_health SET failing_since = NULL, failed_at = NULL, failures = 0, resting_until = NULL
 WHERE endpoint_id = $1 AND $6 AND EXISTS (SELECT 1 FROM dispatcher.endpoints WHERE id = $1 AND NOT active)

@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import Page, expect
 
-from dispatcher.dashboard.views import all_deliveries
+from dispatcher.dashboard.views import deliveries
 from dispatcher.store import delivery_search
 from tests.api.conftest import Api
 from tests.dashboard.browser.browsing import Browsing, Place
@@ -72,7 +72,7 @@ async def test_a_filtered_list_fills_itself(
         await place.emit("order.paid", {})
     await receiver.wait_for(10)
     monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", 2)
-    monkeypatch.setattr(all_deliveries, "PAGE_SIZE", 1)
+    monkeypatch.setattr(deliveries, "PAGE_SIZE", 1)
     await page.goto("/deliveries?event=rare.one")
     await expect(page.get_by_role("link", name="rare.one")).to_have_count(1)
     await expect(page.locator("#further")).to_have_count(0)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.dashboard.filter_words import query, words
+from dispatcher.dashboard.bulk_action_words import query, words
 from dispatcher.services.bulk_actions import BulkActionFilters
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)

@@ -1,25 +1,14 @@
-"""The filters above a list: messages for invalid ones, and a shortcut for ids of other items."""
+"""Lead to the item whose id somebody typed into a search field or a filter."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from aiohttp import web
-from pydantic import ValidationError
 
 from dispatcher.dashboard import addresses
-from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
+from dispatcher.dashboard.request import DashboardRequest, see_other
 
-_WORDS: Final = {
-    "id": "An event id is evt_ and digits, such as evt_385139639918264327.",
-    "status": "Choose pending, delivered, failed or cancelled.",
-    "since": "This is not a time. Write it as 2026-02-26T12:00, in UTC.",
-    "until": "This is not a time. Write it as 2026-02-26T12:00, in UTC.",
-    "response_status": "Write a response status such as 503, or 5xx for all from 500 to 599.",
-    "error_code": "Choose one of the errors.",
-    "reference": "A reference has 1 to 255 characters.",
-}
-_YEARS: Final = "between the years"
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _ID: Final = re.compile(rf"(?:(evt|dlv)_\d{{1,19}}|{_UUID})", re.ASCII)
 _PAGES: Final = {
@@ -27,14 +16,6 @@ _PAGES: Final = {
     "dlv": ("delivery", "delivery_id"),
     None: ("webhook", "webhook_id"),
 }
-
-
-def in_words(error: ValidationError) -> Mapping[str, str]:
-    """Return what is wrong with the filters, by field, in words for people."""
-    return {
-        field: reason if _YEARS in reason else _WORDS.get(field, reason)
-        for field, reason in field_errors(error).items()
-    }
 
 
 def page_of_id(text: str) -> tuple[str, str] | None:

@@ -35,7 +35,7 @@ connection is noticed soon.
 """
 
 
-class Sessions:
+class DaemonSessions:
     """The sessions of one daemon. Each opens its connection when it is first used.
 
     `statement_timeout` is in seconds and limits every statement.

@@ -19,7 +19,7 @@ class _Renewals:
     renewed_at: float
 
 
-class Neighbours:
+class OtherDaemons:
     """The heartbeats of the other daemons on this database."""
 
     def __init__(self) -> None:

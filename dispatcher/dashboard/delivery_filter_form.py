@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
-from dispatcher.dashboard import filters
+from dispatcher.dashboard import filter_messages
 from dispatcher.dashboard.request import DashboardRequest
 from dispatcher.services.inputs.history_filters import DeliveryFilters
 from dispatcher.services.webhook_names import WebhookName
@@ -56,7 +56,7 @@ async def read(request: DashboardRequest, given: Mapping[str, str]) -> TypedFilt
         wanted = {name: text for name, text in typed.items() if name != "webhook"}
         parsed = DeliveryFilters.model_validate_strings(request.moments(wanted), strict=False)
     except ValidationError as error:
-        return TypedFilter(typed, wrong=filters.in_words(error))
+        return TypedFilter(typed, wrong=filter_messages.in_words(error))
     except LookupError as error:
         return TypedFilter(typed, wrong={"webhook": str(error.args[0])})
     return TypedFilter(typed, parsed, webhook)
