@@ -1,4 +1,4 @@
-"""Find the item before and after one in a list that is ordered by id, newest first."""
+"""Find the neighbours of an item in a list that is ordered by id, newest first."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,10 @@ as many as the third, newest first."""
 
 
 async def older(read: Read, number: int) -> str | None:
-    """Return the id of the item after this one, None if this is the last. Raise TooFarError."""
+    """Return the id of the next older item than `number`, None if there is none.
+
+    Raise TooFarError if the search took too many reads.
+    """
     below = number
     for _ in range(LONG_READS_LIMIT):
         page = await read(-1, below, 1)
@@ -41,15 +44,17 @@ async def older(read: Read, number: int) -> str | None:
         if page.next is None:
             return None
         below = page.next
-    raise TooFarError("No older one was found in what was searched.")
+    raise TooFarError("The next older item is too far away to be found by a step.")
 
 
 async def newer(read: Read, number: int) -> str | None:
-    """Return the id of the item before this one, None if this is the first. Raise TooFarError.
+    """Return the id of the next newer item than `number`, None if there is none.
 
-    Lists are read from the newest item on. So this reads short ranges above the item, longer ones
-    while they are empty, and shorter ones while they hold too much to see their oldest item. It never
-    reads beyond `nearest`, the oldest newer item that it has seen.
+    Raise TooFarError if the search took too many reads.
+
+    A list is read from its newest item on. So this reads a short range of ids above `number`. If it
+    is empty, the next range is longer; if it holds more than one read shows, shorter. Nothing beyond
+    `nearest` is read, the oldest of the newer items seen so far.
     """
     end = ids.first_since(datetime.now(UTC) + _AHEAD)
     above, span, long_reads = number, _FIRST_SPAN, 0
@@ -70,4 +75,4 @@ async def newer(read: Read, number: int) -> str | None:
             return None if nearest is None else nearest.id
         else:
             above, span = below - 1, span * _FACTOR
-    raise TooFarError("No newer one was found in what was searched.")
+    raise TooFarError("The next newer item is too far away to be found by a step.")

@@ -87,5 +87,5 @@ class DeliveryActions:
 def _unknown(name: str) -> NotFoundError:
     return NotFoundError(
         f"There is no delivery {name!r}. Check its id and the environment."
-        " It may be too old to be kept."
+        " It may be in quarantine, where you can release or discard it, or too old to be kept."
     )

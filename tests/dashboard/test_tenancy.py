@@ -18,7 +18,7 @@ from tests.end_to_end.shell import KEY, shell
 from tests.receivers import Receiver
 
 HOME = "env_default"
-INTERLEAVINGS = 100
+INTERLEAVINGS = 200
 STEPS = 3
 EXCEPTIONS = re.compile(
     r"#[a-z]+|/static/[0-9a-f]{12}-.+|/sign-out|https://www\.standardwebhooks\.com/"
@@ -296,7 +296,7 @@ async def test_a_statement_that_a_page_shows_inserts_into_the_pages_environment(
     await ask("POST", "/api/webhooks", {"url": receiver.url, "events": ["*"]})
     shown.append(await own_visitor.get(f"/e/{environment}/"))
     for page in shown:
-        (statement,) = re.findall(r'<code class="sql">(.*?)</code>', page.text, re.DOTALL)
+        (statement,) = re.findall(r'aria-label="SQL"><code>(.*?)</code>', page.text, re.DOTALL)
         async with connection.transaction():
             await connection.execute("SET LOCAL ROLE dispatcher_producer")
             await connection.execute(html.unescape(statement))

@@ -294,6 +294,25 @@ async def test_the_settings_are_changed_and_only_they_are_audited(
     assert "fresh" not in detail
 
 
+async def test_a_header_with_a_new_value_gets_it_even_if_it_is_marked_to_be_removed(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url, name="A", headers={"X-Old": "old"})
+    fields: dict[str, str | list[str]] = {
+        "url": receiver.url,
+        "name": "A",
+        "patterns": "user.*",
+        "header_name": ["X-Old"],
+        "header_value": ["fresh"],
+        "header_kept": ["X-Old"],
+        "header_gone": "X-Old",
+    }
+    await visitor.post(f"/webhooks/{name}/settings", fields)
+    await visitor.post(f"/webhooks/{name}/test")
+    request = await receiver.wait_for(1)
+    assert request[0].headers["X-Old"] == "fresh"
+
+
 async def test_emptied_fields_follow_the_configuration_again(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
@@ -382,6 +401,16 @@ async def test_a_rotated_secret_is_shown_once_and_signs_the_next_delivery(
     assert shown_secret(page) != shown_secret(made_page)
     assert "The old secret also signs" in page.text
     assert shown_secret(page) not in (await visitor.get(f"/webhooks/{name}/settings")).text
+
+
+async def test_an_unknown_overlap_is_refused_and_the_secret_is_kept(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url)
+    before = (await admin("GET", f"/api/webhooks/{name}")).data
+    page = await visitor.post(f"/webhooks/{name}/rotate", {"overlap": "month"})
+    assert (page.status, "none, hour, day, week" in page.text) == (422, True)
+    assert (await admin("GET", f"/api/webhooks/{name}")).data == before
 
 
 async def test_a_webhook_is_disabled_and_enabled(

@@ -142,6 +142,29 @@ async def test_a_pending_delivery_shows_its_last_attempt(
     assert item.next_retry_at == row["next_at"]
 
 
+async def test_a_delivery_in_quarantine_is_found_by_its_id_and_by_its_event(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    pending = await rows.delivery(connection, await rows.endpoint(connection))
+    await store.record([result(pending, RETRIED, status=500)])
+    await connection.execute(
+        "WITH gone AS (DELETE FROM dispatcher.deliveries RETURNING *) INSERT INTO"
+        " dispatcher.quarantine (id, event_id, environment_id, type, endpoint_id, delivery_id,"
+        " attempt, reason, detail) SELECT id, event_id, environment_id, type, endpoint_id, id,"
+        " attempt + 1, 'result_refused', 'no room' FROM gone"
+    )
+    name = ids.delivery_name(pending.id)
+    found = await read.delivery(OURS, name)
+    assert (found.status, found.attempts, found.error) == ("PENDING", 2, "in quarantine: no room")
+    assert (found.ended_at, found.next_retry_at) == (None, None)
+    assert [attempt.number for attempt in found.attempt_list] == [1]
+    event = await read.event(OURS, ids.event_name(pending.event_id))
+    assert [item.id for item in event.deliveries] == [name]
+    assert await read.environment_of(name) == OURS
+    with pytest.raises(NotFoundError):
+        await read.delivery(FOREIGN, name)
+
+
 async def test_an_ended_delivery_shows_its_result_and_time(
     connection: Connection, read: History, store: Deliveries
 ) -> None:

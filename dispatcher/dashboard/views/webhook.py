@@ -6,7 +6,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from dispatcher.core.errors import NotFoundError
+from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhooks
 from dispatcher.services.inputs.webhook_inputs import Rotation, WebhookChanges
@@ -77,7 +77,9 @@ async def rotate(request: DashboardRequest) -> web.Response:
     It is sent once every daemon signs with the new secret, or when waiting for that times out.
     """
     chosen = (await request.fields()).get("overlap", "day")
-    form = Rotation(overlap_seconds=OVERLAPS.get(chosen, 0))
+    if chosen not in OVERLAPS:
+        raise InvalidError.field("overlap", f"must be one of {', '.join(OVERLAPS)}")
+    form = Rotation(overlap_seconds=OVERLAPS[chosen])
     async with request.changing() as services:
         rotated, version = await services.webhooks.rotate_secret(
             named(request), request.environment_id, overlap_seconds=form.overlap_seconds

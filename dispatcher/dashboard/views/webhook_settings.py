@@ -178,14 +178,15 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
 async def _lists(request: DashboardRequest) -> dict[str, Any]:
     """Return the headers and signature schemes, which come in repeated fields.
 
-    The form never shows header values. A header that is kept with an empty value is unchanged.
+    The form never shows header values. A header that is kept with an empty value is unchanged, and
+    one with a new value gets it, even if it is marked to be removed.
     """
     names, values = await request.several("header_name"), await request.several("header_value")
     kept = await request.several("header_kept")
     headers: dict[str, str | None] = dict.fromkeys(await request.several("header_gone"))
     for name, value in zip(names, values, strict=False):
         if name.strip() and (value.strip() or name not in kept):
-            headers.setdefault(name.strip(), value.strip())
+            headers[name.strip()] = value.strip()
     return {
         "headers": headers or None,
         "signature_schemes": await request.several("schemes") or None,

@@ -12,6 +12,8 @@ WITH waiting AS MATERIALIZED (
   UNION ALL
   SELECT environment_id, delivery_id FROM waiting WHERE event_id = $2
   UNION ALL
+  SELECT environment_id, delivery_id FROM dispatcher.quarantine WHERE event_id = $2 AND delivery_id = id
+  UNION ALL
   SELECT environment_id, delivery_id FROM dispatcher.attempts WHERE event_id = $2 AND state IS NOT NULL AND id > $2
     AND id > $5 AND ($6::bigint IS NULL OR id <= $6)
 )

@@ -5,6 +5,8 @@ SELECT environment_id FROM (
   UNION ALL
   SELECT environment_id FROM dispatcher.inbox_directed WHERE delivery_id = $1
   UNION ALL
+  SELECT environment_id FROM dispatcher.quarantine WHERE id = $1 AND delivery_id = $1
+  UNION ALL
   SELECT environment_id FROM (
     SELECT environment_id FROM dispatcher.attempts
     WHERE delivery_id = $1 AND id > $1 AND id > $2 AND ($3::bigint IS NULL OR id <= $3) OFFSET 0) AS tried

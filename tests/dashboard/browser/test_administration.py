@@ -53,7 +53,7 @@ async def test_the_audit_is_searched(page: Page) -> None:
     await page.goto("/audit")
     await page.get_by_label("Action").fill("event_type.create")
     await page.get_by_role("button", name="Filter").click()
-    await expect(page.locator(".audit > tbody > tr")).to_have_count(1)
+    await expect(page.locator(".cards > tbody > tr")).to_have_count(1)
     await expect(page.get_by_role("link", name="audited.type")).to_be_visible()
     await page.get_by_label("Action").fill("token.revoke")
     await page.keyboard.press("Enter")
