@@ -10,7 +10,7 @@ from uuid import UUID
 
 from dispatcher.core.errors import ConflictError
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.sealed_values import SealedValues, SealedValuesRow
 from dispatcher.store.session import Queryable, Session

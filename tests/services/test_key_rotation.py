@@ -7,7 +7,7 @@ import pytest
 from dispatcher.core.errors import ConflictError
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services import key_rotation
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.key_rotation import KeyRotation
 from dispatcher.store.sealed_values import SealedValues
 from dispatcher.store.session import Session
