@@ -1,7 +1,7 @@
 """Send one POST under one deadline; return a value, whether or not the receiver answers.
 
 The final status line decides the outcome. The body is only an excerpt: it is read for at most
-BODY_SECONDS and never decoded. A connection is kept only after a clean and complete answer.
+two seconds (BODY_SECONDS of `exchange`) and never decoded. A connection is kept only after a clean and complete answer.
 """
 
 import asyncio
@@ -139,6 +139,7 @@ class Sender:
             else:
                 if response.status != REQUEST_TIMEOUT:  # some servers send it as they close
                     return response
+        # If the receiver read the request before it closed the kept connection, it gets it twice.
         request = (target, head, body, limit, timeout)
         return await self._post_on_new(*request, environment_id, started_at)
 
@@ -154,8 +155,7 @@ class Sender:
     ) -> Response | SendError:
         """Send the request on a new connection; return the answer or the error.
 
-        Network and receiver cause no exceptions. If the receiver read the request before it closed
-        a kept connection, it gets it twice.
+        Network and receiver cause no exceptions.
         """
         connection, exchange, progress = None, None, Progress(started_at)
         try:
