@@ -7,7 +7,7 @@ from aiohttp import web
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT, is_environment_id
 from dispatcher.core.errors import NotFoundError
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.tokens import Principal
 
 _KEY = web.RequestKey("request_id", str)

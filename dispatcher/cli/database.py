@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dispatcher.config.sections import Config
     from dispatcher.embedded_postgres.server import EmbeddedPostgres
     from dispatcher.encryption.cipher import Cipher
-    from dispatcher.services.audit_log import Actor
+    from dispatcher.services.audit.audit_log import Actor
     from dispatcher.store.session import Session
 
 START_LIMIT_SECONDS = 60.0
@@ -236,7 +236,7 @@ def actor() -> "Actor":
     """
     import pwd
 
-    from dispatcher.services.audit_log import Actor
+    from dispatcher.services.audit.audit_log import Actor
 
     uid = os.getuid()
     try:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from time import monotonic
 
 from dispatcher.core.figures import PauseTotals
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.backlog import Backlogs, largest
 from dispatcher.services.pauses import CurrentPause, Pauses
 from dispatcher.store.session import Session

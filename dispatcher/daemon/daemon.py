@@ -18,7 +18,7 @@ from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.engine import Engine
 from dispatcher.engine.loop import measure_lag, wait_for_event
 from dispatcher.engine.stage_runner import TRANSIENT, Stage, StageRunner
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.telemetry import observe, systemd

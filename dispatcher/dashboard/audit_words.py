@@ -9,9 +9,9 @@ from typing import Final
 from uuid import UUID
 
 from dispatcher.dashboard import bulk_action_words
-from dispatcher.services.audit_changes import UNKNOWN, FieldChange, field_changes
-from dispatcher.services.audit_log import AuditEntry, KnownActor
-from dispatcher.services.audit_names import SubjectKind, subject_kind
+from dispatcher.services.audit.audit_changes import UNKNOWN, FieldChange, field_changes
+from dispatcher.services.audit.audit_log import AuditEntry, KnownActor
+from dispatcher.services.audit.audit_names import SubjectKind, subject_kind
 from dispatcher.services.bulk_actions import BulkActionFilters
 from dispatcher.services.tokens import ROOT_ACTOR
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from dispatcher.dashboard import filter_messages
 from dispatcher.dashboard.request import DashboardRequest
 from dispatcher.services.inputs.history_filters import DeliveryFilters
-from dispatcher.services.webhook_names import WebhookName
+from dispatcher.services.webhooks.webhook_names import WebhookName
 
 FIELDS: Final = (
     "status",

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem, Event
 from dispatcher.services.overview import Count, WebhookHealth
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_resource import Webhook
 
 Remedy = Literal["retry", "enable", "retry_failed", "release"]
 

@@ -18,7 +18,7 @@ from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import Status
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services import delivery_criteria
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.bulk_action_inputs import BulkFilters, NewBulkAction
 from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
 from dispatcher.store import bulk_actions as stored

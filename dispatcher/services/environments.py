@@ -8,8 +8,8 @@ from secrets import token_hex
 from dispatcher.config.sections import Limits
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, SEARCHED_LIMIT, Page
-from dispatcher.services import audit_changes
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit import audit_changes
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges, NewEnvironment
 from dispatcher.store import environments as stored
 from dispatcher.store.session import Queryable

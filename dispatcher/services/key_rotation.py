@@ -10,7 +10,7 @@ from uuid import UUID
 
 from dispatcher.core.errors import ConflictError
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.sealed_values import SealedValues, SealedValuesRow
 from dispatcher.store.session import Queryable, Session
@@ -31,9 +31,9 @@ _COLUMNS: Final = (
 
 @dataclass(slots=True)
 class Rotation:
-    """What was done: webhooks that were read, values encrypted again, webhooks left as they are.
+    """What was done: webhooks that were read, values encrypted again, webhooks with values left as they are.
 
-    Those of `unreadable` have a value that neither key decrypts.
+    Those of `unreadable` have a value that neither key decrypts. Their other values are encrypted again.
     """
 
     webhooks: int = 0
@@ -92,11 +92,9 @@ class KeyRotation:
         rows = list(await values.list(after, STEP))
         changed: list[SealedValuesRow] = []
         for row in rows:
-            try:
-                again, number = self._again(row)
-            except WrongKeyError:
+            again, number, is_readable = self._again(row)
+            if not is_readable:
                 unreadable.append(row["id"])
-                continue
             if number:
                 changed.append(again)
                 done.values += number
@@ -104,17 +102,22 @@ class KeyRotation:
             await values.replace(changed)
         return rows
 
-    def _again(self, row: SealedValuesRow) -> tuple[SealedValuesRow, int]:
-        """Return the row with the new key, and how many values changed. Raise WrongKeyError."""
-        again, number = row.copy(), 0
+    def _again(self, row: SealedValuesRow) -> tuple[SealedValuesRow, int, bool]:
+        """Return the row with the new key, how many values changed, and whether all are readable."""
+        again, number, is_readable = row.copy(), 0, True
         for name in _COLUMNS:
             sealed: bytes | None = row[name]
-            if sealed is not None and not self._cipher.is_current(sealed):
-                context = row["id"].bytes
+            if sealed is None or self._cipher.is_current(sealed):
+                continue
+            context = row["id"].bytes
+            try:
                 plain = self._cipher.decrypt(sealed, context=context)
+            except WrongKeyError:
+                is_readable = False
+            else:
                 again[name] = self._cipher.encrypt(plain, context=context)
                 number += 1
-        return again, number
+        return again, number, is_readable
 
     async def _finish(self, done: Rotation) -> None:
         """Make the new key the one that the database accepts."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.figures import PauseTotals
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.store import pauses
 from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.session import Queryable

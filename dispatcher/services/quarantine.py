@@ -8,7 +8,7 @@ from uuid import UUID
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.store import quarantine as stored
 from dispatcher.store.session import Queryable
 

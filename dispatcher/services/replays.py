@@ -15,7 +15,7 @@ from uuid import UUID
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
 from dispatcher.store import replays as stored

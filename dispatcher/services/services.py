@@ -11,14 +11,14 @@ from dispatcher.core.model import RetryPolicy
 from dispatcher.core.request_headers import RequestBuilder
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.schema_validation.checks import SchemaChecks
-from dispatcher.services.audit_log import Actor, AuditLog
+from dispatcher.services.audit.audit_log import Actor, AuditLog
 from dispatcher.services.backlog import Backlogs
 from dispatcher.services.bulk_actions import BulkActions
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.environments import Environments
 from dispatcher.services.event_outcomes import EventOutcomes
-from dispatcher.services.event_type_writer import EventTypeWriter
-from dispatcher.services.event_types import EventTypes
+from dispatcher.services.event_types.event_type_writer import EventTypeWriter
+from dispatcher.services.event_types.event_types import EventTypes
 from dispatcher.services.events import Events
 from dispatcher.services.failures import Failures
 from dispatcher.services.history import History
@@ -30,10 +30,10 @@ from dispatcher.services.search import Search
 from dispatcher.services.signed_requests import SignedRequests
 from dispatcher.services.tokens import Tokens
 from dispatcher.services.verdict import Verdicts
-from dispatcher.services.webhook_list import WebhookList
-from dispatcher.services.webhook_names import WebhookNames
-from dispatcher.services.webhook_rules import WebhookRules
-from dispatcher.services.webhooks import Webhooks
+from dispatcher.services.webhooks.webhook_list import WebhookList
+from dispatcher.services.webhooks.webhook_names import WebhookNames
+from dispatcher.services.webhooks.webhook_rules import WebhookRules
+from dispatcher.services.webhooks.webhooks import Webhooks
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Queryable, without_locks

@@ -11,7 +11,7 @@ from dispatcher.core.model import Delivery, Endpoint, Event, RetryPolicy
 from dispatcher.core.request_headers import RequestBuilder
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.encryption.endpoint_secrets import decrypt_endpoint
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.history import History
 from dispatcher.services.history_resources import Delivery as ShownDelivery
 from dispatcher.store.endpoints import Endpoints

@@ -26,7 +26,7 @@ from dispatcher.core.errors import (
 )
 from dispatcher.core.model import Scope
 from dispatcher.core.pagination import CreationPosition
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool

@@ -10,7 +10,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload
 
 from dispatcher.client import AsyncClient
-from dispatcher.services import webhooks
+from dispatcher.services.webhooks import webhooks
 from tests.api.conftest import Api, Client, served
 from tests.conftest import Connection
 from tests.end_to_end.stories import Daemons

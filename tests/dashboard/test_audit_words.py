@@ -19,7 +19,7 @@ from dispatcher.dashboard.audit_words import (
     detail_text,
     line,
 )
-from dispatcher.services.audit_log import AuditEntry, KnownActor
+from dispatcher.services.audit.audit_log import AuditEntry, KnownActor
 
 TOKEN = "token:00000000-0000-4000-8000-000000000001"
 

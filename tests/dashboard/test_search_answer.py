@@ -10,7 +10,7 @@ import pytest
 from dispatcher.dashboard import search_answer
 from dispatcher.services.history_resources import Attempt, Delivery, Event
 from dispatcher.services.overview import Count, WebhookHealth
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_resource import Webhook
 
 NOW = datetime(2026, 11, 29, 17, 0, tzinfo=UTC)
 AT = datetime(2026, 11, 29, 16, 31, 40, tzinfo=UTC)

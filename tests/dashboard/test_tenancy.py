@@ -18,7 +18,7 @@ from tests.end_to_end.shell import KEY, shell
 from tests.receivers import Receiver
 
 HOME = "env_default"
-INTERLEAVINGS = 100
+INTERLEAVINGS = 200
 STEPS = 3
 EXCEPTIONS = re.compile(
     r"#[a-z]+|/static/[0-9a-f]{12}-.+|/sign-out|https://www\.standardwebhooks\.com/"

@@ -14,11 +14,11 @@ from dispatcher.config.sections import Config
 from dispatcher.core import signing
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.webhook_inputs import NewWebhook
-from dispatcher.services.webhook_resource import Webhook
-from dispatcher.services.webhook_rules import WebhookRules
-from dispatcher.services.webhooks import Webhooks
+from dispatcher.services.webhooks.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_rules import WebhookRules
+from dispatcher.services.webhooks.webhooks import Webhooks
 from dispatcher.store.session import Session
 from dispatcher.transport.egress import Guard, parse_allow
 from tests.conftest import Connection, connected

@@ -12,7 +12,7 @@ import standardwebhooks
 import stripe
 
 from dispatcher.core import signing
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_resource import Webhook
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver, Request
 

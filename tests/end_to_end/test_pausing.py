@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.propagation import wait_until_applied
 from dispatcher.store.endpoints import Endpoints

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from dispatcher.engine import replayer, step_loop
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.replays import Recovery, Replays
 from dispatcher.store.session import Session

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from dispatcher.core.figures import PauseTotals
 from dispatcher.daemon.daemon import Daemon
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.session import Session
 from dispatcher.telemetry import metrics

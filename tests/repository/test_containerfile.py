@@ -3,9 +3,13 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from fnmatch import fnmatch
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -105,16 +109,39 @@ def test_it_is_healthy_while_the_daemon_is_alive() -> None:
     timing, command = only("HEALTHCHECK").split(" CMD ")
     python, flag, code = json.loads(command)
     assert (python, flag) == ("python", "-c")
-    address = re.search(r"http://127\.0\.0\.1:(\d+)(/\w+)", code)
+    address = re.search(r"\('127\.0\.0\.1', (\d+), .*'(/\w+)'", code)
     assert address is not None
     assert address[1] == only("EXPOSE")
     assert address[2] in HEALTH
-    compile(code, "HEALTHCHECK", "exec")
     patience = re.search(r"timeout=(\d+)", code)
     limit = re.search(r"--timeout=(\d+)s", timing)
     assert patience is not None
     assert limit is not None
     assert int(patience[1]) < int(limit[1])
+
+
+@pytest.mark.parametrize(("status", "is_healthy"), [(200, True), (503, False)])
+def test_its_health_check_asks_the_daemon_also_where_a_proxy_is_set(
+    status: int, is_healthy: bool
+) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    _, _, code = json.loads(only("HEALTHCHECK").split(" CMD ")[1])
+    proxy = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        code = code.replace(only("EXPOSE"), str(server.server_port))
+        checked = subprocess.run([sys.executable, "-c", code], env=proxy, check=False)
+        server.shutdown()
+        thread.join()
+    assert (checked.returncode == 0) == is_healthy
 
 
 @pytest.mark.parametrize("document", ["README.md", "RELEASING.md", "docs/installing.md"])

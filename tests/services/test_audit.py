@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from dispatcher.services import audit_log
-from dispatcher.services.audit_log import (
+from dispatcher.services.audit import audit_log
+from dispatcher.services.audit.audit_log import (
     Actor,
     AuditEntry,
     AuditLog,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.services.audit_changes import UNKNOWN, FieldChange, detail, field_changes
+from dispatcher.services.audit.audit_changes import UNKNOWN, FieldChange, detail, field_changes
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.figures import Waiting
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.backlog import Backlogs, largest
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.pool import Pool

@@ -12,7 +12,7 @@ from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import Delivery
 from dispatcher.engine import bulk_actions as stage
 from dispatcher.services import bulk_actions as service
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.bulk_actions import BulkAction, BulkActions
 from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
 from dispatcher.store.connection.plan_settings import plan_settings

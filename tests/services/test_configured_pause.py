@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import ConfiguredPause, Pauses
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session

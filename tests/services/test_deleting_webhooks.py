@@ -9,11 +9,11 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Delivery
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.quarantine import Quarantine
-from dispatcher.services.webhook_rules import WebhookRules
-from dispatcher.services.webhooks import Webhooks
+from dispatcher.services.webhooks.webhook_rules import WebhookRules
+from dispatcher.services.webhooks.webhooks import Webhooks
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Queryable

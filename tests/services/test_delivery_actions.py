@@ -8,7 +8,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Delivery
 from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.deliveries import Deliveries

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from dispatcher.core.errors import ConflictError, NotFoundError
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.environments import Environment, Environments
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges, NewEnvironment
 from dispatcher.store.pool import Pool

@@ -14,12 +14,12 @@ from dispatcher.core.errors import (
     Problem,
 )
 from dispatcher.schema_validation.checks import SchemaChecks
-from dispatcher.services import event_type_writer as module
 from dispatcher.services import shipped_catalogs
-from dispatcher.services.audit_log import Actor
-from dispatcher.services.event_type_resource import EventType
-from dispatcher.services.event_type_writer import EventTypeWriter
-from dispatcher.services.event_types import EventTypes
+from dispatcher.services.audit.audit_log import Actor
+from dispatcher.services.event_types import event_type_writer as module
+from dispatcher.services.event_types.event_type_resource import EventType
+from dispatcher.services.event_types.event_type_writer import EventTypeWriter
+from dispatcher.services.event_types.event_types import EventTypes
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.event_type_inputs import EventTypeEntry, EventTypePut
 from dispatcher.store.pool import Pool

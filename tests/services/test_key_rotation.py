@@ -7,7 +7,7 @@ import pytest
 from dispatcher.core.errors import ConflictError
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services import key_rotation
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.key_rotation import KeyRotation
 from dispatcher.store.sealed_values import SealedValues
 from dispatcher.store.session import Session
@@ -113,6 +113,24 @@ async def test_a_value_of_neither_key_is_left_and_named(
     assert (done.values, done.unreadable) == (2, (foreign,))
     assert (await values(connection, THIRD, foreign))[0] == "secret"
     assert (await values(connection, NEW, mixed))[:3] == ["secret", None, "headers"]
+
+
+async def test_the_readable_values_of_a_webhook_are_encrypted_again_beside_one_that_is_not(
+    connection: Connection, rotation: KeyRotation
+) -> None:
+    await keyed(connection, OLD)
+    endpoint = await sealed(connection, OLD, "secret", "headers")
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET previous_secret = $1",
+        THIRD.encrypt(b"lost", context=endpoint.bytes),
+    )
+    done = await rotation.run()
+    assert (done.values, done.unreadable) == (2, (endpoint,))
+    row = await connection.fetchrow("SELECT secret, headers FROM dispatcher.endpoints")
+    assert [NEW.decrypt(value, context=endpoint.bytes) for value in row or ()] == [
+        b"secret",
+        b"headers",
+    ]
 
 
 async def test_a_database_with_a_third_key_keeps_it(

@@ -7,7 +7,7 @@ import pytest
 
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.figures import PauseTotals
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pause, Pauses
 from dispatcher.services.propagation import wait_until_applied
 from dispatcher.store.endpoints import Endpoints

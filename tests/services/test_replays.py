@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.services import replays
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.replays import Preview, Recovery, Replays
 from dispatcher.store import replays as stored

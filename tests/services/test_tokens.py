@@ -22,7 +22,7 @@ from dispatcher.core.errors import (
 )
 from dispatcher.core.model import Scope
 from dispatcher.services import tokens as module
-from dispatcher.services.audit_log import Actor
+from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.services.tokens import (
     BUSY_LOOKUPS,

@@ -3,7 +3,7 @@
 from dispatcher.api.pages import page_answer, page_limit
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import Answer, Call, Shape
-from dispatcher.services.audit_log import AuditEntry
+from dispatcher.services.audit.audit_log import AuditEntry
 from dispatcher.services.inputs.audit_inputs import AuditQuery
 
 routes = Routes(Shape("audit_entry"))

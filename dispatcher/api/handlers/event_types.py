@@ -3,7 +3,7 @@
 from dispatcher.api.pages import list_answer, list_limit
 from dispatcher.api.routes import Alternative, Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
-from dispatcher.services.event_type_resource import EventType
+from dispatcher.services.event_types.event_type_resource import EventType
 from dispatcher.services.inputs.event_type_inputs import EventTypePut, EventTypeQuery
 
 SHAPE = Shape("event_type", id="name")

@@ -12,8 +12,8 @@ from dispatcher.services.inputs.webhook_inputs import (
     WebhookQuery,
 )
 from dispatcher.services.propagation import wait_until_applied
-from dispatcher.services.webhook_resource import Webhook
-from dispatcher.services.webhooks import TEST_TYPE
+from dispatcher.services.webhooks.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhooks import TEST_TYPE
 
 ONE = "/api/webhooks/{webhook_id}"
 

@@ -39,7 +39,8 @@ def rotate(config_file: Path | None, as_json: bool) -> None:
     click.echo(f"{done.values} values encrypted again, {done.webhooks} webhooks checked.")
     for id_ in done.unreadable:
         click.echo(
-            f"Webhook {id_} was left as it is: neither key decrypts it. Rotate its secret.",
+            f"Webhook {id_} has a value that neither key decrypts: it was left as it is. Rotate its"
+            " secret, and set its headers and credentials again.",
             err=True,
         )
     click.echo(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
     from dispatcher.config.sections import Config
-    from dispatcher.services.event_type_writer import Change
+    from dispatcher.services.event_types.event_type_writer import Change
     from dispatcher.services.inputs.event_type_inputs import EventTypeEntry
 
 

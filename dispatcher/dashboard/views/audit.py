@@ -8,7 +8,7 @@ from dispatcher.core.pagination import Page
 from dispatcher.dashboard import audit_words
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.dashboard.views import webhook
-from dispatcher.services.audit_log import AuditEntry
+from dispatcher.services.audit.audit_log import AuditEntry
 
 FILTERS = ("actor", "action", "subject")
 

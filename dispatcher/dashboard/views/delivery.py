@@ -15,7 +15,7 @@ from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.services.history_resources import Delivery
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.services.services import Services
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_resource import Webhook
 
 GROUPS_SHOWN: Final = 20
 """Groups of attempts on a page, each with headers and a body that the receiver chose."""

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from dispatcher.core.errors import InvalidError
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.services import shipped_catalogs
-from dispatcher.services.event_type_resource import EventType
+from dispatcher.services.event_types.event_type_resource import EventType
 from dispatcher.services.inputs.event_type_inputs import EventTypePut
 
 

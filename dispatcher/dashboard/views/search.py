@@ -18,8 +18,8 @@ from dispatcher.services.environments import Environment
 from dispatcher.services.history_resources import EventItem
 from dispatcher.services.inputs.history_filters import EventFilters
 from dispatcher.services.search import TextHits, is_text_to_search
-from dispatcher.services.webhook_names import WebhookName
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_names import WebhookName
+from dispatcher.services.webhooks.webhook_resource import Webhook
 
 SHOWN: Final = 8
 """Webhooks, event types and environments that are listed."""

@@ -12,8 +12,8 @@ from dispatcher.dashboard.views import webhooks
 from dispatcher.services.inputs.webhook_inputs import Rotation, WebhookChanges
 from dispatcher.services.overview import WebhookHealth
 from dispatcher.services.propagation import wait_until_applied
-from dispatcher.services.webhook_resource import Webhook
-from dispatcher.services.webhooks import TEST_TYPE
+from dispatcher.services.webhooks.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhooks import TEST_TYPE
 
 OVERLAPS = {"none": 0, "hour": 3600, "day": 86_400, "week": 604_800}
 """The choices, in seconds, of how long the old secret still signs beside the new one."""

@@ -17,7 +17,7 @@ from dispatcher.dashboard.views.webhook_settings import CHANGED_SINCE, revision_
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.webhook_inputs import WebhookChanges
 from dispatcher.services.propagation import wait_until_applied
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_resource import Webhook
 
 FIELDS = {
     "basic": ("username", "password"),

@@ -17,7 +17,7 @@ from dispatcher.dashboard.views import webhook
 from dispatcher.dashboard.views.webhooks import chosen_events, matching
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.webhook_inputs import Schedule, WebhookChanges
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_resource import Webhook
 
 RETRY = ("retries", "base", "factor", "jitter", "cap")
 LIMITS = ("rate_limit", "max_in_flight", "timeout")

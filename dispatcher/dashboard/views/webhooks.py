@@ -13,8 +13,8 @@ from dispatcher.core.errors import InvalidError
 from dispatcher.core.pagination import SEARCHED_LIMIT
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors
 from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookState
-from dispatcher.services.webhook_list import PAGES_LIMIT, WebhookOrder
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_list import PAGES_LIMIT, WebhookOrder
+from dispatcher.services.webhooks.webhook_resource import Webhook
 
 FILTERS: Final = ("q", "state", "sort", "page")
 TEXT_LENGTH: Final = 200

@@ -14,14 +14,14 @@ from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, No
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page, PageBounds, fill_page
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.services import webhook_audit, webhook_columns
-from dispatcher.services.audit_log import Actor, Journal
+from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
-from dispatcher.services.webhook_credentials import WebhookTls, check_exclusive, check_tls
-from dispatcher.services.webhook_resource import Webhook
-from dispatcher.services.webhook_resource import revision as revision_of
-from dispatcher.services.webhook_rules import WebhookRules
-from dispatcher.services.webhook_secrets import WebhookSecrets
+from dispatcher.services.webhooks import webhook_audit, webhook_columns
+from dispatcher.services.webhooks.webhook_credentials import WebhookTls, check_exclusive, check_tls
+from dispatcher.services.webhooks.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhook_resource import revision as revision_of
+from dispatcher.services.webhooks.webhook_rules import WebhookRules
+from dispatcher.services.webhooks.webhook_secrets import WebhookSecrets
 from dispatcher.store.endpoints import EndpointRow, Endpoints, SealedEndpointRow
 from dispatcher.store.events import Events
 from dispatcher.store.session import Queryable

@@ -7,10 +7,10 @@ from dispatcher.config.sections import Limits
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError, Problem
 from dispatcher.schema_validation.checks import SchemaChecks
-from dispatcher.services import audit_changes
-from dispatcher.services.audit_log import Actor, Journal
-from dispatcher.services.event_type_changes import NEW, EventTypeChange, columns_of
-from dispatcher.services.event_type_resource import EventType
+from dispatcher.services.audit import audit_changes
+from dispatcher.services.audit.audit_log import Actor, Journal
+from dispatcher.services.event_types.event_type_changes import NEW, EventTypeChange, columns_of
+from dispatcher.services.event_types.event_type_resource import EventType
 from dispatcher.services.inputs.event_type_inputs import EventTypeEntry, EventTypePut
 from dispatcher.store import event_types as stored
 from dispatcher.store.pool import Opening

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from dispatcher.core.model import RawJson
-from dispatcher.services.webhook_credentials import WebhookAuthentication, WebhookTls
+from dispatcher.services.webhooks.webhook_credentials import WebhookAuthentication, WebhookTls
 from dispatcher.store.endpoints import EndpointRow
 
 

@@ -6,9 +6,9 @@ from uuid import UUID
 import orjson
 
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
-from dispatcher.services import webhook_credentials
 from dispatcher.services.inputs.credential_inputs import Authentication, TlsSettings
-from dispatcher.services.webhook_credentials import WebhookTls
+from dispatcher.services.webhooks import webhook_credentials
+from dispatcher.services.webhooks.webhook_credentials import WebhookTls
 from dispatcher.store.endpoints import EndpointRow
 
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import orjson
 
-from dispatcher.services import audit_changes
-from dispatcher.services.webhook_resource import Webhook
+from dispatcher.services.audit import audit_changes
+from dispatcher.services.webhooks.webhook_resource import Webhook
 
 _AUDITED: Final = (
     "name",

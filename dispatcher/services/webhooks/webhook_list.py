@@ -6,8 +6,8 @@ from uuid import UUID
 
 from dispatcher.core.pagination import SEARCHED_LIMIT, Page
 from dispatcher.services.inputs.webhook_inputs import WebhookState
-from dispatcher.services.webhook_resource import Webhook
-from dispatcher.services.webhooks import Webhooks
+from dispatcher.services.webhooks.webhook_resource import Webhook
+from dispatcher.services.webhooks.webhooks import Webhooks
 from dispatcher.store.endpoint_search import EndpointBrowse, EndpointFind, EndpointSearch
 from dispatcher.store.session import Queryable
 

@@ -1,0 +1,1 @@
+"""Note changes in the audit log, and read it."""

@@ -1,0 +1,1 @@
+"""Read and write the catalogue of event types."""

@@ -1,0 +1,1 @@
+"""Create, change, list and describe webhooks."""
