@@ -116,10 +116,10 @@ class Sender:
     ) -> Response | SendError:
         """Send one request, and return the answer or the error.
 
-        `headers` are the same for many requests, and prepared once; `names` and `values` are those
-        that vary. `timeout` is in seconds, from the lookup to the last byte. Lookups and dials are
-        shared out by `environment_id`. A request is sent again only if a kept connection ends before
-        the first byte of an answer, or answers 408. Raises RuntimeError if the sender is not open.
+        `headers` are prepared once for many requests; `names` and `values` are those that vary.
+        `timeout` is in seconds, from the lookup to the last byte. Lookups and dials are shared out
+        by `environment_id`. A request is sent again, perhaps to a receiver that had read it, only if
+        a kept connection ends before an answer, or answers 408. Raise RuntimeError if not open.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
         try:
@@ -139,7 +139,6 @@ class Sender:
             else:
                 if response.status != REQUEST_TIMEOUT:  # some servers send it as they close
                     return response
-        # If the receiver read the request before it closed the kept connection, it gets it twice.
         request = (target, head, body, limit, timeout)
         return await self._post_on_new(*request, environment_id, started_at)
 
