@@ -7,7 +7,7 @@ from time import monotonic
 from typing import cast
 
 from dispatcher.core.model import Response, Timings
-from dispatcher.transport.answer import PARSED_BYTES, Answer, whole_answer
+from dispatcher.transport.answer import PARSED_LIMIT_BYTES, Answer, whole_answer
 from dispatcher.transport.answer_head import REQUEST_TIMEOUT, Head, NotHttpError
 from dispatcher.transport.body_turns import BodyTurns
 from dispatcher.transport.deadlines import Deadlines, Queue
@@ -229,7 +229,7 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, answer: Answer, data: bytes) -> None:
         """Parse the next bytes of an answer that arrives in parts. Raises NotHttpError."""
-        has_ended = (answer.feed if len(data) <= PARSED_BYTES else answer.feed_pieces)(data)
+        has_ended = (answer.feed if len(data) <= PARSED_LIMIT_BYTES else answer.feed_pieces)(data)
         if has_ended:
             self._finish_part(answer)
         elif answer.status == REQUEST_TIMEOUT and self.served:

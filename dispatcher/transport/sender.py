@@ -27,7 +27,7 @@ from dispatcher.transport.resolver import Resolver
 from dispatcher.transport.target import Target, target_of
 from dispatcher.transport.tls import ClientContexts
 
-URLS_CACHED = 4096
+URLS_LIMIT = 4096
 """Most parsed URLs that are kept."""
 
 ORIGIN_LIMIT = 1000
@@ -77,10 +77,10 @@ class Sender:
     async def open(self) -> None:
         """Start the client in the running event loop."""
         self._deadlines = Deadlines()
-        self._target = lru_cache(maxsize=URLS_CACHED)(
+        self._target = lru_cache(maxsize=URLS_LIMIT)(
             lambda url: target_of(self._guard.check_url(url))
         )
-        self._target_with = lru_cache(maxsize=URLS_CACHED)(
+        self._target_with = lru_cache(maxsize=URLS_LIMIT)(
             lambda url, tls: target_of(self._guard.check_url(url), tls)
         )
         self._resolver = Resolver(self._guard)
