@@ -235,7 +235,7 @@ class Engine:
         opened.callback(self.tokens.close)
         opened.push_async_callback(self.schema_check.close)
 
-    def sending_stages(self) -> tuple[Stage, ...]:
+    def stages_until_drained(self) -> tuple[Stage, ...]:
         """Return the stages that run until the last result of a drain is recorded."""
         return (
             Stage("lease", self.lease.run_once, backoff_limit=0.5, ends_daemon=True),
@@ -244,7 +244,7 @@ class Engine:
             Stage("statistics", self.statistics.run_once),
         )
 
-    def feeding_stages(self) -> tuple[Stage, ...]:
+    def stages_before_drain(self) -> tuple[Stage, ...]:
         """Return the stages that bring work in, and the periodic ones; a drain ends them first."""
         wake = self.rescheduler.wake
         return (
