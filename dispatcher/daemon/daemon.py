@@ -67,6 +67,7 @@ class Daemon:
         self._backlog_monitor = BacklogMonitor(self._engine.sessions.statistics)
         self._listening: list[socket] = []
         self._admin: AdminServer | None = None
+        self._admin_error: Exception | None = None
         self._is_served = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -117,6 +118,8 @@ class Daemon:
             own_port = int(self.admin_address.rpartition(":")[2])
             await self._engine.open(opened, admin_port_number=own_port)
             await self._send()
+        if self._admin_error is not None:
+            raise self._admin_error
         observe.daemon.stopped()
 
     # Start
@@ -126,7 +129,7 @@ class Daemon:
             if self._config.delivery.paused:
                 await self._apply_pause()
             before_drain, until_drained = self._start(group)
-            before_drain.append(group.create_task(self._serve(), name="admin port"))
+            before_drain.append(group.create_task(self._serve_or_stop(), name="admin port"))
             await self._announce()
             await self._stopping.wait()
             await self._drain(before_drain, until_drained)
@@ -180,6 +183,14 @@ class Daemon:
             forget = self._record_pause(Pauses.forget_configured)
             before_drain.append(group.create_task(forget, name="pause"))
         return before_drain, until_drained
+
+    async def _serve_or_stop(self) -> None:
+        """Open the admin port, or drain: requests are in flight, and `run` raises the error afterwards."""
+        try:
+            await self._serve()
+        except Exception as error:  # noqa: BLE001 - of any module that is loaded; `run` raises it
+            self._admin_error = error
+            self.stop()
 
     async def _serve(self) -> None:
         """Build the admin port and accept its connections, which have waited since `run` began.
