@@ -399,7 +399,7 @@ async def test_named_deliveries_are_sent_again_those_of_some_days_at_a_time(
     endpoint: UUID,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bulk_changes, "DAYS_AT_ONCE", 4)
+    monkeypatch.setattr(bulk_changes, "DAYS_AT_ONCE_LIMIT", 4)
     named = await ids_of(long_history)
     started = await bulk_actions.BulkActions(session).start(
         ENVIRONMENT, "retry", HistoryFilter(), ids=named, rate=None, total=None, limit=100
