@@ -23,7 +23,7 @@ NDJSON = "application/x-ndjson"
 EVENTS_LIMIT = 1_000
 BATCH_LIMIT_BYTES = 8 * 2**20
 """Limits of one request, so that its statement takes less than a second."""
-FORM_CHARACTERS = 16 * 1024
+FORM_LIMIT_CHARACTERS = 16 * 1024
 """Most characters of an event without its data. Validation holds the interpreter lock, and takes long
 for many unknown fields."""
 
@@ -105,8 +105,8 @@ def _row(form: Form, model: type[BaseModel], index: int, value: object, text: st
     """Return the event of a JSON value, whose text is `text`."""
     span = json_body.span_of(text, form.data)
     data = "null" if span is None else text[span[0] : span[1]]
-    if len(text) - len(data) > FORM_CHARACTERS:
-        reason = f"must have at most {FORM_CHARACTERS} characters, not counting its data"
+    if len(text) - len(data) > FORM_LIMIT_CHARACTERS:
+        reason = f"must have at most {FORM_LIMIT_CHARACTERS} characters, not counting its data"
         raise _invalid(Detail(reason, form.pointer(index)))
     if span is not None:
         value = _without(value, form.data)  # data is passed on as text, and not validated

@@ -23,7 +23,7 @@ the time, whatever one environment asks for."""
 LISTINGS = 4
 """Long lists that are built at a time, by all environments together."""
 WAITING = 32
-WAITING_OF_ONE = 8
+WAITING_OF_ONE_LIMIT = 8
 """How many large bodies or lists may wait for a slot: of all environments, and of one."""
 
 
@@ -38,14 +38,14 @@ class WorkLimits:
             THREADS,
             slots_of_one=1,
             waiting=WAITING,
-            waiting_of_one=WAITING_OF_ONE,
+            waiting_of_one=WAITING_OF_ONE_LIMIT,
             wait_seconds=5.0,
         )
         self._listings = RequestSlots(
             LISTINGS,
             slots_of_one=1,
             waiting=WAITING,
-            waiting_of_one=WAITING_OF_ONE,
+            waiting_of_one=WAITING_OF_ONE_LIMIT,
             wait_seconds=5.0,
             rest=LISTING_REST,
         )

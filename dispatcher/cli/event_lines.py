@@ -9,7 +9,7 @@ from dispatcher.cli.errors import MisuseError
 if TYPE_CHECKING:
     from dispatcher.store.events import NewEventRow
 
-BATCH_BYTES = 4 * 2**20
+LINES_LIMIT_BYTES = 4 * 2**20
 """Most bytes of a batch with several lines: half of the API's limit, because the client may write an
 event longer than its line."""
 
@@ -38,7 +38,7 @@ def batches(file: BinaryIO, *, most_data: int) -> Iterator[Batch]:
     numbers: list[int] = []
     size = 0
     for number, text in _numbered(file):
-        if texts and (len(texts) == EVENTS_LIMIT or size + len(text) > BATCH_BYTES):
+        if texts and (len(texts) == EVENTS_LIMIT or size + len(text) > LINES_LIMIT_BYTES):
             yield _read(texts, numbers, most_data)
             texts, numbers, size = [], [], 0
         texts.append(text)

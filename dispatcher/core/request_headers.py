@@ -9,7 +9,7 @@ from dispatcher.core.model import Delivery, Endpoint, Event, Sent
 
 DEFAULT_BRAND = "Dispatcher"
 """The brand of headers, unless the configuration has another."""
-SIGNERS_KEPT = 4096
+SIGNERS_LIMIT = 4096
 """Most prepared signers, one for each endpoint in use."""
 RESERVED_HEADERS = frozenset(
     {
@@ -103,7 +103,7 @@ class RequestBuilder:
         self._names = names
         self._brand = brand
         self.user_agent = user_agent(brand)
-        self._prepared = lru_cache(maxsize=SIGNERS_KEPT)(self._prepare)
+        self._prepared = lru_cache(maxsize=SIGNERS_LIMIT)(self._prepare)
 
     def build(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, now: float, as_of: float

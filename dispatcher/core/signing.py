@@ -28,7 +28,7 @@ PREFIX = "whsec_"
 KEY_MIN_BYTES, KEY_MAX_BYTES = 24, 64
 """Length of a key, as the Standard Webhooks specification requires."""
 SHA256_BLOCK_BYTES = 64
-CACHED_KEYS = 4096
+KEYS_LIMIT = 4096
 """How many prepared keys each cache holds. They are as secret as the secrets, which are in memory
 too.
 """
@@ -131,7 +131,7 @@ def validate_secret(text: str) -> str:
     return text
 
 
-@lru_cache(maxsize=CACHED_KEYS)
+@lru_cache(maxsize=KEYS_LIMIT)
 def key_for_standard(secret: str) -> bytes:
     """Return the key of the `standard` scheme in bytes.
 
@@ -189,7 +189,7 @@ def _mac(keyed: _Keyed, message: bytes) -> bytes:
     return outer.digest()
 
 
-@lru_cache(maxsize=CACHED_KEYS)
+@lru_cache(maxsize=KEYS_LIMIT)
 def _keyed(key: bytes) -> _Keyed:
     block = (sha256(key).digest() if len(key) > SHA256_BLOCK_BYTES else key).ljust(
         SHA256_BLOCK_BYTES, b"\0"

@@ -20,7 +20,7 @@ MEASURE_SECONDS = 15.0
 """Interval between two measurements. One reads at most about twenty thousand rows, in 50 ms."""
 MEASURE_LIMIT_SECONDS = 2.0
 """Longest measurement. A database that needs longer has more important things to do."""
-ENVIRONMENTS_NAMED = 20
+NAMED_ENVIRONMENTS_LIMIT = 20
 """Most environments with their own figures. Each adds three lines to a scrape."""
 
 
@@ -49,7 +49,7 @@ class BacklogMonitor:
                 measured = await Backlogs(opened).read_in_time(MEASURE_LIMIT_SECONDS)
             observe.backlog.measured(
                 measured,
-                largest(measured.environments, ENVIRONMENTS_NAMED),
+                largest(measured.environments, NAMED_ENVIRONMENTS_LIMIT),
                 totals,
             )
         return PAUSES_SECONDS

@@ -1,4 +1,4 @@
-"""The daemon: the engine and the admin port in one task group, drained in reverse order."""
+"""The daemon: the engine and the admin port in one task group, drained before the end."""
 
 import asyncio
 import gc
@@ -67,6 +67,7 @@ class Daemon:
         self._backlog_monitor = BacklogMonitor(self._engine.sessions.statistics)
         self._listening: list[socket] = []
         self._admin: AdminServer | None = None
+        self._admin_error: Exception | None = None
         self._is_served = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -117,6 +118,8 @@ class Daemon:
             own_port = int(self.admin_address.rpartition(":")[2])
             await self._engine.open(opened, admin_port_number=own_port)
             await self._send()
+        if self._admin_error is not None:
+            raise self._admin_error
         observe.daemon.stopped()
 
     # Start
@@ -125,11 +128,11 @@ class Daemon:
         async with asyncio.TaskGroup() as group:
             if self._config.delivery.paused:
                 await self._apply_pause()
-            feeding, sending = self._start(group)
-            feeding.append(group.create_task(self._serve(), name="admin port"))
+            before_drain, until_drained = self._start(group)
+            before_drain.append(group.create_task(self._serve_or_stop(), name="admin port"))
             await self._announce()
             await self._stopping.wait()
-            await self._drain(feeding, sending)
+            await self._drain(before_drain, until_drained)
 
     async def _apply_pause(self) -> None:
         """Pause all environments if `delivery.paused` is set, before anything is sent.
@@ -161,22 +164,33 @@ class Daemon:
     def _start(
         self, group: asyncio.TaskGroup
     ) -> tuple[list[asyncio.Task[None]], list[asyncio.Task[None]]]:
-        """Start the stages; return those that bring work in and those that a drain still needs.
+        """Start the stages; return those that a drain ends first, and those that it still needs.
 
-        The second group runs until the last result is recorded.
+        The first bring work in and send it; the others run until the last result is recorded.
         """
-        sending = [self._runner.start(group, stage) for stage in self._engine.sending_stages()]
-        sending.append(group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS)))
-        sending.append(group.create_task(self._watch(), name="watch"))
-        measure = Stage("measure", self._backlog_monitor.run_once)
-        feeding = [
-            self._runner.start(group, stage) for stage in (*self._engine.feeding_stages(), measure)
+        until_drained = [
+            self._runner.start(group, stage) for stage in self._engine.stages_until_drained()
         ]
-        feeding.append(group.create_task(self._engine.deliverer.run(), name="deliver"))
+        until_drained.append(group.create_task(measure_lag(observe.daemon.loop_lag, LAG_SECONDS)))
+        until_drained.append(group.create_task(self._watch(), name="watch"))
+        measure = Stage("measure", self._backlog_monitor.run_once)
+        before_drain = [
+            self._runner.start(group, stage)
+            for stage in (*self._engine.stages_before_drain(), measure)
+        ]
+        before_drain.append(group.create_task(self._engine.deliverer.run(), name="deliver"))
         if not self._config.delivery.paused:
             forget = self._record_pause(Pauses.forget_configured)
-            feeding.append(group.create_task(forget, name="pause"))
-        return feeding, sending
+            before_drain.append(group.create_task(forget, name="pause"))
+        return before_drain, until_drained
+
+    async def _serve_or_stop(self) -> None:
+        """Open the admin port, or drain: requests are in flight, and `run` raises the error afterwards."""
+        try:
+            await self._serve()
+        except Exception as error:  # noqa: BLE001 - of any module that is loaded; `run` raises it
+            self._admin_error = error
+            self.stop()
 
     async def _serve(self) -> None:
         """Build the admin port and accept its connections, which have waited since `run` began.
@@ -234,15 +248,15 @@ class Daemon:
     # Drain
 
     async def _drain(
-        self, feeding: list[asyncio.Task[None]], sending: list[asyncio.Task[None]]
+        self, before_drain: list[asyncio.Task[None]], until_drained: list[asyncio.Task[None]]
     ) -> None:
         """Start nothing more, finish what is under way, record it, and release the shards."""
         systemd.stopping()
         vitals = self._engine.vitals()
         observe.daemon.draining(vitals.in_flight, vitals.unrecorded)
-        for task in feeding:
+        for task in before_drain:
             task.cancel()
-        await asyncio.wait(feeding)
+        await asyncio.wait(before_drain)
         finishing = asyncio.create_task(self._finish())
         forced = asyncio.create_task(self._forced.wait())
         limit = self._engine.longest_timeout() + DRAIN_MARGIN_SECONDS
@@ -253,9 +267,9 @@ class Daemon:
                 vitals = self._engine.vitals()
                 observe.daemon.drain_cut_short(vitals.in_flight, vitals.unrecorded)
         finally:
-            for end in (*ends, *sending):
+            for end in (*ends, *until_drained):
                 end.cancel()
-            await asyncio.gather(*ends, *sending, return_exceptions=True)
+            await asyncio.gather(*ends, *until_drained, return_exceptions=True)
         if not finishing.cancelled():
             finishing.result()  # raises its error. Otherwise the end would look orderly.
 

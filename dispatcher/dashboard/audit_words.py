@@ -15,7 +15,7 @@ from dispatcher.services.audit.audit_names import SubjectKind, subject_kind
 from dispatcher.services.bulk_actions import BulkActionFilters
 from dispatcher.services.tokens import ROOT_ACTOR
 
-VALUE_LENGTH: Final = 300
+VALUE_LIMIT_CHARACTERS: Final = 300
 """Most characters of one value that a list shows."""
 UNCOUNTED: Final = "more than were counted"
 NOT_RECORDED: Final = "not recorded"
@@ -216,7 +216,7 @@ def _text(value: object) -> str | None:
         text = ", ".join(value) or "none"
     else:
         text = _moment(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"
+    return text if len(text) <= VALUE_LIMIT_CHARACTERS else f"{text[:VALUE_LIMIT_CHARACTERS]}…"
 
 
 def _moment(text: str) -> str:

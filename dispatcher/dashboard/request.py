@@ -40,6 +40,8 @@ FLASH_MESSAGES = {
     "started": "Started.",
     "paused": "Sending is paused.",
     "resumed": "Sending is resumed.",
+    "resumed_in_part": "No pause of all environments is left. Environments that are paused themselves"
+    " stay paused: the list of environments shows which.",
     "newest": "This is the newest one of the list.",
     "oldest": "This is the oldest one of the list.",
     "too_far": "The next one is too far away to be found by a step. It is in this list.",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dispatcher.core import ids as id_times
 from dispatcher.core.retry_refusal import retry_refusal
 from dispatcher.store.delivery_actions import BY_HAND, DeliveryActions, DeliveryStateRow
-from dispatcher.store.history import DAY_MS, DAYS_AT_ONCE
+from dispatcher.store.history import DAY_MS, DAYS_AT_ONCE_LIMIT
 from dispatcher.store.session import Queryable
 
 
@@ -92,14 +92,14 @@ def _refusal(row: DeliveryStateRow, is_event_kept: bool) -> str | None:
 
 
 def _of_some_days(found: Sequence[DeliveryStateRow]) -> Sequence[DeliveryStateRow]:
-    """Return the first of the deliveries, whose events are of DAYS_AT_ONCE days at most.
+    """Return the first of the deliveries, whose events are of DAYS_AT_ONCE_LIMIT days at most.
 
     The partitions of the events are locked until the transaction ends.
     """
     days: set[int] = set()
     for number, row in enumerate(found):
         days.add(id_times.created_ms(row["event_id"]) // DAY_MS)
-        if len(days) > DAYS_AT_ONCE:
+        if len(days) > DAYS_AT_ONCE_LIMIT:
             return found[:number]
     return found
 

@@ -1,4 +1,7 @@
-"""Apply change notices: API, dashboard and CLI write one for each delivery that they change.
+"""Apply change notices: each is of one pending delivery that another process has changed.
+
+API, dashboard and commands write them when people retry or cancel deliveries, maintenance when it
+cancels or expires them.
 
 The lease calls this after a heartbeat whose answer says that change notices wait.
 """

@@ -54,9 +54,9 @@ from dispatcher.transport.own_ports import admin_port
 from dispatcher.transport.proxy import proxy_of
 from dispatcher.transport.sender import Sender
 
-BUFFER_CAPACITY = 20_000
+BUFFERED_LIMIT = 20_000
 """Most deliveries in memory; the others stay in the table."""
-QUEUE_DEPTH = 1_000
+QUEUED_LIMIT = 1_000
 """Most deliveries that wait in one endpoint queue, while others take the memory."""
 QUEUE_SHARE = 0.5
 """The part of the free memory that a queue may take, so that the rows of a burst are not parked."""
@@ -86,8 +86,8 @@ class Engine:
     def _build_ownership(self, cipher: Cipher) -> None:
         """Build what holds state: the delivery buffer, the caches and the lease."""
         slots = self._config.delivery.concurrency
-        self.queues = EndpointQueues(QUEUE_DEPTH, QUEUE_SHARE, slots=slots, slow_slots=slots // 2)
-        self.buffer = DeliveryBuffer(capacity=BUFFER_CAPACITY, queues=self.queues)
+        self.queues = EndpointQueues(QUEUED_LIMIT, QUEUE_SHARE, slots=slots, slow_slots=slots // 2)
+        self.buffer = DeliveryBuffer(capacity=BUFFERED_LIMIT, queues=self.queues)
         self.bodies = BodyCache(
             Events(self.sessions.bodies), self.queues.next_events, capacity=BODY_CACHE_BYTES
         )
@@ -235,7 +235,7 @@ class Engine:
         opened.callback(self.tokens.close)
         opened.push_async_callback(self.schema_check.close)
 
-    def sending_stages(self) -> tuple[Stage, ...]:
+    def stages_until_drained(self) -> tuple[Stage, ...]:
         """Return the stages that run until the last result of a drain is recorded."""
         return (
             Stage("lease", self.lease.run_once, backoff_limit=0.5, ends_daemon=True),
@@ -244,7 +244,7 @@ class Engine:
             Stage("statistics", self.statistics.run_once),
         )
 
-    def feeding_stages(self) -> tuple[Stage, ...]:
+    def stages_before_drain(self) -> tuple[Stage, ...]:
         """Return the stages that bring work in, and the periodic ones; a drain ends them first."""
         wake = self.rescheduler.wake
         return (

@@ -1,8 +1,8 @@
 """Run the passes of a stage: one pass, then the wait that it returned, until cancelled.
 
 A pass is the method `run_once() -> float` of a stage. It returns the seconds until the stage wants
-to run again; an event ends the wait early. While the database is unavailable, the loop tries again
-with growing delays of up to two seconds.
+to run again; an event ends the wait early. After an error that the stage calls transient, the loop
+tries again, with growing delays.
 """
 
 import asyncio

@@ -8,9 +8,9 @@ from dispatcher.request_slots import BusyError, RequestSlots
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox
 
-WAITING = 32
+WAITING_LIMIT = 32
 """Most checks in the queue of the worker: of all environments together."""
-WAITING_OF_ONE = 8
+WAITING_OF_ONE_LIMIT = 8
 """Most checks of one environment in that queue."""
 WAIT_SECONDS = 10.0
 """Longest wait in the queue: enough for a rest of the environment and for a few checks of others."""
@@ -37,8 +37,8 @@ class SchemaChecks:
         self._slots = RequestSlots(
             1,
             slots_of_one=1,
-            waiting=WAITING,
-            waiting_of_one=WAITING_OF_ONE,
+            waiting=WAITING_LIMIT,
+            waiting_of_one=WAITING_OF_ONE_LIMIT,
             wait_seconds=wait_seconds,
         )
 

@@ -20,7 +20,7 @@ NESTING_LIMIT = 64
 """Nesting levels of JSON that people give. Parsers recurse, and would fail on much deeper JSON."""
 DETAIL_LIMIT_CHARACTERS = 500
 """Characters of the detail of a Rejection."""
-KEPT = 64
+KEPT_LIMIT = 64
 """Compiled schemas in the cache."""
 
 Reason = Literal["schema", "unreadable", "schema_unusable", "too_expensive", "check_failed"]
@@ -73,7 +73,7 @@ def _inside(outer: dict[str, object] | list[object]) -> Iterable[object]:
     return outer.values() if isinstance(outer, dict) else outer
 
 
-@lru_cache(maxsize=KEPT)
+@lru_cache(maxsize=KEPT_LIMIT)
 def _ready(schema: str) -> jsonschema_rs.Validator:
     """Return the compiled schema. Raises ValueError with the reason if it is invalid."""
     return jsonschema_rs.validator_for(

@@ -24,7 +24,7 @@ SESSIONS_LIMIT = 100
 COOKIE_BYTES = 32
 SIGNED_IN = "signed in"
 """Fairness key of requests whose cookie was valid before."""
-REMEMBERED = 10_000
+REMEMBERED_LIMIT = 10_000
 LOGIN_LINK_SECONDS = 600.0
 LOGIN_LINKS_LIMIT = 100
 
@@ -82,7 +82,7 @@ class DashboardSessions:
             self._good.pop(_sha256(cookie), None)
         else:
             self._good[_sha256(cookie)] = session
-        while len(self._good) > REMEMBERED:
+        while len(self._good) > REMEMBERED_LIMIT:
             self._good.popitem(last=False)
         return session
 

@@ -24,7 +24,7 @@ from dispatcher.services.history_resources import (
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store import history as stored
 from dispatcher.store.delivery_search import (
-    ROWS_PER_PAGE,
+    PAGE_LIMIT_ROWS,
     DeliverySearch,
     ReadIds,
     is_of_type,
@@ -34,7 +34,7 @@ from dispatcher.store.history import HistoryFilter, recent_id
 from dispatcher.store.owners import Owners
 from dispatcher.store.session import Queryable
 
-LISTED_DATA_BYTES: Final = 16 * 1024
+LISTED_DATA_LIMIT_BYTES: Final = 16 * 1024
 """Most bytes of a payload, or of an event's data, that a list includes."""
 ATTEMPTS_LIMIT: Final = 200
 """Most attempts of one delivery that are returned. People may retry one without end."""
@@ -79,7 +79,7 @@ class History:
             raise NotFoundError(
                 f"There is no webhook {webhook_id}. Check its id and the environment."
             )
-        items = await self._items(environment_id, page.items, LISTED_DATA_BYTES)
+        items = await self._items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         # Leave out deliveries that have changed since their ids were read. They do not match the
         # filter any more.
         return Page(tuple(i for i in items if filters.status in (None, i.status)), next=page.next)
@@ -126,8 +126,8 @@ class History:
         read = partial(self._stored.events, environment_id)
         page = await _read_recent(read, stored_filter, limit)
         if page is None:
-            page = await read_page(read, stored_filter, (limit + 1, ROWS_PER_PAGE), limit)
-        rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_BYTES)
+            page = await read_page(read, stored_filter, (limit + 1, PAGE_LIMIT_ROWS), limit)
+        rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         return Page(tuple(map(EventItem.from_row, rows)), next=page.next)
 
     async def _with_reference(
@@ -137,7 +137,7 @@ class History:
             environment_id, reference, limit + 1, low=stored_filter.low, high=stored_filter.high
         )
         page = Page.of_items(event_ids, limit, key=_same)
-        rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_BYTES)
+        rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         matching = [row for row in rows if is_of_type(stored_filter, row["type"])]
         return Page(tuple(map(EventItem.from_row, matching)), next=page.next)
 
@@ -187,7 +187,7 @@ class History:
         """Return an event's deliveries with ids below `below`."""
         delivery_ids = await self._stored.of_event(environment_id, event_id, below, limit + 1)
         page = Page.of_items(delivery_ids, limit, key=_same)
-        items = await self._items(environment_id, page.items, LISTED_DATA_BYTES)
+        items = await self._items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         return Page(items, next=page.next)
 
     async def _items(

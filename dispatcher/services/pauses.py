@@ -5,7 +5,7 @@ are delivered after it.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
@@ -25,13 +25,17 @@ class Pause:
     """The pause state of an environment, or of all environments if `environment_id` is None.
 
     `paused` is true if nothing is sent. `paused_at` is the start of the environment's own pause,
-    `all_paused_at` the start of the pause of all environments.
+    `all_paused_at` the start of the pause of all environments. If `environment_id` is None,
+    `still_paused` are environments that are paused themselves, at most NAMED_LIMIT, and
+    `still_paused_count` is how many there are. Only their own resume ends those pauses.
     """
 
     environment_id: str | None
     paused: bool
     paused_at: datetime | None
     all_paused_at: datetime | None
+    still_paused: tuple[str, ...] = ()
+    still_paused_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,15 @@ class Pauses:
         if found is None:
             raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
         own, of_all = found
-        return Pause(environment_id, bool(own or of_all), own, of_all)
+        pause = Pause(environment_id, bool(own or of_all), own, of_all)
+        if environment_id is not None:
+            return pause
+        ids = (each.environment_id for each in await self.current())
+        return replace(
+            pause,
+            still_paused=tuple(id_ for id_ in ids if id_ is not None),
+            still_paused_count=(await self.totals()).environments,
+        )
 
     async def current(self, preferred: Collection[str] = ()) -> tuple[CurrentPause, ...]:
         """Return the pauses in force, that of all environments first. This needs no transaction.
@@ -145,6 +157,7 @@ class Pauses:
     async def resume(self, environment_id: str | None) -> Pause:
         """Resume sending. Do nothing if it is not paused.
 
+        To resume all environments does not end the pauses of single ones: see Pause.still_paused.
         Raise NotFoundError if there is no such environment. Raise ConflictError if the environment itself is
         not paused but all environments are: resuming it would send nothing.
         """

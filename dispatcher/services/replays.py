@@ -22,7 +22,7 @@ from dispatcher.store import replays as stored
 from dispatcher.store.session import Queryable, without_locks
 
 PREFIX = "rec"
-COUNT_ROWS = 5_000
+COUNT_LIMIT_ROWS = 5_000
 """Most ended deliveries and events that one statement reads."""
 
 
@@ -209,7 +209,7 @@ class Replays:
         until: datetime | None,
         position: int | None,
     ) -> stored.Counted:
-        """Count what a replay would send above `position`, reading at most COUNT_ROWS rows.
+        """Count what a replay would send above `position`, reading at most COUNT_LIMIT_ROWS rows.
 
         Raise NotFoundError for an unknown webhook, and InvalidError if the time span is empty.
         """
@@ -220,7 +220,7 @@ class Replays:
             until=until,
             position=position,
             missed=form.missed,
-            look=COUNT_ROWS,
+            look=COUNT_LIMIT_ROWS,
         )
         if counted is None:
             raise NotFoundError(

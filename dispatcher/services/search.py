@@ -7,7 +7,7 @@ from typing import Final
 
 from dispatcher.core import ids
 from dispatcher.services import delivery_criteria
-from dispatcher.services.history import LISTED_DATA_BYTES
+from dispatcher.services.history import LISTED_DATA_LIMIT_BYTES
 from dispatcher.services.history_resources import EventItem
 from dispatcher.store import events as stored_events
 from dispatcher.store.delivery_search import DeliverySearch
@@ -69,7 +69,7 @@ class Search:
         if not event_ids:
             return ()
         found = sorted(event_ids, reverse=True)[:EVENTS_LIMIT]
-        rows = await self._history.event_items(environment_id, found, LISTED_DATA_BYTES)
+        rows = await self._history.event_items(environment_id, found, LISTED_DATA_LIMIT_BYTES)
         return tuple(map(EventItem.from_row, rows))
 
 

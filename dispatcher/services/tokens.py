@@ -38,7 +38,7 @@ RANDOM_BYTES: Final = 32
 ROOT_ACTOR: Final = "bootstrap"
 """The token id of `secrets.admin_token`, the root token, in the audit log."""
 
-REMEMBERED: Final = 10_000
+REMEMBERED_LIMIT: Final = 10_000
 """Most tokens remembered as valid, and as wrong. Each takes little more than 32 bytes."""
 WRONG_SECONDS: Final = 10.0
 BUSY_LOOKUPS: Final = 4
@@ -316,7 +316,7 @@ def _keep(known: "OrderedDict[bytes, T]", key: bytes, value: T) -> None:
     """Set a value, and forget the oldest ones if there are too many."""
     known[key] = value
     known.move_to_end(key)
-    while len(known) > REMEMBERED:
+    while len(known) > REMEMBERED_LIMIT:
         known.popitem(last=False)
 
 

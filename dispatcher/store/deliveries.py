@@ -16,7 +16,7 @@ from dispatcher.store.statements import statement
 SEPARATOR = "\x1e"
 """Separates JSON texts in one parameter. No JSON text can contain it (RFC 7464)."""
 
-PARK_AT_ONCE = 1_000
+PARK_LIMIT = 1_000
 """Most rows that one statement parks."""
 
 
@@ -102,13 +102,13 @@ class Deliveries:
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
     async def park(self, ids: Collection[int], shards: Collection[int]) -> None:
-        """Park these deliveries, PARK_AT_ONCE in one statement.
+        """Park these deliveries, PARK_LIMIT in one statement.
 
         Otherwise parking everything in memory would be one statement of a second.
         """
         waiting = list(ids)
-        for begin in range(0, len(waiting), PARK_AT_ONCE):
-            some = waiting[begin : begin + PARK_AT_ONCE]
+        for begin in range(0, len(waiting), PARK_LIMIT):
+            some = waiting[begin : begin + PARK_LIMIT]
             await self._session.fetch(statement("deliveries/park"), some, list(shards))
 
     async def parked_endpoints(self) -> list[UUID]:

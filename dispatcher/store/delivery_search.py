@@ -25,13 +25,13 @@ from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
-ROWS_PER_PAGE: Final = 4000
+PAGE_LIMIT_ROWS: Final = 4000
 """Approximate number of rows that are read for one page. If few match, the page stays short."""
 LOOKUPS_PER_PAGE: Final = 1000
 """The same where the last attempt of each pending delivery is looked up."""
-MERGED_ENDPOINTS: Final = 50
+MERGED_ENDPOINTS_LIMIT: Final = 50
 """Most endpoints whose histories are merged. With more, all deliveries are read through."""
-EVENTS_WITH_REFERENCE: Final = 1_000
+EVENTS_WITH_REFERENCE_LIMIT: Final = 1_000
 """Most events with one reference whose deliveries are searched for one page."""
 EVENTS_AT_ONCE: Final = 100
 """Events whose deliveries one statement reads."""
@@ -79,12 +79,12 @@ class DeliverySearch:
         if filters.reference is not None:
             return await self._of_reference(environment_id, filters, limit)
         endpoints = await self._history.endpoints(
-            environment_id, filters.endpoint_id, MERGED_ENDPOINTS + 1
+            environment_id, filters.endpoint_id, MERGED_ENDPOINTS_LIMIT + 1
         )
         if filters.endpoint_id is not None and not endpoints:
             return None
-        most = LOOKUPS_PER_PAGE if _looks_up(filters) else ROWS_PER_PAGE
-        if filters.endpoint_id is not None or len(endpoints) <= MERGED_ENDPOINTS:
+        most = LOOKUPS_PER_PAGE if _looks_up(filters) else PAGE_LIMIT_ROWS
+        if filters.endpoint_id is not None or len(endpoints) <= MERGED_ENDPOINTS_LIMIT:
             everything = partial(self._history.of_endpoints, endpoints)
             steps = (limit + 1, max(limit + 1, most // (len(endpoints) or 1)))
         else:
@@ -219,15 +219,15 @@ class DeliverySearch:
         """Return a page of the deliveries of the events with the reference.
 
         An event is older than its deliveries, so a page begins with the events below its position. If
-        there are more than EVENTS_WITH_REFERENCE, it reaches down to the oldest of them, and the next
+        there are more than EVENTS_WITH_REFERENCE_LIMIT, it reaches down to the oldest of them, and the next
         page goes on there. Only deliveries that were made later than so many newer events are left out.
         """
         event_ids = await self.events_with_reference(
-            environment_id, filters.reference or "", EVENTS_WITH_REFERENCE, high=filters.high
+            environment_id, filters.reference or "", EVENTS_WITH_REFERENCE_LIMIT, high=filters.high
         )
         if not event_ids:
             return Page((), next=None)
-        horizon = event_ids[-1] if len(event_ids) == EVENTS_WITH_REFERENCE else 0
+        horizon = event_ids[-1] if len(event_ids) == EVENTS_WITH_REFERENCE_LIMIT else 0
         part = replace(filters, low=max(filters.low, horizon))
         most = DELIVERIES_WITH_REFERENCE
         found = await self.of_events(environment_id, event_ids, part, most)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import ClockSetBack
-from dispatcher.store.history import DAY_MS, DAYS_AT_ONCE, recent_id
+from dispatcher.store.history import DAY_MS, DAYS_AT_ONCE_LIMIT, recent_id
 from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
@@ -218,7 +218,7 @@ class Endpoints:
             statement("endpoints/unwell"),
             environment_id,
             limit,
-            recent_id(LARGEST_ID, DAYS_AT_ONCE * DAY_MS),
+            recent_id(LARGEST_ID, DAYS_AT_ONCE_LIMIT * DAY_MS),
         )
         return all_rows(UnwellEndpointRow, rows)
 

@@ -4,7 +4,7 @@ Each statement reads at most the number of rows that its caller asks for, in the
 Sessions should set plan_cache_mode=force_custom_plan, so that partitions are pruned.
 
 A statement locks every partition that it may read, and the lock table has room for a few thousand
-relations. So a history of more than DAYS_AT_ONCE days is read in spans of that many days, one
+relations. So a history of more than DAYS_AT_ONCE_LIMIT days is read in spans of that many days, one
 statement each, the latest first. A list looks for the end of a delivery only in as many days after
 it.
 """
@@ -24,7 +24,7 @@ from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
-DAYS_AT_ONCE = 42
+DAYS_AT_ONCE_LIMIT = 42
 """Most days, one partition each, that one statement reads."""
 DAY_MS = 86_400_000
 RECENT_MS = 2 * DAY_MS
@@ -284,12 +284,12 @@ class History:
     async def part(self, filters: HistoryFilter) -> tuple[HistoryFilter, int | None]:
         """Return the part to read first, and the last attempt id to read, or None for all."""
         days = await self.days()
-        if len(days) <= 2 * DAYS_AT_ONCE:
+        if len(days) <= 2 * DAYS_AT_ONCE_LIMIT:
             return filters, None
         below = [day for day in days if day < filters.high]
         later = [day for day in days if day >= filters.high]
-        low = below[DAYS_AT_ONCE] if len(below) > DAYS_AT_ONCE else 0
-        until = later[-DAYS_AT_ONCE] if len(later) >= DAYS_AT_ONCE else None
+        low = below[DAYS_AT_ONCE_LIMIT] if len(below) > DAYS_AT_ONCE_LIMIT else 0
+        until = later[-DAYS_AT_ONCE_LIMIT] if len(later) >= DAYS_AT_ONCE_LIMIT else None
         return replace(filters, low=max(low, filters.low)), until
 
     async def spans(self, above: int) -> Sequence[tuple[int, int | None]]:
@@ -298,7 +298,7 @@ class History:
         Each span is an exclusive lower and an inclusive upper bound.
         """
         days = [day for day in await self.days() if day > above]
-        ends = days[DAYS_AT_ONCE::DAYS_AT_ONCE]
+        ends = days[DAYS_AT_ONCE_LIMIT::DAYS_AT_ONCE_LIMIT]
         return list(zip([*ends, above], [None, *ends], strict=True))
 
 

@@ -14,7 +14,7 @@ WAIT_SECONDS = 2.0
 """How long a request waits for a connection. After that the client should learn that we are busy.
 """
 WAITING = 64
-WAITING_OF_ONE = 16
+WAITING_OF_ONE_LIMIT = 16
 """How many requests may wait for a connection: in all, and of one environment."""
 
 
@@ -44,7 +44,7 @@ class Pool:
             len(self._free),
             slots_of_one=max(1, len(self._free) // 2),
             waiting=WAITING,
-            waiting_of_one=WAITING_OF_ONE,
+            waiting_of_one=WAITING_OF_ONE_LIMIT,
             wait_seconds=wait_seconds,
         )
 

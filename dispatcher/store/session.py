@@ -20,7 +20,7 @@ from dispatcher.store.connection.connection_settings import (
 )
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 
-CLIENT_GRACE = 5.0
+CLIENT_GRACE_SECONDS = 5.0
 """Seconds that the client waits beyond statement_timeout before it takes the server for dead."""
 
 
@@ -95,7 +95,7 @@ class Session:
 
     Times are in seconds. `statement_timeout` is how long the server works on one statement.
     `answer_timeout` is how long the client waits for the answer before it takes the connection for
-    dead: CLIENT_GRACE more by default. `connect_timeout` limits opening a connection; by default it
+    dead: CLIENT_GRACE_SECONDS more by default. `connect_timeout` limits opening a connection; by default it
     is as long as a statement.
 
     `on_lost` is called synchronously when an open connection turns out to be gone. `on_silent` is
@@ -115,7 +115,7 @@ class Session:
     ) -> None:
         self.name = name
         self._dsn = dsn
-        self._answer_timeout = answer_timeout or statement_timeout + CLIENT_GRACE
+        self._answer_timeout = answer_timeout or statement_timeout + CLIENT_GRACE_SECONDS
         self._connect_timeout = connect_timeout or statement_timeout
         self._settings = {
             "statement_timeout": str(int(statement_timeout * 1000)),

@@ -30,11 +30,13 @@ RESULTS_DISCARDED = Counter(
     registry=REGISTRY,
 )
 QUARANTINED = Counter(
-    "dispatcher_events_quarantined", "Events put into quarantine", registry=REGISTRY
+    "dispatcher_events_quarantined",
+    "Events put into quarantine, and deliveries whose result the database refused",
+    registry=REGISTRY,
 )
 STORE_FAILURES = Counter(
     "dispatcher_store_failures",
-    "Statements that failed because the database did not answer",
+    "Passes of stages that the database failed: an outage, a timeout, a missing right, a conflict of locks",
     ["stage"],
     registry=REGISTRY,
 )

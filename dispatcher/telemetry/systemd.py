@@ -18,11 +18,6 @@ def stopping() -> None:
     _notify("STOPPING=1")
 
 
-def status(text: str) -> None:
-    """Report the sentence for `systemctl status`."""
-    _notify(f"STATUS={_line(text)}")
-
-
 def watchdog() -> None:
     """Report that the event loop still runs. Call it every `watchdog_interval()` seconds."""
     _notify("WATCHDOG=1")

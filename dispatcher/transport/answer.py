@@ -8,7 +8,7 @@ import httptools
 
 from dispatcher.core.model import Response, Timings
 from dispatcher.transport.answer_head import (
-    CACHED_HEAD_BYTES,
+    CACHED_HEAD_LIMIT_BYTES,
     Head,
     NotHttpError,
     cached_head,
@@ -24,10 +24,10 @@ HEAD_LIMIT_BYTES = 64 * 1024
 INTERIM_LIMIT = 16
 """Most interim answers, such as `100 Continue`, before the final one."""
 
-PARSED_BYTES = 16 * 1024
+PARSED_LIMIT_BYTES = 16 * 1024
 """Most bytes that are parsed at once. Otherwise a flood in one read would be parsed as a whole."""
 
-CHUNK_FRAMING_BYTES = 4 * 1024
+CHUNK_FRAMING_LIMIT_BYTES = 4 * 1024
 """Most bytes that chunk sizes and trailers take on the wire, besides the excerpt."""
 
 _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -39,7 +39,7 @@ def whole_answer(data: bytes, body_limit: int) -> tuple[Head, bytes] | None:
     This is nearly every answer. Return None for another one: Answer parses all of them. Raises
     NotHttpError.
     """
-    end = data.find(b"\r\n\r\n", 0, CACHED_HEAD_BYTES) + 4
+    end = data.find(b"\r\n\r\n", 0, CACHED_HEAD_LIMIT_BYTES) + 4
     if end < 4:
         return None
     head = cached_head(data[:end])
@@ -121,8 +121,8 @@ class Answer:
 
     def feed_pieces(self, data: bytes) -> bool:
         """Parse as `feed` does, in pieces that end where the answer does."""
-        for at in range(0, len(data), PARSED_BYTES):
-            if self.feed(data[at : at + PARSED_BYTES]):
+        for at in range(0, len(data), PARSED_LIMIT_BYTES):
+            if self.feed(data[at : at + PARSED_LIMIT_BYTES]):
                 break
         return self.ended
 
@@ -211,7 +211,7 @@ class Answer:
             self._stop()
         elif self._chunks.ended:
             self._finish(surplus=self._chunks.surplus)
-        elif self._wire > self._body_limit + CHUNK_FRAMING_BYTES:
+        elif self._wire > self._body_limit + CHUNK_FRAMING_LIMIT_BYTES:
             self._stop()
 
     def _keep(self, data: bytes) -> None:

@@ -17,12 +17,12 @@ LINES_LIMIT = 512
 NOTABLE_LIMIT = 64
 """Most headers about the end of the body that are used, as thousands would take time."""
 
-HEADS_CACHED = 512
-CACHED_HEAD_BYTES = 1024
+HEADS_LIMIT = 512
+CACHED_HEAD_LIMIT_BYTES = 1024
 """Parsed heads that are kept, half a MiB in all: under load, a receiver's heads are the same for
 at least a second."""
 
-LENGTH_DIGITS = 19
+LENGTH_LIMIT_DIGITS = 19
 """Most digits of a Content-Length, enough for 64 bits."""
 
 REQUEST_TIMEOUT = 408
@@ -69,7 +69,7 @@ class Head(NamedTuple):
 
 def parse_head(head: bytes | bytearray) -> Head:
     """Parse a head, from its status line to its empty line. Raises NotHttpError."""
-    if len(head) <= CACHED_HEAD_BYTES:
+    if len(head) <= CACHED_HEAD_LIMIT_BYTES:
         return cached_head(bytes(head))
     return _parse(bytes(head))
 
@@ -138,8 +138,8 @@ def _parse(head: bytes) -> Head:
     return Head(status, framing, length, keeps_alive, said, headers, whole_length)
 
 
-# The same as `parse_head`, for heads of at most CACHED_HEAD_BYTES; in C, as all calls are made here.
-cached_head = lru_cache(maxsize=HEADS_CACHED)(_parse)
+# The same as `parse_head`, for heads of at most CACHED_HEAD_LIMIT_BYTES; in C, as all calls are made here.
+cached_head = lru_cache(maxsize=HEADS_LIMIT)(_parse)
 
 
 def _framing(notable: dict[bytes, bytes]) -> tuple[Framing, int]:
@@ -150,7 +150,7 @@ def _framing(notable: dict[bytes, bytes]) -> tuple[Framing, int]:
     lengths = _values(notable, b"content-length")
     if not lengths:
         return "until-close", 0
-    if len(set(lengths)) == 1 and lengths[0].isdigit() and len(lengths[0]) <= LENGTH_DIGITS:
+    if len(set(lengths)) == 1 and lengths[0].isdigit() and len(lengths[0]) <= LENGTH_LIMIT_DIGITS:
         return "length", int(lengths[0])
     return "unknown", 0
 

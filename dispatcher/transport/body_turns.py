@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-PIECES_A_TURN = 8
+PIECES_A_TURN_LIMIT = 8
 """Most pieces that are written in one iteration of the event loop. Otherwise large bodies to many
 receivers, megabytes that the kernel takes at once, would hold the loop."""
 
@@ -27,7 +27,7 @@ class BodyTurns:
 
     def _write(self) -> None:
         # A writer with more to write comes after the others.
-        for _ in range(min(PIECES_A_TURN, len(self._waiting))):
+        for _ in range(min(PIECES_A_TURN_LIMIT, len(self._waiting))):
             write_piece = self._waiting.popleft()
             if write_piece():
                 self._waiting.append(write_piece)

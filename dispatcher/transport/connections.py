@@ -1,7 +1,8 @@
 """Open connections to receivers, keep them for some seconds, and bound their number.
 
 The guard checks all addresses of a host before the first is dialled, and each address again when
-its socket is made. An idle connection is closed before the receiver is likely to close it.
+its socket is made. With a proxy, only the first of these checks is made, and only of a host that can
+be looked up here: the proxy looks it up again, and the proxy's own address is not judged. An idle connection is closed before the receiver is likely to close it.
 Otherwise a request could be sent on a connection that is just being closed.
 """
 

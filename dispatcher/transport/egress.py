@@ -4,6 +4,10 @@ The decisive check is on the socket address, just before it is dialled: every ho
 passes `Guard.socket_factory`. The URL policy refuses early, with a sentence for people, a URL that
 could never be dialled or that could be read in two ways.
 
+With a proxy, this process dials only the proxy, whose own address is not judged. The addresses of a
+receiver are judged before, if its name can be looked up here. But the proxy looks it up again, and
+dials what it then finds.
+
 The network table is our own. `ipaddress.is_private` and `is_global` differ between Python releases
 and let pass NAT64, 6to4, multicast and addresses that contain an IPv4 address.
 """

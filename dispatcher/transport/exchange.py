@@ -7,7 +7,7 @@ from time import monotonic
 from typing import cast
 
 from dispatcher.core.model import Response, Timings
-from dispatcher.transport.answer import PARSED_BYTES, Answer, whole_answer
+from dispatcher.transport.answer import PARSED_LIMIT_BYTES, Answer, whole_answer
 from dispatcher.transport.answer_head import REQUEST_TIMEOUT, Head, NotHttpError
 from dispatcher.transport.body_turns import BodyTurns
 from dispatcher.transport.deadlines import Deadlines, Queue
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
         self.served = 0
         self.when = math.inf
 
-    # ── called by the sender ─────────────────────────────────────────────────────────────────────
+    # ── called by the sender, its deadlines and body turns ────────────────────────────────────────
 
     def post(
         self, head: bytes, body: bytes, body_limit: int, seconds: float, started_at: float
@@ -164,6 +164,17 @@ class Connection(asyncio.Protocol):
         else:
             self._fail(ExpiredError(is_unsent=self.is_unsent))
 
+    def write_piece(self) -> bool:
+        """Write one piece of a large body; return True if another one can follow."""
+        self._is_scheduled = False
+        if self._unwritten is None or self._is_paused:
+            return False
+        piece, rest = self._unwritten[:PIECE_BYTES], self._unwritten[PIECE_BYTES:]
+        self._unwritten = rest if len(rest) else None
+        self.transport.write(piece)
+        self._is_scheduled = self._unwritten is not None and not self._is_paused
+        return self._is_scheduled
+
     # ── called by the transport ──────────────────────────────────────────────────────────────────
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -209,16 +220,7 @@ class Connection(asyncio.Protocol):
                 self._fail(EndedError(exc, is_unanswered=answer is None))
         self._on_lost(self)
 
-    def write_piece(self) -> bool:
-        """Write one piece of a large body; return True if another one can follow."""
-        self._is_scheduled = False
-        if self._unwritten is None or self._is_paused:
-            return False
-        piece, rest = self._unwritten[:PIECE_BYTES], self._unwritten[PIECE_BYTES:]
-        self._unwritten = rest if len(rest) else None
-        self.transport.write(piece)
-        self._is_scheduled = self._unwritten is not None and not self._is_paused
-        return self._is_scheduled
+    # ── private ───────────────────────────────────────────────────────────────────────────────────
 
     def _wait_for_turn(self) -> None:
         if self._unwritten is not None and not self._is_paused and not self._is_scheduled:
@@ -227,7 +229,7 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, answer: Answer, data: bytes) -> None:
         """Parse the next bytes of an answer that arrives in parts. Raises NotHttpError."""
-        has_ended = (answer.feed if len(data) <= PARSED_BYTES else answer.feed_pieces)(data)
+        has_ended = (answer.feed if len(data) <= PARSED_LIMIT_BYTES else answer.feed_pieces)(data)
         if has_ended:
             self._finish_part(answer)
         elif answer.status == REQUEST_TIMEOUT and self.served:
@@ -277,6 +279,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self._on_idle(self, head)
+            # Only now: `on_idle` takes the TLS session from a connection that has served none.
             self.served += 1
 
     def _fail(self, error: Exception) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding"})
 """Headers that define where a request goes and where it ends: only the sender writes them."""
 
-LAYOUTS_CACHED = 4096
+LAYOUTS_LIMIT = 4096
 """Most layouts that are kept, one for each endpoint in use."""
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -46,7 +46,7 @@ class RequestHeads:
 
     def __init__(self, defaults: Mapping[str, str]) -> None:
         self._defaults = defaults
-        self._layout = lru_cache(maxsize=LAYOUTS_CACHED)(self._lay_out)
+        self._layout = lru_cache(maxsize=LAYOUTS_LIMIT)(self._lay_out)
 
     def build(
         self,

@@ -26,9 +26,9 @@ from dispatcher.transport.known_hosts import KnownHosts
 BUDGET_SECONDS = 2.0
 """Longest wait of a caller, once for a free thread and once more for the answer."""
 
-THREADS = {"known": 16, "new": 48, "slow": 8}
+THREADS_LIMIT = {"known": 16, "new": 48, "slow": 8}
 """Most lookups at once in each class."""
-THREADS_OF_ONE = {"known": 8, "new": 12, "slow": 2}
+THREADS_OF_ONE_LIMIT = {"known": 8, "new": 12, "slow": 2}
 """Most lookups at once of one environment in each class."""
 
 FIRST_PAUSE_SECONDS = 2.0
@@ -109,7 +109,8 @@ class Resolver:
         self._getaddrinfo = getaddrinfo
         self._hosts = hosts or HostsFile()
         self._threads = {
-            name: _Threads(limit, THREADS_OF_ONE[name]) for name, limit in THREADS.items()
+            name: _Threads(limit, THREADS_OF_ONE_LIMIT[name])
+            for name, limit in THREADS_LIMIT.items()
         }
         self._known = KnownHosts()
         self._slow: OrderedDict[str, tuple[int, float]] = OrderedDict()

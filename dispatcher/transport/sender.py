@@ -1,7 +1,7 @@
 """Send one POST under one deadline; return a value, whether or not the receiver answers.
 
 The final status line decides the outcome. The body is only an excerpt: it is read for at most
-BODY_SECONDS and never decoded. A connection is kept only after a clean and complete answer.
+two seconds (BODY_SECONDS of `exchange`) and never decoded. A connection is kept only after a clean and complete answer.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from dispatcher.transport.resolver import Resolver
 from dispatcher.transport.target import Target, target_of
 from dispatcher.transport.tls import ClientContexts
 
-URLS_CACHED = 4096
+URLS_LIMIT = 4096
 """Most parsed URLs that are kept."""
 
 ORIGIN_LIMIT = 1000
@@ -77,10 +77,10 @@ class Sender:
     async def open(self) -> None:
         """Start the client in the running event loop."""
         self._deadlines = Deadlines()
-        self._target = lru_cache(maxsize=URLS_CACHED)(
+        self._target = lru_cache(maxsize=URLS_LIMIT)(
             lambda url: target_of(self._guard.check_url(url))
         )
-        self._target_with = lru_cache(maxsize=URLS_CACHED)(
+        self._target_with = lru_cache(maxsize=URLS_LIMIT)(
             lambda url, tls: target_of(self._guard.check_url(url), tls)
         )
         self._resolver = Resolver(self._guard)
@@ -116,10 +116,10 @@ class Sender:
     ) -> Response | SendError:
         """Send one request, and return the answer or the error.
 
-        `headers` are the same for many requests, and prepared once; `names` and `values` are those
-        that vary. `timeout` is in seconds, from the lookup to the last byte. Lookups and dials are
-        shared out by `environment_id`. A request is sent again only if a kept connection ends before
-        the first byte of an answer, or answers 408. Raises RuntimeError if the sender is not open.
+        `headers` are prepared once for many requests; `names` and `values` are those that vary.
+        `timeout` is in seconds, from the lookup to the last byte. Lookups and dials are shared out
+        by `environment_id`. A request is sent again, perhaps to a receiver that had read it, only if
+        a kept connection ends before an answer, or answers 408. Raise RuntimeError if not open.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
         try:
@@ -154,8 +154,7 @@ class Sender:
     ) -> Response | SendError:
         """Send the request on a new connection; return the answer or the error.
 
-        Network and receiver cause no exceptions. If the receiver read the request before it closed
-        a kept connection, it gets it twice.
+        Network and receiver cause no exceptions.
         """
         connection, exchange, progress = None, None, Progress(started_at)
         try:

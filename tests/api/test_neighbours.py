@@ -23,7 +23,7 @@ async def test_schema_checks_that_do_not_end_hold_up_no_other_request(
     release = asyncio.Event()
     monkeypatch.setattr(Sandbox, "validate", validate)
     one, other = await api.client("admin", "env_default"), await api.client("read", OTHER)
-    many = 4 + checks.WAITING_OF_ONE
+    many = 4 + checks.WAITING_OF_ONE_LIMIT
     puts = [asyncio.create_task(one("PUT", f"/api/event-types/a.{n}", SCHEMA)) for n in range(many)]
     async with asyncio.timeout(5):
         while sum(put.done() for put in puts) < 3:

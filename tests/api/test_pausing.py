@@ -21,6 +21,8 @@ async def test_a_pause_of_all_is_shown_for_each_environment(admin: Client, other
         "paused": False,
         "pausedAt": None,
         "allPausedAt": None,
+        "stillPaused": [],
+        "stillPausedCount": 0,
     }
     of_all = (await admin("POST", "/api/pause", {"all": True})).data
     assert (of_all["environmentId"], of_all["paused"]) == (None, True)
@@ -32,6 +34,8 @@ async def test_a_pause_of_all_is_shown_for_each_environment(admin: Client, other
         "paused": True,
         "pausedAt": None,
         "allPausedAt": since,
+        "stillPaused": [],
+        "stillPausedCount": 0,
     }
     listed = (await admin("GET", "/api/environments")).data["items"]
     assert {each["id"]: (each["pausedAt"], each["allPausedAt"]) for each in listed} == {
@@ -60,6 +64,22 @@ async def test_resuming_one_environment_while_all_are_paused_is_a_conflict(
 
     assert (await admin("POST", "/api/resume", {"all": True})).data["paused"] is False
     assert (await admin("POST", "/api/resume", {})).data["paused"] is False
+
+
+async def test_resuming_all_names_the_environments_that_stay_paused(
+    admin: Client, other: str
+) -> None:
+    await admin("POST", "/api/pause", {"all": True})
+    await admin("POST", "/api/pause", {}, X_Environment_Id=other)
+    for _ in range(2):
+        left = (await admin("POST", "/api/resume", {"all": True})).data
+        assert (left["paused"], left["stillPaused"], left["stillPausedCount"]) == (
+            False,
+            [other],
+            1,
+        )
+    await admin("POST", "/api/resume", {}, X_Environment_Id=other)
+    assert (await admin("POST", "/api/resume", {"all": True})).data["stillPaused"] == []
 
 
 async def test_the_stats_are_of_one_environment_or_of_all(

@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from dispatcher.api.types import HttpError
-from dispatcher.api.work_limits import BODIES_BYTES, SHARES, WAITING_OF_ONE, WorkLimits
+from dispatcher.api.work_limits import BODIES_BYTES, SHARES, WAITING_OF_ONE_LIMIT, WorkLimits
 
 SHARE = BODIES_BYTES // SHARES
 
@@ -34,7 +34,9 @@ def test_one_body_of_the_largest_size_always_has_room() -> None:
 
 async def test_one_environment_holds_one_thread_and_a_few_places() -> None:
     work, go = WorkLimits(2**20), Event()
-    first = [asyncio.create_task(work.in_thread("a", go.wait)) for _ in range(1 + WAITING_OF_ONE)]
+    first = [
+        asyncio.create_task(work.in_thread("a", go.wait)) for _ in range(1 + WAITING_OF_ONE_LIMIT)
+    ]
     await asyncio.sleep(0)
     with pytest.raises(HttpError, match="wait"):
         await work.in_thread("a", go.wait)

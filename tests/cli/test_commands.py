@@ -107,7 +107,7 @@ def test_a_closed_output_pipe_is_not_reported_as_an_error() -> None:
 
 
 @pytest.mark.parametrize("verb", [*VERBS, *map("webhook {}".format, WEBHOOK_VERBS)])
-def test_every_verb_explains_itself(dispatcher: Dispatcher, verb: str) -> None:
+def test_help_of_every_command_shows_its_usage(dispatcher: Dispatcher, verb: str) -> None:
     result = dispatcher(*verb.split(), "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: dispatcher {verb} ")

@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.api.event_batch import BATCH_LIMIT_BYTES, EVENTS_LIMIT
 from dispatcher.cli.errors import MisuseError
-from dispatcher.cli.event_lines import BATCH_BYTES, Batch, batches, explain
+from dispatcher.cli.event_lines import LINES_LIMIT_BYTES, Batch, batches, explain
 from dispatcher.store.events import NewEventRow
 
 EVENT = b'{"type": "a.b", "data": 1}\n'
@@ -37,7 +37,7 @@ def test_a_batch_has_as_many_events_as_a_request_may_have() -> None:
 
 
 def test_a_batch_has_few_large_events() -> None:
-    large = b'{"type": "a.b", "data": "' + b"x" * (BATCH_BYTES // 2) + b'"}\n'
+    large = b'{"type": "a.b", "data": "' + b"x" * (LINES_LIMIT_BYTES // 2) + b'"}\n'
     assert [len(batch.events) for batch in read(large * 3)] == [1, 1, 1]
 
 

@@ -105,7 +105,7 @@ async def test_a_search_goes_on_by_itself_and_says_how_far_it_is(
     for _ in range(9):
         await emit(admin)
     await have(admin, 10, "status=DELIVERED")
-    monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", 2)
+    monkeypatch.setattr(delivery_search, "PAGE_LIMIT_ROWS", 2)
     monkeypatch.setattr(deliveries, "PAGE_SIZE", 1)
     page = await visitor.get("/deliveries?event=rare.one")
     rounds = 0

@@ -12,7 +12,7 @@ from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import RawJson
 from dispatcher.dashboard.audit_words import (
     ACTIONS,
-    VALUE_LENGTH,
+    VALUE_LIMIT_CHARACTERS,
     Subject,
     actor_words,
     choices,
@@ -104,7 +104,7 @@ def test_a_subject_has_a_name_and_a_link_while_it_exists(
 
 
 def test_values_are_texts_and_long_ones_are_cut() -> None:
-    long = "x" * (VALUE_LENGTH + 1)
+    long = "x" * (VALUE_LIMIT_CHARACTERS + 1)
     detail = (
         '{"changed": ["active", "events", "rate_limit", "tls"], "active": false, "rate_limit": null,'
         ' "expires_at": "2026-11-30T09:07:00.097600+00:00", "name": "2026-99-30T09:07:00+00:00",'
@@ -117,7 +117,7 @@ def test_values_are_texts_and_long_ones_are_cut() -> None:
         ("tls", None, None),
         ("expires at", None, "2026-11-30 09:07:00 UTC"),
         ("name", None, "2026-99-30T09:07:00+00:00"),
-        ("url", None, f"{'x' * VALUE_LENGTH}…"),
+        ("url", None, f"{'x' * VALUE_LIMIT_CHARACTERS}…"),
     )
     assert line(entry(detail="[1]")).changes == ()
 

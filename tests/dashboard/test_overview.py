@@ -209,3 +209,24 @@ async def test_the_page_begins_with_a_verdict_and_the_button_that_mends(
     page = await own_visitor.get("/")
     assert "failed for too long" in page.text
     assert any(form.action.endswith("/enable") for form in page.markup.forms)
+
+
+async def test_what_waits_for_a_retry_is_retried_from_the_verdict(
+    own_visitor: Visitor, story: Story, receiver: Receiver
+) -> None:
+    receiver.otherwise = 500
+    await story.subscribe(receiver.url)
+    await story.insert(1)
+
+    async def waits() -> bool:
+        return "Retry 1 waiting…" in (await own_visitor.get("/")).text
+
+    await until(waits, "the webhook fails and one delivery waits")
+    page = await own_visitor.get("/")
+    retry = next(form for form in page.markup.forms if form.fields.get("status") == "PENDING")
+    preview = await own_visitor.submit(retry, action="retry")
+    assert "Retry 1 delivery?" in preview.text
+    receiver.otherwise = 200
+    start = next(form for form in preview.markup.forms if form.fields.get("step") == "start")
+    await own_visitor.submit(start, action="retry")
+    await story.ended(DELIVERED=1)

@@ -346,6 +346,11 @@ async def test_every_page_says_that_sending_is_paused_since_when_and_by_whom(
     page = await own_visitor.get("/webhooks")
     forms = [form for form in page.markup.forms if form.action.endswith("/resume")]
     own = next(form for form in forms if "of" not in form.fields)
+    of_all = next(form for form in forms if "of" in form.fields)
+    in_part = (await own_visitor.submit(of_all)).text
+    assert "No pause of all environments is left." in in_part
+    assert "<strong>Sending is paused</strong>" in in_part
+    await own_visitor.post("/pause", {"of": "all"})
     resumed = (await own_visitor.submit(own)).text
     assert "paused for all environments" in resumed
     assert "<strong>Sending is paused</strong>" not in resumed

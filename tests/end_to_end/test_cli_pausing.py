@@ -27,6 +27,20 @@ async def test_an_environment_or_all_are_paused_and_resumed(either: Shell) -> No
     assert (both.code, "not both" in both.err) == (2, True)
 
 
+async def test_resuming_all_says_which_environments_stay_paused(either: Shell) -> None:  # noqa: F811
+    left = (
+        "all environments: no pause of all to end; still paused: env_default."
+        " Run: dispatcher resume --environment env_default\n"
+    )
+    await either("pause")
+    assert (await either("resume", "--all")).out == left
+    await either("pause", "--all")
+    ended = json.loads((await either("resume", "--all", "--json")).out)
+    assert (ended["paused"], ended["stillPaused"]) == (False, ["env_default"])
+    await either("resume")
+    assert (await either("resume", "--all")).out == "all environments: sending\n"
+
+
 async def test_check_says_what_is_paused_and_what_the_setting_will_do(dispatcher: Shell) -> None:
     assert "paused" not in (await dispatcher("check")).err
     setting = dispatcher.setting(delivery__paused="true")

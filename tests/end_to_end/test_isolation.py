@@ -109,7 +109,7 @@ async def test_what_exceeds_a_queue_is_parked_and_all_arrives_once(
     await daemons.start(delivery={"timeout": "2s"}, retry={"base": "50ms"})
     await story.insert(1_800)
     await another.wait_for(1_800)
-    assert await story.count("parked") >= 1_800 - engine_module.QUEUE_DEPTH - 32
+    assert await story.count("parked") >= 1_800 - engine_module.QUEUED_LIMIT - 32
     hanging = len(receiver.requests)
     receiver.otherwise = 200  # those in flight hang until their timeout, and are tried again
     await story.ended(DELIVERED=3_600)
@@ -120,8 +120,8 @@ async def test_what_exceeds_a_queue_is_parked_and_all_arrives_once(
 async def test_very_short_queues_lose_nothing(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "QUEUE_DEPTH", 10)
-    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 40)
+    monkeypatch.setattr(engine_module, "QUEUED_LIMIT", 10)
+    monkeypatch.setattr(engine_module, "BUFFERED_LIMIT", 40)
     await story.subscribe(receiver.url + "a")
     await story.subscribe(receiver.url + "b")
     await story.subscribe(receiver.url + "c")
@@ -139,7 +139,7 @@ async def test_retries_that_fill_the_memory_do_not_keep_new_deliveries_out(
     another: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 200)
+    monkeypatch.setattr(engine_module, "BUFFERED_LIMIT", 200)
     receiver.otherwise = 500
     await story.subscribe(receiver.url, "role.*")
     await story.subscribe(another.url, "user.*")
@@ -161,7 +161,7 @@ async def test_hanging_endpoints_that_fill_the_memory_do_not_block_a_healthy_one
     another: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engine_module, "BUFFER_CAPACITY", 200)
+    monkeypatch.setattr(engine_module, "BUFFERED_LIMIT", 200)
     receiver.otherwise = HANG
     for n in range(4):
         await story.subscribe(f"{receiver.url}{n}", "role.*")

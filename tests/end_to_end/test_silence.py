@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from dispatcher.store.session import CLIENT_GRACE
+from dispatcher.store.session import CLIENT_GRACE_SECONDS
 from tests.end_to_end.stories import (
     Daemons,
     Story,
@@ -23,7 +23,7 @@ from tests.silent_proxy import Proxy
 SOON = 9.0
 """Seconds, on any machine. Without short client timeouts it takes 15."""
 
-assert SOON < 10.0 + CLIENT_GRACE
+assert SOON < 10.0 + CLIENT_GRACE_SECONDS
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from dispatcher.daemon import daemon as daemon_module
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from tests.end_to_end.stories import Story, configured, until
-from tests.receivers import Receiver
+from tests.receivers import Answer, Receiver
 
 SENDING = "dispatcher.cli.database", "dispatcher.cli.port_check", "dispatcher.daemon.daemon"
 """What `dispatcher run` loads before it sends."""
@@ -82,3 +82,27 @@ async def test_it_stops_while_the_admin_port_is_loading_and_never_reports_a_star
         assert "started" not in [line["event"] for line in lines]
     with pytest.raises(OSError, match="Bad file descriptor"):
         _ = daemon.admin_address
+
+
+async def test_what_is_in_flight_is_recorded_before_it_ends_as_the_admin_port_cannot_be_loaded(
+    story: Story, receiver: Receiver, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, loaded = asyncio.Event(), Event()
+
+    def fails() -> None:
+        loaded.wait(60)
+        raise ImportError("no such module")
+
+    monkeypatch.setattr(daemon_module, "_load_admin_server", fails)
+    receiver.answers = [Answer(after=answer)]
+    await story.subscribe(receiver.url)
+    await story.insert()
+    daemon = Daemon(configured(), story.dsn, cipher)
+    running = asyncio.create_task(daemon.run())
+    await receiver.wait_for(1)
+    loaded.set()
+    await until(lambda: daemon._stopping.is_set() or running.done(), "it stops")
+    answer.set()
+    with pytest.raises(ImportError, match="no such module"):
+        await running
+    assert [attempt["outcome"] for attempt in await story.attempts()] == ["ok"]

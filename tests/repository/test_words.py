@@ -3,7 +3,10 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+
+import pytest
 
 from tests.repository.test_documents import DIALECT
 
@@ -59,6 +62,8 @@ def test_code_speaks_plainly() -> None:
 
 
 OTHER_NAMES_OF_LIMITS = re.compile(r"(?:^|_)(?:MOST|MAX|MAXIMUM|DEEPEST|LONGEST|LARGEST)(?:_|$)")
+UNFIT_NAMES = re.compile(r"(?:_GRACE|(?:^|_)(?:CACHED|KEPT|CAPACITY|REMEMBERED))$")
+"""Ends of names that leave open how much that is: a time lacks its unit, a number its `_LIMIT`."""
 NO_LIMITS = {"LARGEST_ID"}
 """A value that exists, and that something may have."""
 
@@ -70,6 +75,37 @@ def constants(text: str) -> Iterator[str]:
         yield from (t.id for t in targets if isinstance(t, ast.Name) and t.id.isupper())
 
 
+def documented(text: str) -> Iterator[tuple[str, str]]:
+    """Each constant of a module that has a docstring, and that docstring."""
+    body = ast.parse(text).body
+    for node, following in pairwise(body):
+        match node, following:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)),
+                ast.Expr(value=ast.Constant(value=str(docstring))),
+            ):
+                yield name, docstring
+
+
+def test_what_is_the_most_of_something_is_called_a_limit() -> None:
+    found = [
+        f"{name}: {constant}"
+        for name, text in texts().items()
+        if name.endswith(".py")
+        for constant, docstring in documented(text)
+        if docstring.startswith("Most ") and not re.search(r"(^|_)LIMIT(_|$)", constant)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_good"),
+    [("CLIENT_GRACE", False), ("CLIENT_GRACE_SECONDS", True), ("KEYS_CACHED", False)],
+)
+def test_a_constant_shows_its_unit_and_whether_it_is_a_limit(name: str, is_good: bool) -> None:
+    assert (UNFIT_NAMES.search(name) is None) == is_good
+
+
 def test_a_limit_is_called_a_limit() -> None:
     """`EVENTS_LIMIT`, with its unit at the end if it has one: `BODY_LIMIT_BYTES`."""
     found = [
@@ -77,6 +113,10 @@ def test_a_limit_is_called_a_limit() -> None:
         for name, text in texts().items()
         if name.endswith(".py")
         for constant in constants(text)
-        if OTHER_NAMES_OF_LIMITS.search(constant) and constant not in NO_LIMITS
+        if constant not in NO_LIMITS
+        and (
+            OTHER_NAMES_OF_LIMITS.search(constant)
+            or (name.startswith("dispatcher/") and UNFIT_NAMES.search(constant))
+        )
     ]
     assert found == []

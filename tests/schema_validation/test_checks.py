@@ -35,7 +35,7 @@ async def test_more_than_may_wait_are_turned_away_at_once(monkeypatch: pytest.Mo
     checks = SchemaChecks()
     first = [
         asyncio.create_task(checks.validate("env_a", "true"))
-        for _ in range(1 + checks_module.WAITING_OF_ONE)
+        for _ in range(1 + checks_module.WAITING_OF_ONE_LIMIT)
     ]
     await asyncio.sleep(0)
     with pytest.raises(SchemaChecksBusyError):

@@ -98,7 +98,7 @@ async def test_filters_are_exact_with_any_read_limit(
     found: list[str],
     look: int,
 ) -> None:
-    monkeypatch.setattr(audit_log, "ROWS_PER_PAGE", look)
+    monkeypatch.setattr(audit_log, "PAGE_LIMIT_ROWS", look)
     for n in range(10):
         action = "webhook.update" if n % 3 else "webhook.delete"
         await note(pool, action, str(n), "env_default", "token:2" if n % 4 else "token:1")

@@ -42,7 +42,7 @@ def store(pool: Pool) -> Deliveries:
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The two ways to list an environment: by its endpoints, and when these are too many."""
     if request.param == "looked through":
-        monkeypatch.setattr(delivery_search, "MERGED_ENDPOINTS", 0)
+        monkeypatch.setattr(delivery_search, "MERGED_ENDPOINTS_LIMIT", 0)
     return OURS
 
 
@@ -489,7 +489,7 @@ async def test_pages_list_everything_with_any_read_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Deliveries in every state that they come to by ending and being sent again."""
-    monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", looked_at)
+    monkeypatch.setattr(delivery_search, "PAGE_LIMIT_ROWS", looked_at)
     monkeypatch.setattr(delivery_search, "LOOKUPS_PER_PAGE", looked_at)
     chance = random.Random(7)
     endpoints = [await rows.endpoint(connection) for _ in range(3)]
@@ -524,7 +524,7 @@ async def test_pages_list_everything_with_any_read_limit(
 async def test_a_rare_match_makes_short_pages_with_a_next_one(
     connection: Connection, read: History, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", 5)
+    monkeypatch.setattr(delivery_search, "PAGE_LIMIT_ROWS", 5)
     endpoint = await rows.endpoint(connection)
     rare, *_ = [await rows.delivery(connection, endpoint) for _ in range(20)]
     await connection.execute(
@@ -623,7 +623,7 @@ async def test_all_events_with_a_reference_are_searched_page_by_page(
     most: int,
     at_once: int,
 ) -> None:
-    monkeypatch.setattr(delivery_search, "EVENTS_WITH_REFERENCE", most)
+    monkeypatch.setattr(delivery_search, "EVENTS_WITH_REFERENCE_LIMIT", most)
     monkeypatch.setattr(delivery_search, "EVENTS_AT_ONCE", at_once)
     endpoint = await rows.endpoint(connection)
     made = []
@@ -729,7 +729,7 @@ async def test_events_are_listed_newest_first_in_pages_and_by_filter(
                 return found
 
     for looked_at in (1, 3, 4000):
-        monkeypatch.setattr(history, "ROWS_PER_PAGE", looked_at)
+        monkeypatch.setattr(history, "PAGE_LIMIT_ROWS", looked_at)
         for limit in (1, 4):
             assert await walk(EventFilters(), limit) == made
             assert await walk(EventFilters(type="role.*"), limit) == made[2::3]

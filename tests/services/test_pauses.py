@@ -123,9 +123,9 @@ async def test_pauses_of_an_environment_and_of_all_are_read(
     own = await pause("env_default")
     assert own == Pause("env_default", True, own.paused_at, None)
     assert await pauses.get("env_default") == own
-    assert await pauses.get(None) == Pause(None, False, None, None)
+    assert await pauses.get(None) == Pause(None, False, None, None, ("env_default",), 1)
     of_all = await pause(None)
-    assert of_all == Pause(None, True, of_all.paused_at, of_all.paused_at)
+    assert of_all == Pause(None, True, of_all.paused_at, of_all.paused_at, ("env_default",), 1)
     both = Pause("env_default", True, own.paused_at, of_all.paused_at)
     assert await pauses.get("env_default") == both
     assert [(each.environment_id, each.by) for each in await pauses.current()] == [

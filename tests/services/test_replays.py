@@ -93,7 +93,7 @@ async def test_counting_stops_at_a_limit_and_reports_that_there_may_be_more(
 ) -> None:
     webhook = await rows.endpoint(connection, "*")
     await emitted(connection, 9)
-    monkeypatch.setattr(replays, "COUNT_ROWS", 2)
+    monkeypatch.setattr(replays, "COUNT_LIMIT_ROWS", 2)
     assert ((await desk.preview(webhook)).missed, (await desk.preview(webhook)).more) == (9, False)
     monkeypatch.setattr(replays, limit, least)
     seen = await desk.preview(webhook)

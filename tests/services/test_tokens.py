@@ -515,7 +515,7 @@ async def test_a_token_just_made_is_good_at_once_and_a_revoked_one_is_not(office
 async def test_the_number_of_remembered_tokens_is_limited(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "REMEMBERED", 2)
+    monkeypatch.setattr(module, "REMEMBERED_LIMIT", 2)
     gate = TokenAuthenticator(office.pool, None)
     texts = [made.token or "" for made in [await office.create() for _ in range(3)]]
     for text in texts:

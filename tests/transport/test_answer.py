@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dispatcher.transport.answer import (
-    CHUNK_FRAMING_BYTES,
+    CHUNK_FRAMING_LIMIT_BYTES,
     HEAD_LIMIT_BYTES,
     INTERIM_LIMIT,
     Answer,
@@ -305,14 +305,14 @@ def test_chunks_are_counted_as_they_come_on_the_wire() -> None:
     fed = 0
     while not answer.feed(b"1\r\nx\r\n" * 4):
         fed += 24
-        assert fed <= LIMIT + CHUNK_FRAMING_BYTES
+        assert fed <= LIMIT + CHUNK_FRAMING_LIMIT_BYTES
     assert (answer.status, answer.truncated) == (200, True)
     trailers = Answer(LIMIT)
     trailers.feed(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n")
     fed = 0
     while not trailers.feed(b"A: b\r\n" * 10):
         fed += 60
-        assert fed <= LIMIT + CHUNK_FRAMING_BYTES
+        assert fed <= LIMIT + CHUNK_FRAMING_LIMIT_BYTES
     assert (trailers.status, trailers.body) == (200, b"")
 
 

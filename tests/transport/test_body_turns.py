@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from dispatcher.transport.body_turns import PIECES_A_TURN, BodyTurns
+from dispatcher.transport.body_turns import PIECES_A_TURN_LIMIT, BodyTurns
 
 
 async def test_each_body_has_one_piece_in_its_turn_and_a_few_go_in_one_iteration() -> None:
@@ -17,14 +17,14 @@ async def test_each_body_has_one_piece_in_its_turn_and_a_few_go_in_one_iteration
 
         return write_piece
 
-    for number in range(PIECES_A_TURN + 1):
+    for number in range(PIECES_A_TURN_LIMIT + 1):
         turns.put(writer(number, pieces=2))
     assert written == [], "not in the iteration of the request"
-    every = list(range(PIECES_A_TURN + 1))
+    every = list(range(PIECES_A_TURN_LIMIT + 1))
     await asyncio.sleep(0)
     assert written == every[:-1]
     await asyncio.sleep(0)
-    assert written == [*every, *every[: PIECES_A_TURN - 1]], "after those that wait"
+    assert written == [*every, *every[: PIECES_A_TURN_LIMIT - 1]], "after those that wait"
     await asyncio.sleep(0)
     assert written == [*every, *every]
     turns.put(writer(0, pieces=3))

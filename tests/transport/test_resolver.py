@@ -175,10 +175,10 @@ async def test_silent_hosts_do_not_hold_up_those_that_answered_before(
     forget_answers(resolver)
     server.silent = {f"silent-{n}.example" for n in range(count)}
     waiting = [asyncio.create_task(resolver.resolve(host, 443)) for host in server.silent]
-    while server.waiting < min(count, module.THREADS_OF_ONE["new"]):
+    while server.waiting < min(count, module.THREADS_OF_ONE_LIMIT["new"]):
         await asyncio.sleep(0.005)
     assert await addresses(resolver, "known.example") == [PUBLIC]
-    assert server.waiting <= module.THREADS_OF_ONE["new"]
+    assert server.waiting <= module.THREADS_OF_ONE_LIMIT["new"]
     await asyncio.gather(*waiting, return_exceptions=True)
     forget_answers(resolver)
     assert await addresses(resolver, "known.example") == [PUBLIC]
@@ -189,7 +189,7 @@ async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_anothe
 ) -> None:
     server.silent = {f"silent-{n}.example" for n in range(200)}
     silent = asyncio.create_task(unanswered(resolver, server.silent, "env_a"))
-    while server.waiting < module.THREADS_OF_ONE["new"]:
+    while server.waiting < module.THREADS_OF_ONE_LIMIT["new"]:
         await asyncio.sleep(0.005)
     for n in range(20):
         assert await addresses(resolver, f"new-{n}.example", "env_b") == [PUBLIC]
@@ -203,7 +203,7 @@ async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_anothe
 async def test_when_the_silence_ends_new_hosts_are_served_again(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE_LIMIT["new"])}
     await unanswered(resolver, server.silent)
     with pytest.raises(socket.gaierror, match="too many other names"):
         await resolver.resolve("new.example", 443)
@@ -217,7 +217,7 @@ async def test_when_the_silence_ends_new_hosts_are_served_again(
 async def test_waiting_in_vain_for_a_thread_does_not_make_a_host_slow(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE_LIMIT["new"])}
     await unanswered(resolver, server.silent)
     await unanswered(resolver, ["new.example"])
     assert "new.example" not in resolver._slow
@@ -226,7 +226,7 @@ async def test_waiting_in_vain_for_a_thread_does_not_make_a_host_slow(
 async def test_a_cancelled_lookup_leaves_its_thread_to_the_next(
     resolver: Resolver, server: NameServer
 ) -> None:
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE_LIMIT["new"])}
     silent = asyncio.create_task(unanswered(resolver, server.silent))
     while server.waiting < len(server.silent):
         await asyncio.sleep(0.005)
@@ -285,7 +285,7 @@ async def test_thousands_of_rare_hosts_do_not_evict_those_in_use(
     assert resolver._known.knows("established.example", "env_a")
     assert len(resolver._known) == 1000
     forget_answers(resolver)
-    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE["new"])}
+    server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE_LIMIT["new"])}
     await unanswered(resolver, server.silent, "env_a")
     assert await addresses(resolver, "established.example", "env_a") == [PUBLIC]
 

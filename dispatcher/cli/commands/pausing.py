@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from dispatcher.config.sections import Config
     from dispatcher.store.session import Session
 
+SHOWN_LIMIT = 10
+"""Most paused environments that are named in a line."""
+
 _all = click.option("--all", "of_all", is_flag=True, help="All environments.")
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -35,7 +38,10 @@ def pause(target: Target, of_all: bool, as_json: bool) -> None:
 @_as_json
 @with_target
 def resume(target: Target, of_all: bool, as_json: bool) -> None:
-    """Resume sending, for one environment or for all of them."""
+    """End the pause of one environment, or with --all the pause of all of them.
+
+    An environment that is paused itself stays paused after --all.
+    """
     from dispatcher.client import ConflictError
 
     _check(target, of_all)
@@ -65,8 +71,22 @@ def _print(status: "Resource", as_json: bool) -> None:
             f"{name}: not paused itself, but all environments are, since {status.all_paused_at}: "
             "nothing is sent until `dispatcher resume --all`"
         )
+    elif status.get("stillPaused"):
+        click.echo(_still_paused(status))
     else:
         click.echo(f"{name}: sending")
+
+
+def _still_paused(status: "Resource") -> str:
+    """Return which environments the end of the pause of all leaves paused, and how to resume one."""
+    shown = status.still_paused[:SHOWN_LIMIT]
+    unshown = status.still_paused_count - len(shown)
+    listed = ", ".join(shown) + (f" and {unshown:,} more" if unshown > 0 else "")
+    which = shown[0] if status.still_paused_count == 1 else "ID"
+    return (
+        f"all environments: no pause of all to end; still paused: {listed}."
+        f" Run: dispatcher resume --environment {which}"
+    )
 
 
 async def warnings(config: "Config", session: "Session") -> list[str]:

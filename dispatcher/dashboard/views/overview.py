@@ -78,8 +78,9 @@ async def resume(request: DashboardRequest) -> web.Response:
     """Resume sending for this environment, or for all of them."""
     everything = await _everything(request)
     async with request.changing("admin") as services:
-        await services.pauses.resume(None if everything else request.environment_id)
-    return see_other(_back(request, everything), "resumed")
+        left = await services.pauses.resume(None if everything else request.environment_id)
+    flash = "resumed_in_part" if left.still_paused else "resumed"
+    return see_other(_back(request, everything), flash)
 
 
 def chart(points: Sequence[Point], backlog: Sequence[BacklogPoint]) -> str:

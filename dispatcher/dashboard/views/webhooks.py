@@ -17,7 +17,7 @@ from dispatcher.services.webhooks.webhook_list import PAGES_LIMIT, WebhookOrder
 from dispatcher.services.webhooks.webhook_resource import Webhook
 
 FILTERS: Final = ("q", "state", "sort", "page")
-TEXT_LENGTH: Final = 200
+SEARCH_LIMIT_CHARACTERS: Final = 200
 """Most characters that are searched for."""
 _STATES: Final[Mapping[str, WebhookState]] = {each: each for each in get_args(WebhookState)}
 _ORDERS: Final[Mapping[str, WebhookOrder]] = {each: each for each in get_args(WebhookOrder)}
@@ -176,7 +176,7 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
 def _asked(query: Mapping[str, str]) -> dict[str, str]:
     """Return what a list of webhooks is asked for. An unknown state or order counts as none."""
     asked = {name: query.get(name, "").strip() for name in FILTERS}
-    asked["q"] = asked["q"][:TEXT_LENGTH]
+    asked["q"] = asked["q"][:SEARCH_LIMIT_CHARACTERS]
     asked["state"] = asked["state"] if asked["state"] in _STATES else ""
     asked["sort"] = asked["sort"] if asked["sort"] in _ORDERS else ""
     return asked

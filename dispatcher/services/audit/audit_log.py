@@ -13,7 +13,7 @@ from dispatcher.services.audit.audit_names import Names, is_looked_up, read_name
 from dispatcher.store.audit import Audit, AuditIds, AuditRow, Part, Via
 from dispatcher.store.session import Queryable
 
-ROWS_PER_PAGE = 10_000
+PAGE_LIMIT_ROWS = 10_000
 """Most entries that are read for one page. A filter may leave out most of them."""
 ACTORS_LIMIT = 200
 """Most actors of an environment that are listed to choose from."""
@@ -133,7 +133,7 @@ class AuditLog:
 
         The filters match exactly.
         """
-        part = Part(before, limit + 1, ROWS_PER_PAGE)
+        part = Part(before, limit + 1, PAGE_LIMIT_ROWS)
         if environment_id is not None and subject is not None:
             read = await self._audit.of_subject(
                 environment_id, subject, actor=actor, action=action, part=part

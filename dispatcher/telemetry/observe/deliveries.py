@@ -73,7 +73,7 @@ def result_discarded(delivery: Delivery, error: Exception, *, moved: bool) -> No
 
 
 def attempt_broke(delivery: Delivery, error: Exception) -> None:
-    """Log that an attempt ended with an error of our own; the delivery is tried again."""
+    """Log that an attempt ended with an error of our own, which counts as a failed attempt."""
     _log.error(
         "attempt ended with an internal error",
         delivery_id=ids.delivery_name(delivery.id),

@@ -71,7 +71,7 @@ async def test_a_filtered_list_fills_itself(
     for _ in range(9):
         await place.emit("order.paid", {})
     await receiver.wait_for(10)
-    monkeypatch.setattr(delivery_search, "ROWS_PER_PAGE", 2)
+    monkeypatch.setattr(delivery_search, "PAGE_LIMIT_ROWS", 2)
     monkeypatch.setattr(deliveries, "PAGE_SIZE", 1)
     await page.goto("/deliveries?event=rare.one")
     await expect(page.get_by_role("link", name="rare.one")).to_have_count(1)
