@@ -67,6 +67,7 @@ def _explain_one(error: BaseException) -> CommandError | None:
     from dispatcher.store.errors import (
         PermissionDeniedError,
         StatementTimeoutError,
+        StoreError,
         StoreUnavailableError,
     )
     from dispatcher.store.events import EventRejectedError
@@ -87,8 +88,10 @@ def _explain_one(error: BaseException) -> CommandError | None:
             return CommandError(f"{error} (database.state_directory says where it keeps its data)")
         case _ if isinstance(error, complete | PermissionDeniedError):
             return CommandError(str(error))
-        case StoreUnavailableError():
-            return CommandError(f"The database is not available: {error}")
+        case StoreError():
+            is_away = isinstance(error, StoreUnavailableError)
+            problem = "The database is not available" if is_away else "The database refused"
+            return CommandError(f"{problem}: {error}")
         case StatementTimeoutError():
             return CommandError(_STATEMENT_TIMEOUT)
         case OSError(filename=str(name), strerror=str(reason)):

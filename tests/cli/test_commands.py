@@ -322,6 +322,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
             "The API does not answer: no connection to x",
         ),
         (StoreUnavailableError("refused"), CommandError, "The database is not available: refused"),
+        (TransactionConflictError("a lock"), CommandError, "The database refused: a lock"),
         (PermissionDeniedError("as role x: …"), CommandError, "as role x: …"),
         (
             StatementTimeoutError("canceled"),
