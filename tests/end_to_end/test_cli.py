@@ -212,6 +212,7 @@ async def test_a_stale_schema_is_refused_by_every_command_that_uses_it(unmigrate
     for ended in await unmigrated.each("run", "check", "demo --once", "webhook list", "emit a.b"):
         assert (ended.code, ended.err.count("\n")) == (1, 1)
         assert "run dispatcher migrate" in ended.err.lower()
+        assert ".sql" not in ended.err
 
 
 async def test_migrate_plans_applies_and_writes_the_limits(
