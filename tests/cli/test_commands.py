@@ -26,6 +26,7 @@ from dispatcher.store.errors import (
     PermissionDeniedError,
     StatementTimeoutError,
     StoreUnavailableError,
+    TransactionConflictError,
 )
 from dispatcher.store.migration.migrate import PendingMigrationsError
 
