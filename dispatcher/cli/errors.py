@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from dispatcher.client import ClientError
+    from dispatcher.store.errors import StoreError
 
 _NO_SCHEMA = ("3F000", "42P01", "42883", "42703")
 """SQLSTATE of a missing schema, table, function or column: the database lacks migrations."""
@@ -68,7 +69,6 @@ def _explain_one(error: BaseException) -> CommandError | None:
         PermissionDeniedError,
         StatementTimeoutError,
         StoreError,
-        StoreUnavailableError,
     )
     from dispatcher.store.events import EventRejectedError
     from dispatcher.store.migration.migrate import MigrationError
@@ -89,9 +89,7 @@ def _explain_one(error: BaseException) -> CommandError | None:
         case _ if isinstance(error, complete | PermissionDeniedError):
             return CommandError(str(error))
         case StoreError():
-            is_away = isinstance(error, StoreUnavailableError)
-            problem = "The database is not available" if is_away else "The database refused"
-            return CommandError(f"{problem}: {error}")
+            return CommandError(_store_problem(error))
         case StatementTimeoutError():
             return CommandError(_STATEMENT_TIMEOUT)
         case OSError(filename=str(name), strerror=str(reason)):
@@ -100,6 +98,13 @@ def _explain_one(error: BaseException) -> CommandError | None:
             return CommandError(str(error))
         case _:
             return None
+
+
+def _store_problem(error: "StoreError") -> str:
+    from dispatcher.store.errors import StoreUnavailableError
+
+    is_away = isinstance(error, StoreUnavailableError)
+    return f"The database {'is not available' if is_away else 'refused'}: {error}"
 
 
 def _explain_api_error(error: "ClientError") -> CommandError:
