@@ -53,7 +53,7 @@ def daemon_database(config: "Config", directory: Path | None = None) -> Iterator
         return
     directory = directory or embedded_directory(config)
     server = _server(config, directory)
-    with _start_lock(directory):
+    with start_lock(directory):
         server.start()
     with server:
         click.echo(
@@ -102,7 +102,7 @@ def demo_config(config: "Config") -> "Config":
 
 
 @contextmanager
-def _start_lock(directory: Path) -> Iterator[None]:
+def start_lock(directory: Path) -> Iterator[None]:
     """Hold the lock that a process needs to start the server of this directory."""
     from dispatcher.embedded_postgres.process import lock
 
@@ -124,7 +124,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     """Prepare the database for a daemon: check its schema, and write the configured limits.
 
     Migrate it first if `migrate`, or if this process has started its server. Otherwise wait for a
-    session that migrates it. Raise MigrationError or StoreUnavailableError.
+    session that migrates it. Raise MigrationError or StoreError.
     """
     from dispatcher.store.migration import migrate as migrations
 

@@ -28,6 +28,10 @@ _STATUS_LINE = 7
 """The index of the line of postmaster.pid that holds the server's status."""
 
 
+class OtherMajorError(PostgresUnavailableError):
+    """The data was created by another major version of PostgreSQL."""
+
+
 @dataclass(frozen=True, slots=True)
 class Creation:
     """The creation of a data directory.
@@ -91,10 +95,10 @@ def remove_unfinished(parent: Path) -> None:
 
 
 def check_major(data: Path, binaries: Binaries) -> None:
-    """Raise PostgresUnavailableError if another major version has created `data`."""
+    """Raise OtherMajorError if another major version has created `data`."""
     major = (data / "PG_VERSION").read_text().strip()
     if major != str(binaries.major):
-        raise PostgresUnavailableError(
+        raise OtherMajorError(
             f"{data} was created by PostgreSQL {major}, but the one in {binaries.directory} is"
             f" {binaries.version}: use PostgreSQL {major} (database.binaries), or dump the data with"
             " it and restore the dump, or move that directory away to begin with an empty database"
@@ -102,7 +106,7 @@ def check_major(data: Path, binaries: Binaries) -> None:
 
 
 def refuse_other_majors(parent: Path, binaries: Binaries) -> None:
-    """Raise PostgresUnavailableError if there is data of another major version.
+    """Raise OtherMajorError if there is data of another major version.
 
     Otherwise the server would start with an empty database, and the data would look lost.
     """

@@ -32,6 +32,7 @@ from dispatcher.embedded_postgres import process
 from dispatcher.embedded_postgres.binaries import Account, Binaries, PostgresUnavailableError
 from dispatcher.embedded_postgres.data_directory import (
     Creation,
+    OtherMajorError,
     PidFile,
     check_major,
     refuse_other_majors,
@@ -40,7 +41,7 @@ from dispatcher.embedded_postgres.data_directory import (
 )
 from dispatcher.embedded_postgres.log_file import LogFile
 
-__all__ = ["EmbeddedPostgres", "PostgresUnavailableError", "running"]
+__all__ = ["EmbeddedPostgres", "OtherMajorError", "PostgresUnavailableError", "running"]
 
 DATABASE = "dispatcher"
 PORT = 5432

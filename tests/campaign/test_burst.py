@@ -24,7 +24,7 @@ def test_a_second_without_a_post_while_many_are_due_is_reported(
     assert worst_second(Counter(each), number, many=10_000) == (worst, idle)
 
 
-def test_the_longest_statement_is_that_of_a_daemon(tmp_path: Path) -> None:
+def test_the_longest_statement_counts_only_those_of_daemons(tmp_path: Path) -> None:
     log = tmp_path / "postgres.log"
     log.write_text(
         "|LOG:  duration: 9000.1 ms  statement: INSERT\n"

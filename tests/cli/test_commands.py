@@ -26,6 +26,7 @@ from dispatcher.store.errors import (
     PermissionDeniedError,
     StatementTimeoutError,
     StoreUnavailableError,
+    TransactionConflictError,
 )
 from dispatcher.store.migration.migrate import PendingMigrationsError
 
@@ -107,7 +108,7 @@ def test_a_closed_output_pipe_is_not_reported_as_an_error() -> None:
 
 
 @pytest.mark.parametrize("verb", [*VERBS, *map("webhook {}".format, WEBHOOK_VERBS)])
-def test_every_verb_explains_itself(dispatcher: Dispatcher, verb: str) -> None:
+def test_help_of_every_command_shows_its_usage(dispatcher: Dispatcher, verb: str) -> None:
     result = dispatcher(*verb.split(), "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith(f"Usage: dispatcher {verb} ")
@@ -322,6 +323,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
             "The API does not answer: no connection to x",
         ),
         (StoreUnavailableError("refused"), CommandError, "The database is not available: refused"),
+        (TransactionConflictError("a lock"), CommandError, "The database refused: a lock"),
         (PermissionDeniedError("as role x: …"), CommandError, "as role x: …"),
         (
             StatementTimeoutError("canceled"),

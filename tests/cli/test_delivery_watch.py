@@ -55,7 +55,7 @@ def test_deliveries_made_shortly_before_the_newest_are_still_listed() -> None:
     assert ids(watch.ended_among([late], at(101))) == ["a"]
 
 
-def test_an_empty_listing_moves_nothing() -> None:
+def test_an_empty_listing_leaves_the_start_of_the_watch_unchanged() -> None:
     watch = Watch()
     watch.note_listed([delivery("a", 100)])
     since = watch.since

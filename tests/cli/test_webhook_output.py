@@ -29,7 +29,7 @@ SINCE = "2026-11-29T09:00:00.000Z"
         ({"active": False, "disabledReason": "gone"}, "disabled", "disabled (gone)"),
     ],
 )
-def test_the_state_is_that_of_the_dashboard(
+def test_a_webhook_is_shown_with_the_same_state_as_in_the_dashboard(
     fields: dict[str, object], state: str, line: str
 ) -> None:
     webhook = Resource({**WEBHOOK, **fields})

@@ -48,7 +48,7 @@ def test_data_that_cannot_be_parsed_is_returned_as_its_text_and_hides_no_other(
     assert payloads(listed("1", text, '{"ok":[1]}')) == [1, value, {"ok": [1]}]
 
 
-def test_a_datum_is_read_wherever_a_resource_holds_one() -> None:
+def test_producers_json_stays_text_at_every_level_of_an_answer() -> None:
     deep = nested(500)
     event = f'{{"data":{deep},"deliveries":[{{"payload":{deep},"id":"dlv_1"}}]}}'
     found = Response(200, {}, f'{{"success":true,"data":{event}}}'.encode()).data()

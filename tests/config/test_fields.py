@@ -64,7 +64,7 @@ def test_a_network_may_name_a_port(text: str, addresses: str, port: int | None) 
         "[10.0.0.0/8]:0",
     ],
 )
-def test_a_network_that_is_none_is_refused(text: str) -> None:
+def test_a_text_that_is_no_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"network|port"):
         network(text)
 

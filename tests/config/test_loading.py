@@ -371,7 +371,7 @@ def test_events_must_outlive_attempts_and_the_longest_retries() -> None:
         ({"XDG_STATE_HOME": "relative", "HOME": "/home/x"}, "/home/x/.local/state/dispatcher"),
     ],
 )
-def test_the_state_directory_of_a_plain_user(
+def test_the_state_directory_of_a_plain_user_follows_the_environment_variables(
     environ: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)

@@ -318,7 +318,7 @@ def test_no_empty_database_is_made_beside_one_of_another_major_version(
     assert not (directory / f"pg{found.major}").exists()
 
 
-def test_a_server_that_does_not_start_is_quoted(
+def test_the_error_quotes_what_a_server_said_that_did_not_start(
     cold: Path, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
     with pytest.raises(
@@ -519,7 +519,9 @@ def link_or_copy(source: str, target: str) -> None:
 
 
 @as_root
-def test_system_binaries_in_a_closed_place_are_named(directory: Path, open_directory: Path) -> None:
+def test_the_error_names_the_directory_that_the_server_may_not_enter(
+    directory: Path, open_directory: Path
+) -> None:
     closed = open_directory / "opt"
     closed.mkdir(mode=0o700)
     bin_ = fake_binaries(closed / "bin", "16.2")

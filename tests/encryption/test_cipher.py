@@ -226,7 +226,7 @@ def test_a_second_key_decrypts_and_never_encrypts() -> None:
         both.decrypt(blob, context=b"another")
 
 
-def test_either_key_is_known_and_the_first_one_matches() -> None:
+def test_two_keys_are_known_and_only_the_first_matches_the_database() -> None:
     both = Cipher(KEY, ANOTHER)
     assert both.check_value() == Cipher(KEY).check_value()
     assert both.cursor_key() == Cipher(KEY).cursor_key()

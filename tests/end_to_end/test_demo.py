@@ -5,6 +5,7 @@ import re
 import shlex
 import signal
 from asyncio.subprocess import PIPE
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,9 @@ from dispatcher.demo import show
 from dispatcher.demo.application import Application
 from dispatcher.demo.receiver import Receiver as DemoReceiver
 from dispatcher.demo.show import Show
+from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.store.session import Session
-from tests.conftest import Connection
+from tests.conftest import Connection, connected
 from tests.end_to_end.shell import Shell
 from tests.end_to_end.stories import Story
 from tests.receivers import Receiver
@@ -29,17 +31,48 @@ async def test_the_demo_delivers_and_verifies_twice_in_a_row(unconfigured: Shell
         assert re.fullmatch(RESULT.format(events), line)
 
 
-async def test_the_demo_says_once_what_to_do_with_data_that_it_cannot_use(
-    unconfigured: Shell,
+async def test_the_demo_puts_data_aside_that_it_cannot_use(
+    unconfigured: Shell, binaries: Path | None
 ) -> None:
     assert (await unconfigured("demo", "--once")).code == 0
     (key,) = unconfigured.directory.rglob("demo/secrets.key")
+    demo, aside = key.parent, key.parent.with_name("demo.old")
+    first = key.read_bytes()
     key.unlink()
     ended = await unconfigured("demo", "--once")
+    assert ended.code == 0, ended.err
+    line = f"The demo's data in {demo} {{}}. It was moved to {aside}."
+    assert line.format("needs another key") in ended.err.splitlines()
+    assert key.read_bytes() != first
+
+    with EmbeddedPostgres(demo, binaries=binaries, settings={"fsync": "off"}) as server:
+        async with connected(server.dsn) as connection:
+            await connection.execute(
+                "UPDATE dispatcher.migrations SET sha256 = '0' WHERE number = 2"
+            )
+    second = key.read_bytes()
+    ended = await unconfigured("demo", "--once")
+    assert ended.code == 0, ended.err
+    assert line.format("is of another version of Dispatcher") in ended.err.splitlines()
+    assert (aside / "secrets.key").read_bytes() == second  # the only copy that is kept
+
+    (major,) = demo.glob("pg[0-9]*")
+    (major / "PG_VERSION").write_text("9\n")
+    ended = await unconfigured("demo", "--once")
+    assert ended.code == 0, ended.err
+    assert line.format("is of another version of PostgreSQL") in ended.err.splitlines()
+    assert sorted(path.name for path in demo.parent.iterdir()) == ["demo", "demo.old"]
+
+
+async def test_the_demo_leaves_the_database_of_a_daemon_alone(unconfigured: Shell) -> None:
+    assert (await unconfigured("demo", "--once")).code == 0
+    (key,) = unconfigured.directory.rglob("demo/secrets.key")
+    key.unlink()
+    (key.parent / "postgres").mkdir()  # as if `run` had the same state directory
+    ended = await unconfigured("demo", "--once")
     assert (ended.code, ended.out) == (1, "")
-    said = ended.err.splitlines()[-1]
-    assert f"The demo's data in {key.parent} needs another key." in said
-    assert said.endswith("Delete that directory, or set STATE_DIRECTORY to another one.")
+    assert ended.err.endswith("set STATE_DIRECTORY to another directory.\n")
+    assert (key.parent / "postgres").exists()
 
 
 async def test_the_demo_shows_events_that_others_insert(unconfigured: Shell) -> None:

@@ -67,7 +67,7 @@ def test_an_environment_with_a_small_part_is_not_excluded() -> None:
     assert inbox.taken == ["aaaaaaaabb", "b" * 10]
 
 
-def test_a_flood_is_read_through_once_and_again_after_a_while() -> None:
+def test_a_flood_is_passed_once_and_read_from_its_start_after_the_reread_time() -> None:
     fairness = FanoutFairness()
     fairness.note_taken(
         fairness.next_slice(START), last_id=10, more=True, crowding=["a"], now=START

@@ -72,7 +72,7 @@ def test_a_piece_that_cannot_be_divided_is_skipped() -> None:
     assert a_round(Sweep(), 0.0, lambda low, high: 9.0, mark=3) == []
 
 
-def test_the_number_of_pieces_is_bounded() -> None:
+def test_a_sweep_has_at_most_so_many_pieces_however_slow_they_are() -> None:
     sweep, pieces = Sweep(), [(0, 0)]
     for number in range(30):
         pieces = a_round(sweep, number * ROUND_EVERY_SECONDS, lambda low, high: 1.0)

@@ -26,7 +26,7 @@ def test_a_figure_meets_its_bar(
     assert Figure("a", value, "ms", bar, at_most).verdict == verdict
 
 
-def test_the_table_counts_the_bars() -> None:
+def test_the_table_of_a_bench_ends_with_how_many_bars_are_met() -> None:
     lines = table([Figure("a", 1, "ms", 2), Figure("b", 3, "ms", 2), Figure("c", 3, "ms")])
     assert [line.split()[0] for line in lines[:2]] == ["pass", "short"]
     assert lines[-1].split() == ["1", "of", "2", "bars", "are", "met"]

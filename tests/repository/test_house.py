@@ -53,7 +53,7 @@ def test_what_is_installed_for_production_is_what_was_tested() -> None:
     assert _entries(RUNTIME_LOCK) <= _entries(LOCK)
 
 
-def test_what_the_demo_runs_is_what_was_tested() -> None:
+def test_the_demo_locks_the_same_versions_as_the_tests() -> None:
     assert _entries(RUNTIME_LOCK) <= _entries(DEMO_LOCK) <= _entries(LOCK)
 
 

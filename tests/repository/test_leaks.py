@@ -23,7 +23,7 @@ def watch(tests_loop: asyncio.AbstractEventLoop) -> leaks.Watch:
     return leaks.Watch(NAME, tests_loop, alone=True)
 
 
-def test_nothing_left_is_nothing_found(watch: leaks.Watch) -> None:
+def test_no_leftover_is_reported_if_a_test_leaves_none(watch: leaks.Watch) -> None:
     assert watch.leftovers() == []
 
 

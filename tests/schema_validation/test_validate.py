@@ -68,7 +68,7 @@ def test_data_that_violates_its_schema_is_rejected_with_place_and_reason(
         {"properties": {"a": False}},
     ],
 )
-def test_the_value_is_not_repeated(schema: Any) -> None:
+def test_a_rejection_does_not_repeat_the_rejected_value(schema: Any) -> None:
     assert "hunter2" not in refused(schema, '{"a":"hunter2"}').detail
 
 
@@ -127,5 +127,5 @@ def test_the_detail_is_one_short_line_for_any_keys() -> None:
     ("value", "levels"),
     [(1, 0), ([], 1), ({}, 1), ([1, [2]], 2), ({"a": {"b": [1]}, "c": []}, 3)],
 )
-def test_depth_counts_what_is_inside_one_another(value: object, levels: int) -> None:
+def test_depth_counts_the_levels_of_nested_objects_and_arrays(value: object, levels: int) -> None:
     assert validate.depth(value) == levels

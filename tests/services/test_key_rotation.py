@@ -142,7 +142,7 @@ async def test_a_database_with_a_third_key_keeps_it(
     assert THIRD.matches(await check_value(connection))
 
 
-async def test_values_that_keep_coming_with_the_old_key_end_it(
+async def test_rotation_is_refused_while_a_daemon_still_encrypts_with_the_old_key(
     connection: Connection, rotation: KeyRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await keyed(connection, OLD)

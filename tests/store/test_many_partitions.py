@@ -250,7 +250,7 @@ async def test_a_page_without_a_cause_still_says_that_more_failures_are_left(
     assert read.looked_to is not None
 
 
-async def test_unwell_endpoints_are_read_with_the_answers_of_some_days(
+async def test_reading_unwell_endpoints_locks_the_partitions_of_few_days(
     asked: Counting, endpoint: UUID
 ) -> None:
     assert await Endpoints(asked).unwell(None, 10) == []

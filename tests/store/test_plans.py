@@ -38,7 +38,7 @@ async def test_no_statement_of_the_engine_has_a_second_plan(full: Queues) -> Non
     assert [str(each) for each in ran if not each.is_sound] == []
 
 
-def test_every_statement_is_the_engines_or_peoples(unfilled: Queues) -> None:
+def test_every_statement_is_listed_for_the_engine_or_for_people(unfilled: Queues) -> None:
     """A new statement of the engine must be in `engine_statements`, so that its plans are tested."""
     engines = {name.partition(":")[0] for name in calls(unfilled)}
     found = {

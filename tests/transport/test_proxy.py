@@ -109,7 +109,7 @@ async def test_http_and_https_go_through_a_tunnel_and_keep_it(
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * HEAD_LIMIT_BYTES, "the proxy does not answer as one"),
     ],
 )
-async def test_errors_of_the_proxy_are_distinguished(answer: bytes, reason: str) -> None:
+async def test_the_error_says_why_the_proxy_opened_no_tunnel(answer: bytes, reason: str) -> None:
     async with through(Tunnels(answer=answer)) as sender:
         assert await error_of(sender, "http://127.0.0.1:8080/") == (
             "connect", f"no connection: {reason}",

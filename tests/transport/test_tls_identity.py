@@ -150,7 +150,7 @@ def hashed(authority: Authority, directory: Path) -> Path:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 @pytest.mark.parametrize("is_complete", [True, False])
-async def test_the_systems_certificates_are_read_when_needed_if_each_has_a_file(
+async def test_system_certificates_are_loaded_at_once_only_if_one_lacks_a_file_of_its_own(
     sender: Sender,
     authority: Authority,
     tmp_path: Path,

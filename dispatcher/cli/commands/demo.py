@@ -33,12 +33,11 @@ def demo(context: click.Context, events: int | None, once: bool, port: int | Non
 
     Emit a sample event every second and show each delivery as it arrives, until Ctrl-C. Beside the
     receiver that answers at once are four others, unless --once is given: one is slow, one fails,
-    one recovers, and one is gone. It needs no configuration. If database.dsn is set, it uses that database, in the environment env_demo.
+    one recovers, and one is gone. It needs no configuration. If database.dsn is set, it uses that
+    database, in the environment env_demo. Its own database is put aside if it is of another version.
     """
-    import asyncio
-
-    from dispatcher.cli import database, port_check
-    from dispatcher.cli.commands.run import loop_factory
+    from dispatcher.cli import port_check
+    from dispatcher.cli.demo_data import UnusableDemoDataError, put_aside
     from dispatcher.config.loading import load
     from dispatcher.telemetry import log
 
@@ -47,11 +46,11 @@ def demo(context: click.Context, events: int | None, once: bool, port: int | Non
     config = _staged(context.obj, configured, directory, port)
     port_check.require_free(config.admin.host, config.admin.port)
     log.configure("warning", config.log.format, sys.stderr)
-    with (
-        database.daemon_database(config, directory) as serving,
-        asyncio.Runner(loop_factory=loop_factory(None)) as runner,
-    ):
-        succeeded = runner.run(_demo(config, serving, events, once=once))
+    try:
+        succeeded = _run(config, directory, events, once=once)
+    except UnusableDemoDataError as error:
+        click.echo(f"{error.message} It was moved to {put_aside(directory)}.", err=True)
+        succeeded = _run(config, directory, events, once=once)
     context.exit(0 if succeeded else 1)
 
 
@@ -81,26 +80,49 @@ def _staged(
     return load(config_file, overrides=overrides)
 
 
+def _run(config: "Config", directory: Path, events: int | None, *, once: bool) -> bool:
+    """Start the database and run the demo. Return True if it succeeded.
+
+    Raise UnusableDemoDataError if this version cannot use the demo's own data.
+    """
+    import asyncio
+
+    from dispatcher.cli import database
+    from dispatcher.cli.commands.run import loop_factory
+    from dispatcher.cli.demo_data import UnusableDemoDataError
+    from dispatcher.embedded_postgres.server import OtherMajorError
+
+    try:
+        with (
+            database.daemon_database(config, directory) as serving,
+            asyncio.Runner(loop_factory=loop_factory(None)) as runner,
+        ):
+            return runner.run(_demo(config, serving, events, once=once))
+    except OtherMajorError:
+        raise UnusableDemoDataError(
+            f"The demo's data in {directory} is of another version of PostgreSQL."
+        ) from None
+
+
 async def _demo(config: "Config", serving: "Database", events: int | None, *, once: bool) -> bool:
     """Run the demo. Return True if it succeeded."""
     from dispatcher.cli import database
-    from dispatcher.cli.errors import CommandError
+    from dispatcher.cli.demo_data import UnusableDemoDataError
     from dispatcher.demo import run
     from dispatcher.encryption.keyring import KeyRejectedError
-    from dispatcher.store.migration.migrate import MigrationError
+    from dispatcher.store.migration.migrate import IncompatibleDatabaseError
 
     try:
         await database.prepare(serving, config)
         cipher = await database.open_cipher(serving, config)
-    except (MigrationError, KeyRejectedError) as error:
+    except (IncompatibleDatabaseError, KeyRejectedError) as error:
         if not serving.ours:
             raise
         # The error has a remedy of its own, for a database with data that matters.
         is_key = isinstance(error, KeyRejectedError)
         problem = "needs another key" if is_key else "is of another version of Dispatcher"
-        raise CommandError(
+        raise UnusableDemoDataError(
             f"The demo's data in {config.state_directory()} {problem}."
-            " Delete that directory, or set STATE_DIRECTORY to another one."
         ) from None
     return await run(
         config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once

@@ -33,6 +33,7 @@ from dispatcher.store.migration.migration_files import (
     EditedMigrationError,
     FailedMigrationError,
     ForbiddenSchemaError,
+    IncompatibleDatabaseError,
     Migration,
     MigrationError,
     MigrationFilesError,
@@ -51,6 +52,7 @@ __all__ = [
     "EditedMigrationError",
     "FailedMigrationError",
     "ForbiddenSchemaError",
+    "IncompatibleDatabaseError",
     "Migration",
     "MigrationError",
     "MigrationFilesError",
@@ -169,10 +171,8 @@ async def check(connection: Connection, *, directory: Traversable | None = None)
     """
     waiting = await pending(connection, directory=directory)
     if waiting:
-        names = ", ".join(migration.file for migration in waiting)
-        raise PendingMigrationsError(
-            f"the database lacks {len(waiting)} of the migrations ({names}): run dispatcher migrate"
-        )
+        count = "a migration" if len(waiting) == 1 else f"{len(waiting)} migrations"
+        raise PendingMigrationsError(f"the database lacks {count}: run dispatcher migrate")
 
 
 async def _check_encoding(connection: Connection) -> None:

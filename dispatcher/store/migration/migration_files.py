@@ -22,19 +22,23 @@ class PendingMigrationsError(MigrationError):
     """Migrations are pending."""
 
 
-class NewerDatabaseError(MigrationError):
+class IncompatibleDatabaseError(MigrationError):
+    """The applied migrations are not those of this program, so none can be added to them."""
+
+
+class NewerDatabaseError(IncompatibleDatabaseError):
     """A newer version of this program migrated the database."""
 
 
-class EditedMigrationError(MigrationError):
+class EditedMigrationError(IncompatibleDatabaseError):
     """A file differs from the one that was applied under its number."""
 
 
-class MigrationFilesError(MigrationError):
+class MigrationFilesError(IncompatibleDatabaseError):
     """The files, or the applied migrations, are not numbered 1, 2, 3 without a gap."""
 
 
-class UnusableDatabaseError(MigrationError):
+class UnusableDatabaseError(IncompatibleDatabaseError):
     """The database can never hold the schema."""
 
 

@@ -183,7 +183,7 @@ async def test_hostile_text_is_text_in_the_form_where_it_was_typed(
     assert await page.evaluate(MARKED) == 0
 
 
-async def test_environments_are_named_in_text(
+async def test_markup_in_the_name_of_an_environment_is_shown_as_text(
     browsing: Browsing, standing: Api, hostile_place: Place, database: Connection
 ) -> None:
     await database.execute(

@@ -157,7 +157,9 @@ async def test_why_did_it_fail_by_its_number(complaint: Complaint) -> None:
     await support.reads(support.page.locator("#live"), "500", "the SKU is unknown")
 
 
-async def test_why_did_it_fail_by_the_customer(complaint: Complaint) -> None:
+async def test_the_cause_of_a_failure_is_found_by_the_name_of_the_customer(
+    complaint: Complaint,
+) -> None:
     support = await complaint.asks("2, why, by customer")
     answer = await support.types("Initech")
     await support.clicks(answer.get_by_role("link", name="Look at it"))

@@ -37,7 +37,7 @@ async def test_local_time_is_chosen_remembered_and_kept_over_live_updates(
     await expect(exact.first).to_have_text(UTC)
 
 
-async def test_the_state_of_updates_follows_the_chosen_clock(
+async def test_the_time_of_the_last_update_is_shown_in_the_chosen_clock(
     browsing: Browsing, place: Place
 ) -> None:
     page = await browsing.open(place.token, timezone_id="Asia/Kathmandu")
