@@ -21,7 +21,7 @@ from dispatcher.services.inputs.base import problems
 from dispatcher.store.errors import (
     LockTableFullError,
     StatementTimeoutError,
-    StoreUnavailableError,
+    StoreError,
     TransactionConflictError,
 )
 from dispatcher.store.pool import PoolBusyError
@@ -41,7 +41,7 @@ UNAVAILABLE: dict[type[Exception], str] = {
     LockTableFullError: "PostgreSQL's lock table is full. Raise max_locks_per_transaction.",
     TransactionConflictError: "Another transaction holds what this request needs, such as the same"
     " Idempotency-Key. Try again when it has ended.",
-    StoreUnavailableError: "The database is not available",
+    StoreError: "The database is not available",
     StatementTimeoutError: "The database took too long",
     SchemaChecksBusyError: "Too many schemas wait to be checked. Try again in a moment.",
     SandboxUnavailableError: "Schema checks are unavailable. The daemon's log says why.",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Action = Literal["retry", "cancel"]
 
-DONE = {"retry": "sent again", "cancel": "cancelled"}
+DONE = {"retry": "queued again", "cancel": "cancelled"}
 QUESTIONS = {"retry": "Send them again?", "cancel": "Cancel them?"}
 
 

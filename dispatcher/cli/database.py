@@ -124,7 +124,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     """Prepare the database for a daemon: check its schema, and write the configured limits.
 
     Migrate it first if `migrate`, or if this process has started its server. Otherwise wait for a
-    session that migrates it. Raise MigrationError or StoreUnavailableError.
+    session that migrates it. Raise MigrationError or StoreError.
     """
     from dispatcher.store.migration import migrate as migrations
 

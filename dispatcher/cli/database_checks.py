@@ -48,7 +48,7 @@ Check: TypeAlias = Callable[[Inspection], Awaitable[str | None]]
 
 
 async def inspect(config: "Config", dsn: str, session: "Session") -> Inspection:
-    """Connect and read the facts of the server. Raise AddressError or StoreUnavailableError."""
+    """Connect and read the facts of the server. Raise AddressError or StoreError."""
     from dispatcher.store.connection import address
     from dispatcher.store.server import Server
 

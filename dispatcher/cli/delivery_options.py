@@ -21,6 +21,9 @@ _FILTERS: Mapping[str, Callable[[Command], Command]] = {
         type=click.Choice(get_args(Status), case_sensitive=False),
         help="Only deliveries with this status.",
     ),
+    "failed": click.option(
+        "--failed", is_flag=True, default=None, help="The same as --status FAILED."
+    ),
     "event": click.option(
         "--event", metavar="TYPE", help="Only this type, or user.* for all below."
     ),
@@ -105,7 +108,13 @@ def selection_options(command: Command) -> Command:
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+    """Return the filters that are given. Raise UsageError for a status beside `--failed`."""
+    given = {name: value for name, value in values.items() if value is not None}
+    if given.pop("failed", False):
+        if "status" in given:
+            raise click.UsageError("Give --status or --failed, not both.")
+        given["status"] = "FAILED"
+    return given
 
 
 def _with_options(

@@ -22,6 +22,9 @@ from dispatcher.cli.webhook_names import NAME, webhook_name
 if TYPE_CHECKING:
     from dispatcher.client import Resource
 
+BODY_LIMIT = 500
+"""Most characters of an answer's body that are printed. `--json` has all that is kept."""
+
 
 def answer(delivery: "Resource") -> str:
     """Return the answer to the last attempt: a status, or why there was none."""
@@ -33,10 +36,14 @@ def short_answer(delivery: "Resource") -> str:
     return str(delivery.response_status or delivery.error_code or "")
 
 
+def _answer_cell(answered: str, next_at: str | None) -> str:
+    """Return the last answer and, of a pending delivery, the time of the next attempt."""
+    parts = [answered, f"next {next_at}" if next_at else ""]
+    return ", ".join(part for part in parts if part)
+
+
 WHEN = Column(
-    "TIME (UTC)",
-    lambda item: clock(item.ended_at or item.created_at),
-    long=lambda item: item.ended_at or item.created_at,
+    "CREATED (UTC)", lambda item: clock(item.created_at), long=lambda item: item.created_at
 )
 STATUS = Column(
     "STATUS",
@@ -47,7 +54,12 @@ STATUS = Column(
 ATTEMPTS = Column(
     "TRIES", lambda item: item.attempts, long=lambda item: f"attempts {item.attempts}"
 )
-ANSWER = Column("ANSWER", short_answer, long=answer, shrinks=1)
+ANSWER = Column(
+    "ANSWER",
+    lambda item: _answer_cell(short_answer(item), clock(item.get("nextRetryAt"))),
+    long=lambda item: _answer_cell(answer(item), item.get("nextRetryAt")),
+    shrinks=1,
+)
 WEBHOOK = Column("WEBHOOK", webhook_name, shrinks=1)
 DELIVERIES = (
     WHEN,
@@ -92,6 +104,14 @@ def print_delivery(delivery: "Resource") -> None:
         click.echo(f"  next     attempt {delivery.attempts + 1} at {delivery.next_retry_at}")
     if delivery.get("attemptList"):
         print_table(_ATTEMPT_LIST, delivery.attempt_list)
+    if delivery.response_body:
+        click.echo(f"  body     {_excerpt(delivery.response_body)}")
+
+
+def _excerpt(body: str) -> str:
+    """Return the beginning of the last answer's body in one line, safe for a terminal."""
+    shown = escape_controls(body[:BODY_LIMIT])
+    return shown + printable("…", "...") if len(body) > BODY_LIMIT else shown
 
 
 @dataclass(frozen=True, slots=True)

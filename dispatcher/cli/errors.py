@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from dispatcher.client import ClientError
+    from dispatcher.store.errors import StoreError
 
 _NO_SCHEMA = ("3F000", "42P01", "42883", "42703")
 """SQLSTATE of a missing schema, table, function or column: the database lacks migrations."""
@@ -67,7 +68,7 @@ def _explain_one(error: BaseException) -> CommandError | None:
     from dispatcher.store.errors import (
         PermissionDeniedError,
         StatementTimeoutError,
-        StoreUnavailableError,
+        StoreError,
     )
     from dispatcher.store.events import EventRejectedError
     from dispatcher.store.migration.migrate import MigrationError
@@ -87,8 +88,8 @@ def _explain_one(error: BaseException) -> CommandError | None:
             return CommandError(f"{error} (database.state_directory says where it keeps its data)")
         case _ if isinstance(error, complete | PermissionDeniedError):
             return CommandError(str(error))
-        case StoreUnavailableError():
-            return CommandError(f"The database is not available: {error}")
+        case StoreError():
+            return CommandError(_store_problem(error))
         case StatementTimeoutError():
             return CommandError(_STATEMENT_TIMEOUT)
         case OSError(filename=str(name), strerror=str(reason)):
@@ -97,6 +98,13 @@ def _explain_one(error: BaseException) -> CommandError | None:
             return CommandError(str(error))
         case _:
             return None
+
+
+def _store_problem(error: "StoreError") -> str:
+    from dispatcher.store.errors import StoreUnavailableError
+
+    is_away = isinstance(error, StoreUnavailableError)
+    return f"The database {'is not available' if is_away else 'refused'}: {error}"
 
 
 def _explain_api_error(error: "ClientError") -> CommandError:

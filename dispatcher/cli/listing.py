@@ -46,12 +46,13 @@ async def first(items: "AsyncIterator[Resource]", limit: int) -> "list[Resource]
 def call_newest(
     target: Target, listed: "Callable[[AsyncApi, int], AsyncIterator[Resource]]", limit: int
 ) -> "list[Resource]":
-    """Return the newest items of the named environment, or of all environments.
+    """Return the newest items of the named environment, or of all environments, and one more.
 
     `listed` returns the listing of one environment, in requests of as many items as the number says.
+    By the one more than `limit`, `print_items` knows that there are others.
     """
-    size = min(limit, PAGE_LIMIT)
-    return call_api(target, lambda client: newest(client, lambda api: listed(api, size), limit))
+    size = min(limit + 1, PAGE_LIMIT)
+    return call_api(target, lambda client: newest(client, lambda api: listed(api, size), limit + 1))
 
 
 def call_about_one(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]") -> T:
@@ -116,12 +117,20 @@ def print_item(item: "Resource", show: "Callable[[Resource], None]", *, as_json:
 
 
 def print_items(
-    items: "Sequence[Resource]", columns: Sequence[Column], *, as_json: bool, empty: str
+    items: "Sequence[Resource]",
+    columns: Sequence[Column],
+    *,
+    as_json: bool,
+    empty: str,
+    limit: int | None = None,
 ) -> None:
     """Print a listing as a table or as JSON. Without items, print `empty` on standard error.
 
-    Items of several environments have a column that says which.
+    Items of several environments have a column that says which. At most `limit` items are printed;
+    if there are more, standard error says so after a table.
     """
+    is_cut = limit is not None and len(items) > limit
+    items = items[:limit]
     if as_json:
         click.echo(json.dumps(items))
         return
@@ -129,3 +138,8 @@ def print_items(
     print_table([*columns, ENVIRONMENT] if several else columns, items)
     if not items:
         click.echo(empty, err=True)
+    elif is_cut:
+        click.echo(
+            f"Only the newest {len(items):,} are shown. For more: --limit {10 * len(items)}.",
+            err=True,
+        )

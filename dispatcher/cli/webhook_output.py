@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -71,8 +72,26 @@ def webhook_text(webhook: "Resource") -> str:
             f"  events  {', '.join(webhook.events)}",
             f"  state   {state}, in {webhook.environment_id}",
             *credential_lines(webhook),
+            *_overlap_lines(webhook),
         )
     )
+
+
+def _overlap_lines(webhook: "Resource") -> Iterator[str]:
+    """Yield a line while the previous signing secret signs too."""
+    until = webhook.get("previousSecretUntil")
+    if until and datetime.fromisoformat(until) > datetime.now(UTC):
+        yield f"  secrets two: the previous one also signs until {until}"
+
+
+def old_secret_text(webhook: "Resource") -> str:
+    """Return what the old secret of a webhook does after a rotation."""
+    until = webhook.get("previousSecretUntil")
+    if until:
+        return (
+            f"The old secret also signs until {until}. Put the new one into the receiver by then."
+        )
+    return "The old secret signs nothing from now on. Put the new one into the receiver now."
 
 
 def credential_lines(webhook: "Resource") -> Iterator[str]:

@@ -38,7 +38,7 @@ class BacklogMonitor:
     async def run_once(self) -> float:
         """Run one pass. Return the seconds until the next.
 
-        Raise StoreUnavailableError or StatementTimeoutError.
+        Raise StoreError or StatementTimeoutError.
         """
         self.paused = totals = await self._pauses.totals()
         await self._log_changes()

@@ -20,7 +20,7 @@ from dispatcher.engine.loop import measure_lag, wait_for_event
 from dispatcher.engine.stage_runner import TRANSIENT, Stage, StageRunner
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pauses
-from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.errors import StoreError
 from dispatcher.telemetry import observe, systemd
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class Daemon:
         while not self._stopping.is_set():
             try:
                 await self._engine.sessions.open_all()
-            except StoreUnavailableError as error:
+            except StoreError as error:
                 observe.database.connection_problem(str(error))
                 await wait_for_event(self._stopping, REOPEN_SECONDS)
             else:

@@ -29,7 +29,7 @@ from dispatcher.services.dashboard_sessions import (
     LoginLinks,
     csrf,
 )
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError
 
 COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
@@ -206,7 +206,7 @@ class SignInPages:
             return await self._signed_in(request, token, then, kept)
         except HttpError as failure:
             error, status = failure.title, failure.status
-        except (StoreUnavailableError, StatementTimeoutError):
+        except (StoreError, StatementTimeoutError):
             error, status = UNAVAILABLE, 503
         return self._form(request, error=error, status=status, then=then, kept=kept)
 

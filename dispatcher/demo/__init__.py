@@ -47,7 +47,7 @@ async def run(
     """Run the demo until it ends or is interrupted; return True if it succeeded.
 
     `events` is how many samples to emit, None for no limit. `once` ends the demo when they have
-    arrived. Raise StoreUnavailableError, and any error that ends the daemon.
+    arrived. Raise StoreError, and any error that ends the daemon.
     """
     session = Session(dsn, "demo", statement_timeout=STATEMENT_TIMEOUT_SECONDS)
     application = Application(session, DEFAULT_ENVIRONMENT if own_database else ENVIRONMENT)

@@ -24,7 +24,7 @@ from dispatcher.demo.receiver import Arrival, Receiver
 from dispatcher.demo.samples import Sample, samples
 from dispatcher.embedded_postgres import binaries
 from dispatcher.engine.loop import wait_for_event
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError
 
 PERIOD_SECONDS = 1.0
 """The time between two samples."""
@@ -94,7 +94,7 @@ class Show:
         for sample in islice(samples(), events):
             try:
                 await self._emit_one(sample)
-            except (StoreUnavailableError, StatementTimeoutError) as error:
+            except (StoreError, StatementTimeoutError) as error:
                 click.echo(f"The sample was not emitted: {error}", err=True)
             await asyncio.sleep(PERIOD_SECONDS)
         await asyncio.Event().wait()

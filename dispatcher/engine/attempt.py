@@ -27,7 +27,7 @@ from dispatcher.engine.endpoint_cache import EndpointCache
 from dispatcher.engine.endpoint_health import EndpointHealth
 from dispatcher.engine.lease import Lease
 from dispatcher.engine.recorder import Recorder
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.telemetry import observe
 from dispatcher.transport.access_tokens import AccessTokens, Post
 from dispatcher.transport.sender import Sender
@@ -84,7 +84,7 @@ class AttemptRunner:
         """Return the event, the outcome if there is none, or None if it cannot be read now."""
         try:
             event = await self.bodies.read(delivery.event_id, delivery.endpoint_id)
-        except (StoreUnavailableError, StatementTimeoutError):
+        except (StoreError, StatementTimeoutError):
             return None
         except UnreadableEventError as error:
             observe.deliveries.event_unreadable(delivery, error)

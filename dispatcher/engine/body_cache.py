@@ -79,7 +79,7 @@ class BodyCache:
         """Read the event from the database, in one statement with other missing events.
 
         Return None if the event does not exist (any more). Raises UnreadableEventError,
-        StoreUnavailableError or StatementTimeoutError.
+        StoreError or StatementTimeoutError.
         """
         future = self._awaited.get(event_id)
         if future is None:

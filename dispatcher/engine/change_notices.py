@@ -47,7 +47,7 @@ class ChangeNoticeReader:
 
         A notice for a delivery in flight stays and is read again later. A notice is removed after
         it was applied, so that none is lost; applying one twice does no harm. Raises
-        StoreUnavailableError or StatementTimeoutError.
+        StoreError or StatementTimeoutError.
         """
         with self._buffer.reading() as stale:
             notices = await self._notices.waiting(self._buffer.owned, self._after_id, BATCH)

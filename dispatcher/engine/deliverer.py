@@ -13,7 +13,7 @@ from dispatcher.engine.loop import wait_for_event
 from dispatcher.engine.parking import park
 from dispatcher.engine.recorder import Recorder
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.telemetry import observe
 
 RECHECK_SECONDS = 0.25
@@ -80,7 +80,7 @@ class Deliverer:
 
         `stale` is the set of DeliveryBuffer.reading. `parked` are endpoints with rows that stay in
         the table. `are_parked` is True if the deliveries are parked rows: without room they stay
-        so. Raises StoreUnavailableError or StatementTimeoutError.
+        so. Raises StoreError or StatementTimeoutError.
         """
         try:
             await self._endpoints.load([d.endpoint_id for d in deliveries] + list(parked))
@@ -152,7 +152,7 @@ class Deliverer:
         """Park due retries without room in their queues; leave those that fail to the loader."""
         try:
             await park(self._deliveries, self._buffer, to_park)
-        except (StoreUnavailableError, StatementTimeoutError) as error:
+        except (StoreError, StatementTimeoutError) as error:
             observe.database.unavailable("park", error, 0.0)
 
     def _seconds_to_next(self) -> float:

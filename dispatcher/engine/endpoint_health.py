@@ -97,7 +97,7 @@ class EndpointHealth:
     async def run_once(self) -> float:
         """Write the notes, and return the seconds to the next pass.
 
-        Raises StoreUnavailableError or StatementTimeoutError; the next pass writes what was not
+        Raises StoreError or StatementTimeoutError; the next pass writes what was not
         written.
         """
         async with self._writing:

@@ -14,7 +14,7 @@ from dispatcher.engine.fanout_fairness import FanoutFairness, Slice
 from dispatcher.engine.inbox_polling import POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.store.inbox import FannedOut, Inbox, SmallEvent
 from dispatcher.telemetry import observe
 
@@ -82,7 +82,7 @@ class Fanout:
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailableError or StatementTimeoutError; earlier statements of the pass stay
+        Raises StoreError or StatementTimeoutError; earlier statements of the pass stay
         committed.
         """
         if not self._fairness.knows_mark:
@@ -258,7 +258,7 @@ class Fanout:
     async def _handle_refusal(self, slice_: Slice, error: Exception) -> None:
         """Make statements smaller until one refused event is left, and quarantine it.
 
-        Raises StoreUnavailableError, so that the loop waits, after REFUSED_LIMIT events in a row.
+        Raises StoreError, so that the loop waits, after REFUSED_LIMIT events in a row.
         """
         if self._size.shrink():
             return
@@ -271,7 +271,7 @@ class Fanout:
         self._refused_in_a_row += 1
         if self._refused_in_a_row > REFUSED_LIMIT:
             message = f"the database refused {self._refused_in_a_row} events in a row"
-            raise StoreUnavailableError(f"{message}: {describe(error)}") from error
+            raise StoreError(f"{message}: {describe(error)}") from error
 
     async def _quarantine(self, slice_: Slice, error: Exception) -> None:
         """Quarantine the only event of a slice; the next slice excludes its environment."""

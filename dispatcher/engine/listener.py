@@ -32,7 +32,7 @@ class Listener:
     async def run_once(self) -> float:
         """Listen if the session does not yet, and test the connection with a statement.
 
-        Return the seconds to the next test. Raises StoreUnavailableError or StatementTimeoutError.
+        Return the seconds to the next test. Raises StoreError or StatementTimeoutError.
         """
         is_new = await self._session.listen(CHANNEL, self._wake.set)
         await self._inbox.announce_listening(ANNOUNCED_MS)

@@ -87,7 +87,7 @@ class Loader:
     async def run_once(self) -> float:
         """Make one pass, and return the seconds to the next, 0.0 if there are more rows to read.
 
-        Raises StoreUnavailableError or StatementTimeoutError.
+        Raises StoreError or StatementTimeoutError.
         """
         has_more = await self._read_ahead()
         if monotonic() - self._swept_at >= SWEEP_SECONDS:

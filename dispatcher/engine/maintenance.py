@@ -17,7 +17,7 @@ from dispatcher.store.bulk_actions import BulkActions
 from dispatcher.store.daemons import Daemons
 from dispatcher.store.dashboard_sessions import DashboardSessions
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.errors import StoreError
 from dispatcher.store.idempotency import IdempotentResponses
 from dispatcher.store.partitions import Partitions
 from dispatcher.store.quarantine import Quarantine
@@ -80,7 +80,7 @@ class Maintenance:
     async def run_once(self) -> float:
         """Make one pass; return the seconds to the next.
 
-        Raises StoreUnavailableError; the next pass starts with another step, as this one is
+        Raises StoreError; the next pass starts with another step, as this one is
         delayed.
         """
         for step in self._steps:
@@ -97,7 +97,7 @@ class Maintenance:
             step.failures += 1
             step.due_at = monotonic() + delay
             observe.maintenance.step_failed(step.name, error, delay)
-            if isinstance(error, StoreUnavailableError):
+            if isinstance(error, StoreError):
                 raise  # otherwise each of the other steps would wait for the database as long
             return
         step.failures = 0

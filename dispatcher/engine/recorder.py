@@ -13,7 +13,7 @@ from dispatcher.core.model import Delivery, Result
 from dispatcher.engine.loop import wait_for_event
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.telemetry import observe
 
 WAITING_LIMIT = 500
@@ -79,7 +79,7 @@ class Recorder:
 
         If the database refuses the data of a result, even without the receiver's answer, its
         delivery goes to quarantine. Otherwise it would block all other results. Raises
-        StoreUnavailableError or StatementTimeoutError; results that may be unwritten stay and are
+        StoreError or StatementTimeoutError; results that may be unwritten stay and are
         written again, which is harmless.
         """
         await self._has_results.wait()
@@ -113,7 +113,7 @@ class Recorder:
         """Write `batch`, the first of the waiting results, and remove them."""
         try:
             next_times = await self._deliveries.record(batch)
-        except (StoreUnavailableError, StatementTimeoutError):
+        except (StoreError, StatementTimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._write_in_parts(batch, error, self._write)
@@ -139,7 +139,7 @@ class Recorder:
             return
         try:
             new = await self._deliveries.record_late(late)
-        except (StoreUnavailableError, StatementTimeoutError):
+        except (StoreError, StatementTimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._write_in_parts(late, error, self._write_late)
@@ -158,7 +158,7 @@ class Recorder:
     ) -> None:
         """Split the batch until one refused result is left; write it without the answer's text.
 
-        Raises StoreUnavailableError if it is refused for another reason than its data.
+        Raises StoreError if it is refused for another reason than its data.
         """
         if len(batch) > 1:
             half = len(batch) // 2
@@ -173,7 +173,7 @@ class Recorder:
         elif is_data_error(error):
             self._refused.append((self._waiting.pop(0), error))
         else:  # the data is not the reason, so nothing can be written at present
-            raise StoreUnavailableError(f"results are refused: {describe(error)}") from error
+            raise StoreError(f"results are refused: {describe(error)}") from error
 
     async def _quarantine_refused(self, batch_size: int) -> None:
         """Quarantine deliveries whose results were refused twice while others can be written.
@@ -191,7 +191,7 @@ class Recorder:
         self._refused_before = {result.delivery.id for result, _ in self._refused}
 
     async def _check_table(self) -> None:
-        """Raise StoreUnavailableError if no attempt at all can be written.
+        """Raise StoreError if no attempt at all can be written.
 
         Then the refused results are not the cause, and they wait.
         """
@@ -200,7 +200,7 @@ class Recorder:
         except Exception as error:
             if not is_data_error(error):
                 raise
-            raise StoreUnavailableError(f"all results are refused: {describe(error)}") from error
+            raise StoreError(f"all results are refused: {describe(error)}") from error
 
     async def _quarantine(self, delivery: Delivery, error: Exception) -> None:
         try:

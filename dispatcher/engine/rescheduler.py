@@ -46,7 +46,7 @@ class Rescheduler:
     async def run_once(self) -> float:
         """Move the rows of one part of the table, and return the seconds to the next pass.
 
-        Raises StoreUnavailableError or StatementTimeoutError; the part is tried again then.
+        Raises StoreError or StatementTimeoutError; the part is tried again then.
         """
         if not self._steps:
             return IDLE_SECONDS

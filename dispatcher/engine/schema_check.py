@@ -69,7 +69,7 @@ class SchemaCheck:
     async def run_once(self) -> float:
         """Check waiting events for one pass, and return the seconds to the next.
 
-        Raises StoreUnavailableError or StatementTimeoutError; events that were not moved are
+        Raises StoreError or StatementTimeoutError; events that were not moved are
         checked again.
         """
         if not self._is_busy:

@@ -11,10 +11,10 @@ from functools import partial
 from dispatcher.engine.clock import monotonic
 from dispatcher.engine.loop import BACKOFF_LIMIT_SECONDS, repeat
 from dispatcher.engine.stage_health import StageHealth
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.telemetry import observe
 
-TRANSIENT = (StoreUnavailableError, StatementTimeoutError)
+TRANSIENT = (StoreError, StatementTimeoutError)
 """Errors of the database, after which a statement is tried again."""
 
 

@@ -91,7 +91,7 @@ class StatisticsWriter:
     async def run_once(self) -> float:
         """Write the counts and the status, and return the seconds to the next pass.
 
-        Raises StoreUnavailableError or StatementTimeoutError; the next pass writes what was not
+        Raises StoreError or StatementTimeoutError; the next pass writes what was not
         written.
         """
         async with self._writing:

@@ -43,7 +43,7 @@ class StepLoop:
     async def run_once(self) -> float:
         """Run one step if some work is due, and return the seconds to the next.
 
-        Raise StoreUnavailableError or StatementTimeoutError. After a timeout, the next step is
+        Raise StoreError or StatementTimeoutError. After a timeout, the next step is
         smaller; the smallest one fails.
         """
         # A step costs many times as much, and most of the time there is no work at all.

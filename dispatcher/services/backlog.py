@@ -72,7 +72,7 @@ class BacklogPoint:
 
 
 class Backlogs:
-    """Reads of the backlog. The methods raise StoreUnavailableError and StatementTimeoutError."""
+    """Reads of the backlog. The methods raise StoreError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._statistics = Statistics(session)

@@ -136,7 +136,7 @@ class BulkAction:
 class BulkActions:
     """The bulk actions of environments.
 
-    The methods also raise StoreUnavailableError and StatementTimeoutError.
+    The methods also raise StoreError and StatementTimeoutError.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:

@@ -44,7 +44,7 @@ class DashboardSession:
 
 
 class DashboardSessions:
-    """The dashboard sessions. The methods raise StoreUnavailableError and StatementTimeoutError.
+    """The dashboard sessions. The methods raise StoreError and StatementTimeoutError.
 
     `root_token_hash` is the result of tokens.root_token_hash.
     """

@@ -40,7 +40,7 @@ class Environment:
 
 
 class Environments:
-    """The environments. The methods also raise StoreUnavailableError and StatementTimeoutError."""
+    """The environments. The methods also raise StoreError and StatementTimeoutError."""
 
     def __init__(
         self, session: Queryable, actor: Actor, *, most: int = Limits().environments

@@ -59,7 +59,7 @@ class EventOutcome:
 
 
 class EventOutcomes:
-    """The outcomes of events. The methods raise StoreUnavailableError and StatementTimeoutError."""
+    """The outcomes of events. The methods raise StoreError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._stored = stored.EventOutcomes(session)

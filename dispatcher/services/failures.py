@@ -59,7 +59,7 @@ class Causes:
 
 
 class Failures:
-    """Reads of failed deliveries. The methods raise StoreUnavailableError and StatementTimeoutError."""
+    """Reads of failed deliveries. The methods raise StoreError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._search = DeliverySearch(session)

@@ -48,7 +48,7 @@ ANY_EVENT: Final = EventFilters()
 class History:
     """Reads of the history.
 
-    The methods raise NotFoundError, StoreUnavailableError and StatementTimeoutError.
+    The methods raise NotFoundError, StoreError and StatementTimeoutError.
     """
 
     def __init__(self, session: Queryable) -> None:

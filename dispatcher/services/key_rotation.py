@@ -42,7 +42,7 @@ class Rotation:
 
 
 class KeyRotation:
-    """The change of the key. The methods raise StoreUnavailableError and StatementTimeoutError.
+    """The change of the key. The methods raise StoreError and StatementTimeoutError.
 
     `cipher` has the new key, and the one until now as its second.
     """

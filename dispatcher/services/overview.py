@@ -117,7 +117,7 @@ class DaemonStatus:
 class Overview:
     """Reads of the current state.
 
-    The methods raise StoreUnavailableError and StatementTimeoutError.
+    The methods raise StoreError and StatementTimeoutError.
     """
 
     def __init__(self, session: Queryable) -> None:

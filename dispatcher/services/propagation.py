@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemons import Daemons
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.store.session import Queryable
 
 POLL_SECONDS = 0.05
@@ -51,7 +51,7 @@ async def _wait_until_none(count: Count, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds + MARGIN_SECONDS):
             return await _poll(count, seconds)
-    except (StoreUnavailableError, StatementTimeoutError, TimeoutError):
+    except (StoreError, StatementTimeoutError, TimeoutError):
         return False
 
 

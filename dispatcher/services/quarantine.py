@@ -54,7 +54,7 @@ class Quarantined:
 
 
 class Quarantine:
-    """The quarantine. The methods raise NotFoundError, StoreUnavailableError and StatementTimeoutError."""
+    """The quarantine. The methods raise NotFoundError, StoreError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = stored.Quarantine(session)

@@ -85,7 +85,7 @@ class Recovery:
 class Replays:
     """The replays of webhooks.
 
-    Each method also raises StoreUnavailableError and StatementTimeoutError, and NotFoundError for a webhook that is
+    Each method also raises StoreError and StatementTimeoutError, and NotFoundError for a webhook that is
     not in the environment.
     """
 

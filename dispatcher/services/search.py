@@ -35,7 +35,7 @@ class TextHits:
 
 
 class Search:
-    """Searches in one environment. The methods raise StoreUnavailableError and StatementTimeoutError."""
+    """Searches in one environment. The methods raise StoreError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._search = DeliverySearch(session)

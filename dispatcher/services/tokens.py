@@ -114,7 +114,7 @@ ROOT_PRINCIPAL: Final = Principal(ROOT_ACTOR, "secrets.admin_token", "admin", No
 
 
 class Tokens:
-    """The tokens. Each method also raises StoreUnavailableError and StatementTimeoutError.
+    """The tokens. Each method also raises StoreError and StatementTimeoutError.
 
     `environment_id` is the environment that the caller's own token is bound to, or None for all.
     """
@@ -254,7 +254,7 @@ class TokenAuthenticator:
         """Return the owner of a token, or None if the token is unknown, revoked or expired.
 
         `address` is the client's address. Clients with unknown tokens share connections by it, so
-        that one of them cannot hold up the others. Raise StoreUnavailableError or StatementTimeoutError.
+        that one of them cannot hold up the others. Raise StoreError or StatementTimeoutError.
         """
         if not text.isascii():
             return None

@@ -76,7 +76,7 @@ class Verdict:
 
 
 class Verdicts:
-    """Judgements of the current state. The methods raise StoreUnavailableError and StatementTimeoutError."""
+    """Judgements of the current state. The methods raise StoreError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
         self._backlogs = Backlogs(session)

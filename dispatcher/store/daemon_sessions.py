@@ -6,7 +6,7 @@ Each stage has its own connection. Otherwise one stage would wait for the statem
 import asyncio
 
 from dispatcher.store.connection.plan_settings import plan_settings
-from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.errors import StoreError, StoreUnavailableError
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 
@@ -118,15 +118,15 @@ class DaemonSessions:
     async def open_all(self) -> None:
         """Open every connection that is not open yet.
 
-        Raises StoreUnavailableError, which says how many could be opened: a limit that only shows when
+        Raises StoreError, which says how many could be opened: a limit that only shows when
         it is reached, such as a pooler's, would otherwise be noticed by the stage that comes last.
         """
         closed = [session for session in self._all if not session.is_open]
         results = await asyncio.gather(*(s.open() for s in closed), return_exceptions=True)
         for error in results:
-            if isinstance(error, BaseException) and not isinstance(error, StoreUnavailableError):
+            if isinstance(error, BaseException) and not isinstance(error, StoreError):
                 raise error
-        failures = [error for error in results if isinstance(error, StoreUnavailableError)]
+        failures = [error for error in results if isinstance(error, StoreError)]
         if failures:
             had = self.count - len(failures)
             raise StoreUnavailableError(

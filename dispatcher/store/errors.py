@@ -24,19 +24,23 @@ _CONFLICT = (
 )
 
 
-class StoreUnavailableError(Exception):
+class StoreError(Exception):
+    """The database did not do what was asked. The same call may succeed later."""
+
+
+class StoreUnavailableError(StoreError):
     """The database cannot be reached now. It is unknown whether the statement took effect."""
 
 
-class TransactionConflictError(StoreUnavailableError):
-    """Another transaction was in the way. Nothing was written. The same call may succeed later."""
+class TransactionConflictError(StoreError):
+    """Another transaction was in the way. Nothing was written."""
 
 
-class PermissionDeniedError(StoreUnavailableError):
+class PermissionDeniedError(StoreError):
     """Our role lacks a right. When the right is granted, the same statement succeeds."""
 
 
-class LockTableFullError(StoreUnavailableError):
+class LockTableFullError(StoreError):
     """The server cannot lock as many relations as a statement reads."""
 
     def __init__(self) -> None:
@@ -101,10 +105,6 @@ def permission_denied(error: asyncpg.InsufficientPrivilegeError, role: str) -> s
 
 def refused_by_server(error: BaseException) -> bool:
     """Return True if the server refused the statement. Then the transaction is over."""
-    cause = (
-        error.__cause__
-        if isinstance(error, StoreUnavailableError | StatementTimeoutError)
-        else error
-    )
+    cause = error.__cause__ if isinstance(error, StoreError | StatementTimeoutError) else error
     # An error that the driver itself raises has no severity.
     return getattr(cause, "severity", None) is not None

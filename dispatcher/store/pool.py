@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import asyncpg
 
 from dispatcher.request_slots import BusyError, RequestSlots
-from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.errors import StoreError
 from dispatcher.store.session import Queryable, Session, Transaction
 
 WAIT_SECONDS = 2.0
@@ -18,7 +18,7 @@ WAITING_OF_ONE_LIMIT = 16
 """How many requests may wait for a connection: in all, and of one environment."""
 
 
-class PoolBusyError(StoreUnavailableError):
+class PoolBusyError(StoreError):
     """Every connection is taken. No statement was sent to the database."""
 
 

@@ -18,7 +18,7 @@ from dispatcher.store.connection.connection_settings import (
     connection_settings,
     finish,
 )
-from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.errors import StatementTimeoutError, StoreError, StoreUnavailableError
 
 CLIENT_GRACE_SECONDS = 5.0
 """Seconds that the client waits beyond statement_timeout before it takes the server for dead."""
@@ -137,7 +137,7 @@ class Session:
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         """Return the rows of one statement. It is a transaction of its own (READ COMMITTED).
 
-        Raise StoreUnavailableError or StatementTimeoutError, or the driver's error if the statement or a
+        Raise StoreError or StatementTimeoutError, or the driver's error if the statement or a
         value is wrong.
         """
         async with self._turn:
@@ -219,14 +219,14 @@ class Session:
             raise translated from error
 
     async def open(self) -> None:
-        """Open the connection if there is none. Raises StoreUnavailableError."""
+        """Open the connection if there is none. Raises StoreError."""
         async with self._turn:
             await self._opened()
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
         """Listen on this connection. Return False if it listens already.
 
-        `heard` is called for each notification. Raise StoreUnavailableError or StatementTimeoutError.
+        `heard` is called for each notification. Raise StoreError or StatementTimeoutError.
         """
         async with self._turn:
             connection = await self._opened()
@@ -246,7 +246,7 @@ class Session:
                 return
             try:
                 await self.ask(connection, "SELECT set_config($1, $2, false)", setting, value)
-            except (StoreUnavailableError, StatementTimeoutError):
+            except (StoreError, StatementTimeoutError):
                 self._lose(connection)  # the next connection opens with the new value
 
     async def close(self) -> None:
@@ -270,7 +270,7 @@ class Session:
     def drop_closed(self) -> None:
         """Drop the connection if the server has closed it. The next statement opens another.
 
-        Otherwise the next statement would raise StoreUnavailableError although the server is there.
+        Otherwise the next statement would raise StoreError although the server is there.
         """
         if self._connection is not None and self._connection.is_closed():
             self._lose(self._connection)

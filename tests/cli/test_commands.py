@@ -26,6 +26,7 @@ from dispatcher.store.errors import (
     PermissionDeniedError,
     StatementTimeoutError,
     StoreUnavailableError,
+    TransactionConflictError,
 )
 from dispatcher.store.migration.migrate import PendingMigrationsError
 
@@ -322,6 +323,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
             "The API does not answer: no connection to x",
         ),
         (StoreUnavailableError("refused"), CommandError, "The database is not available: refused"),
+        (TransactionConflictError("a lock"), CommandError, "The database refused: a lock"),
         (PermissionDeniedError("as role x: …"), CommandError, "as role x: …"),
         (
             StatementTimeoutError("canceled"),

@@ -55,7 +55,7 @@ def plain(text: str) -> str:
 def test_a_line_fits_the_terminal_and_keeps_the_ids(limit: int) -> None:
     drawn = [plain(line) for line in lines(DELIVERIES, [DELIVERY], limit)]
     assert max(map(columns_of, drawn)) <= limit
-    assert drawn[0].startswith("TIME (UTC)")
+    assert drawn[0].startswith("CREATED (UTC)")
     assert DELIVERY.id in drawn[1]
     assert "…" in drawn[1]
     live = plain(LIVE.text(limit)).splitlines()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.cli.webhook_output import webhook_state, webhook_text
+from dispatcher.cli.webhook_output import old_secret_text, webhook_state, webhook_text
 from dispatcher.client import Resource
 
 WEBHOOK = {
@@ -35,3 +35,14 @@ def test_a_webhook_is_shown_with_the_same_state_as_in_the_dashboard(
     webhook = Resource({**WEBHOOK, **fields})
     assert webhook_state(webhook) == state
     assert f"  state   {line}, in env_default" in webhook_text(webhook)
+
+
+def test_an_old_secret_is_named_as_long_as_it_signs() -> None:
+    future, past = "2999-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z"
+    line = f"the previous one also signs until {future}"
+    assert line in webhook_text(Resource({**WEBHOOK, "previousSecretUntil": future}))
+    assert "previous" not in webhook_text(Resource({**WEBHOOK, "previousSecretUntil": past}))
+    told = old_secret_text(Resource({**WEBHOOK, "previousSecretUntil": future}))
+    assert told.startswith(f"The old secret also signs until {future}.")
+    told = old_secret_text(Resource({**WEBHOOK, "previousSecretUntil": None}))
+    assert told.startswith("The old secret signs nothing from now on.")

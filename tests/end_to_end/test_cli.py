@@ -49,6 +49,26 @@ async def test_an_emitted_event_arrives_signed_with_the_printed_secret(
     assert await daemon.stop() == 0
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+async def test_sigterm_ends_it_before_it_is_started(dispatcher: Shell, loop: str) -> None:
+    asked, may_end = asyncio.Event(), asyncio.Event()
+
+    async def says_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await may_end.wait()
+        writer.close()
+
+    async with await asyncio.start_server(says_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        dsn = f"postgresql://postgres@127.0.0.1:{port}/x"
+        daemon = await dispatcher.setting(database__dsn=dsn).start("run", "--loop", loop)
+        async with asyncio.timeout(60):
+            await asked.wait()
+        code = await daemon.stop()
+        may_end.set()
+    assert (code, await daemon.errors()) == (0, "")
+
+
 async def test_a_second_sigterm_while_it_drains_changes_nothing(
     dispatcher: Shell, receiver: Receiver, connection: Connection
 ) -> None:

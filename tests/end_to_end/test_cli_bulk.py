@@ -30,7 +30,7 @@ async def test_a_retry_of_many_counts_asks_and_sends_them_again(
     assert await story.states() == {"FAILED": 3}
     done = await over_the_api.process("delivery", "retry", *filters, stdin=b"y\n")
     assert done.code == 0, done.err
-    assert re.fullmatch(r"blk_\d+  DONE  3 sent again\n", done.out)
+    assert re.fullmatch(r"blk_\d+  DONE  3 queued again\n", done.out)
     await story.ended(DELIVERED=3)
     none = await over_the_api("delivery", "retry", *filters, "--webhook", failed["id"])
     assert (none.code, none.out, none.err) == (0, "", "0 deliveries match.\n")
@@ -47,7 +47,7 @@ async def test_many_are_cancelled_without_asking_and_the_result_is_json(
     assert (told["number"], told["more"]) == (3, False)
     assert told["bulkAction"]["skipped"] == {"disabled": 3}
     seen = await either("bulk-action", "get", told["bulkAction"]["id"])
-    assert seen.out == f"{told['bulkAction']['id']}  DONE  0 sent again; left: 3 disabled\n"
+    assert seen.out == f"{told['bulkAction']['id']}  DONE  0 queued again; left: 3 disabled\n"
     cancelled = await either("delivery", "cancel", "--since", "1h", "--yes", "--json")
     assert json.loads(cancelled.out)[0]["number"] == 0
     listed = json.loads((await either("bulk-action", "list", "--json")).out)
@@ -65,7 +65,7 @@ async def test_a_bulk_action_is_listed_and_cancelled(
     listed = await either("bulk-action", "list")
     assert re.search(r"blk_7 +retry +RUNNING +done 0 +left 0", listed.out)
     cancelled = await either("bulk-action", "cancel", "blk_7")
-    assert cancelled.out == "blk_7  CANCELLED  0 sent again\n"
+    assert cancelled.out == "blk_7  CANCELLED  0 queued again\n"
     again = await either("bulk-action", "cancel", "blk_7", "--json")
     assert json.loads(again.out)["state"] == "CANCELLED"
     unknown = await either("bulk-action", "get", "blk_8")

@@ -275,8 +275,10 @@ async def test_replay_counts_failures_asks_and_sends_them_again(
     assert await story.states() == {"FAILED": 3}
     done = await over_the_api.process("replay", failed["id"], "--since", "1h", stdin=b"y\n")
     assert done.code == 0, done.err
-    assert done.out.endswith(f"{named}  DONE  3 sent again\n")
-    assert done.err.endswith("3 of 3 sent again, to 1 webhook.\n")
+    assert done.out.endswith(f"{named}  DONE  3 queued again\n")
+    assert done.err.endswith(
+        "3 of 3 queued again, for 1 webhook. `dispatcher tail` shows how they go.\n"
+    )
     await story.ended(DELIVERED=3)
 
 
@@ -290,6 +292,8 @@ async def test_a_webhook_that_is_new_has_missed_nothing_unless_its_id_is_given(
     assert (ended.out, ended.err) == ("", "There is nothing to send again.\n")
     named = await either("replay", id_, "--since", "1h", "--dry-run", "--json")
     assert json.loads(named.out)[0]["missed"] == 1
+    told = await either("replay", id_, "--since", "1h", "--dry-run")
+    assert "Missed from before 127.0.0.1 was created: 1. To leave them out: --since 2" in told.err
 
 
 async def test_emit_returns_the_result_as_json(

@@ -91,6 +91,7 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
     assert [each["id"] for each in listed] == [second, first]
     [only] = read(await either("event", "list", "--type", "user.*", "--json"))
     assert (only["id"], only["data"]) == (first, {"n": 1})
+    assert read(await either("event", "list", "--reference", "other", "--json")) == []
     [newest] = read(await either("event", "list", "--limit", "1", "--json"))
     assert newest["id"] == second
     assert read(await either("event", "list", "--until", "1h", "--json")) == []
@@ -159,6 +160,9 @@ async def test_a_delivery_is_listed_shown_retried_and_cancelled(
     id_ = listed["id"]
     of_webhook = ("--webhook", webhook["id"], "--event", "a.*", "--since", "1h")
     assert read(await either("delivery", "list", *of_webhook, "--json")) == [listed]
+    assert read(await either("delivery", "list", "--failed", "--json")) == [listed]
+    twice = await either("delivery", "list", "--failed", "--status", "FAILED")
+    assert (twice.code, "not both" in twice.err) == (2, True)
     table = (await either("delivery", "list")).out
     assert re.search(
         rf" {id_}  a\.b  {re.escape(webhook['name'])}  attempts 1  500$", table.strip()
@@ -288,6 +292,9 @@ async def test_the_audit_log_names_actor_and_change(
     assert "{" not in table
     none = await over_the_api("audit", "list", "--actor", "cli:none")
     assert (none.code, none.err) == (0, "There are no such changes.\n")
+    unknown = await over_the_api("audit", "list", "--action", "webhook.made")
+    assert "no such changes. Actions are: " in unknown.err
+    assert "webhook.create, " in unknown.err
 
 
 # ── stats ────────────────────────────────────────────────────────────────────────────────────────

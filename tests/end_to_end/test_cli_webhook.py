@@ -72,6 +72,10 @@ async def test_a_webhook_is_created_changed_and_deleted(either: Shell, receiver:
     off = await either("webhook", "disable", id_)
     assert "state   disabled" in off.out
     assert read(await either("webhook", "enable", id_, "--json"))["active"] is True
+    enabled = await either("webhook", "enable", id_)
+    assert f"dispatcher replay {id_} --since TIME" in enabled.err
+    at_once = await either("webhook", "rotate", id_)
+    assert "The old secret signs nothing from now on." in at_once.out
     rotated = read(await either("webhook", "rotate", id_, "--overlap", "1h", "--json"))
     assert rotated["secret"] != secret
     assert rotated["previousSecretUntil"] is not None
@@ -129,6 +133,11 @@ async def test_as_many_deliveries_are_listed_as_were_asked_for(
         "INSERT INTO dispatcher.events (type, data) SELECT 'a.b', '{}' FROM generate_series(1, 105)"
     )
     await story.ended(DELIVERED=105)
+    cut = await either("webhook", "deliveries", made["id"], "--limit", "7")
+    assert (cut.out.count("\n"), cut.err) == (
+        7,
+        "Only the newest 7 are shown. For more: --limit 70.\n",
+    )
     for limit in (7, 103):
         ended = await either("webhook", "deliveries", made["id"], "--limit", str(limit), "--json")
         assert len({item["id"] for item in read(ended)}) == limit

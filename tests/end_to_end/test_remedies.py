@@ -78,7 +78,7 @@ async def test_a_disabled_trigger_is_seen_soon_and_what_it_missed_is_replayed(
     assert "dispatcher replay --since TIME" in text
     assert await story.states() == {}
     replayed = await dispatcher("replay", "--since", "1h", "--yes")
-    assert (replayed.code, "3 sent again" in replayed.out) == (0, True), replayed
+    assert (replayed.code, "3 queued again" in replayed.out) == (0, True), replayed
     await story.ended(DELIVERED=3)
     assert await daemon.stop() == 0
 

@@ -192,6 +192,9 @@ async def test_resuming_an_environment_while_all_are_paused_is_a_conflict(
     assert await resume("env_default") == Pause("env_default", False, None, None)
 
 
+FAILING_SINCE = "SELECT endpoint_id, failing_since FROM dispatcher.endpoint_health ORDER BY 1"
+
+
 async def test_a_pause_does_not_count_as_time_of_failure(
     connection: Connection, pool: Pool, endpoints: list[UUID], pause: Change, resume: Change
 ) -> None:
@@ -200,8 +203,10 @@ async def test_a_pause_does_not_count_as_time_of_failure(
         " VALUES ($1, now() - interval '6 d', now() - interval '5 d', 20)",
         [(endpoint,) for endpoint in endpoints],
     )
+    began = await connection.fetch(FAILING_SINCE)
     await pause("env_default")
     await resume("env_default")
+    assert await connection.fetch(FAILING_SINCE) == began
     counts = dict.fromkeys(endpoints, 1)
     hopeless = await Endpoints(pool).note_failures(counts, 5 * 86_400.0)
     assert hopeless == {endpoints[1]}

@@ -66,9 +66,19 @@ def list_(
             actor=actor,
             action=action,
             subject=subject,
-            limit=min(limit, PAGE_LIMIT),
+            limit=min(limit + 1, PAGE_LIMIT),
         )
-        return await first(entries, limit)
+        return await first(entries, limit + 1)
 
     entries = call_api(target, listed)
-    print_items(entries, COLUMNS, as_json=as_json, empty="There are no such changes.")
+    empty = "There are no such changes."
+    if not entries and action is not None:
+        empty += _unknown_action(action)
+    print_items(entries, COLUMNS, as_json=as_json, empty=empty, limit=limit)
+
+
+def _unknown_action(action: str) -> str:
+    """Return which actions there are if this one is not among them, else nothing."""
+    from dispatcher.dashboard.audit_words import ACTIONS
+
+    return "" if action in ACTIONS else f" Actions are: {', '.join(ACTIONS)}."

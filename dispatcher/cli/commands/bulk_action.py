@@ -50,7 +50,7 @@ def bulk_action() -> None:
 def list_(target: Target, limit: int, as_json: bool) -> None:
     """List bulk actions, newest first. Without --environment, list those of every environment."""
     actions = call_newest(target, lambda api, size: api.bulk_actions.each(limit=size), limit)
-    print_items(actions, COLUMNS, as_json=as_json, empty="There are no bulk actions.")
+    print_items(actions, COLUMNS, as_json=as_json, empty="There are no bulk actions.", limit=limit)
 
 
 @bulk_action.command()

@@ -44,17 +44,24 @@ def list_(target: Target, filters: dict[str, Any], limit: int, as_json: bool) ->
         return api.deliveries.each(**filters, limit=size)
 
     async def found(client: "AsyncApi") -> "list[Resource]":
-        size = min(limit, PAGE_LIMIT)
+        most = limit + 1
+        size = min(most, PAGE_LIMIT)
         if "webhook_id" in filters:
-            items = await in_its_environment(client, lambda api: first(listed(api, size), limit))
+            items = await in_its_environment(client, lambda api: first(listed(api, size), most))
         else:
-            items = await newest(client, lambda api: listed(api, size), limit)
+            items = await newest(client, lambda api: listed(api, size), most)
         if not as_json:
             await add_names(client, items)
         return items
 
     deliveries = call_api(target, found)
-    print_items(deliveries, DELIVERIES, as_json=as_json, empty="There are no such deliveries.")
+    print_items(
+        deliveries,
+        DELIVERIES,
+        as_json=as_json,
+        empty="There are no such deliveries.",
+        limit=limit,
+    )
 
 
 @delivery.command()

@@ -242,5 +242,5 @@ def _is_unknown(error: Exception) -> bool:
 
     if isinstance(error, ConnectionFailedError):
         return error.sent
-    # Its subclasses say that nothing was written.
-    return isinstance(error, UnavailableError) or type(error) is StoreUnavailableError
+    # With other errors of the store, nothing was written.
+    return isinstance(error, UnavailableError | StoreUnavailableError)

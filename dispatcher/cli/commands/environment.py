@@ -41,13 +41,15 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
     async def listed(client: "AsyncApi") -> list["Resource"]:
         environments = client.within(None).environments.each(limit=PAGE_LIMIT)
         if target.environment is None:
-            return await first(environments, limit)
+            return await first(environments, limit + 1)
         return await first(
             (each async for each in environments if each.id == target.environment), 1
         )
 
     environments = call_api(target, listed)
-    print_items(environments, COLUMNS, as_json=as_json, empty="There are no such environments.")
+    print_items(
+        environments, COLUMNS, as_json=as_json, empty="There are no such environments.", limit=limit
+    )
 
 
 @environment.command()

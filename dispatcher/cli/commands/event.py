@@ -48,6 +48,7 @@ def event() -> None:
 @click.option("--type", "type_", metavar="TYPE", help="Only this type, or user.* for all below.")
 @click.option("--since", type=Moment(), metavar="TIME", help="Emitted at this time or later.")
 @click.option("--until", type=Moment(), metavar="TIME", help="Emitted before this time.")
+@click.option("--reference", metavar="TEXT", help="Only events with this reference.")
 @limit_option
 @as_json_option
 @with_target
@@ -56,6 +57,7 @@ def list_(
     type_: str | None,
     since: datetime | None,
     until: datetime | None,
+    reference: str | None,
     limit: int,
     as_json: bool,
 ) -> None:
@@ -63,11 +65,16 @@ def list_(
     events = call_newest(
         target,
         lambda api, size: api.events.each(
-            type=type_, since=since, until=until, outcome=True, limit=size
+            type=type_,
+            since=since,
+            until=until,
+            reference=reference,
+            outcome=True,
+            limit=size,
         ),
         limit,
     )
-    print_items(events, COLUMNS, as_json=as_json, empty="There are no such events.")
+    print_items(events, COLUMNS, as_json=as_json, empty="There are no such events.", limit=limit)
 
 
 @event.command()

@@ -43,7 +43,7 @@ def quarantine() -> None:
 def list_(target: Target, limit: int, as_json: bool) -> None:
     """List the events in quarantine, newest first, without --environment those of all."""
     events = call_newest(target, lambda api, size: api.quarantine.each(limit=size), limit)
-    print_items(events, COLUMNS, as_json=as_json, empty="Nothing is in quarantine.")
+    print_items(events, COLUMNS, as_json=as_json, empty="Nothing is in quarantine.", limit=limit)
 
 
 @quarantine.command()

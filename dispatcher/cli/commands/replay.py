@@ -39,10 +39,15 @@ COLUMNS = (
 
 @dataclass(slots=True)
 class Replay:
-    """The replay to one webhook: the preview, and the recovery once it has started."""
+    """The replay to one webhook: the preview, and the recovery once it has started.
+
+    `before_created` is a preview of the part of the time span in which the webhook did not exist,
+    None if there is no such part.
+    """
 
     webhook: "Resource"
     preview: "Resource"
+    before_created: "Resource | None" = None
     recovery: "Resource | None" = None
     refused: str | None = None
 
@@ -147,11 +152,14 @@ def _print_results(replays: list[Replay], as_json: bool) -> None:
 def _print_totals(started: list[Replay]) -> None:
     for item in started:
         state = item.recovery.state if item.recovery else ""
-        line = f"{item.webhook.id}  {item.webhook.name}  {state}  {item.created} sent again"
+        line = f"{item.webhook.id}  {item.webhook.name}  {state}  {item.created} queued again"
         click.echo(clip(escape_controls(line)))
     made, total = sum(item.created for item in started), sum(item.total for item in started)
     webhooks = counted(len(started), "webhook")
-    click.echo(f"{made:,} of {total:,} sent again, to {webhooks}.", err=True)
+    click.echo(
+        f"{made:,} of {total:,} queued again, for {webhooks}. `dispatcher tail` shows how they go.",
+        err=True,
+    )
 
 
 async def _previews(
@@ -170,8 +178,18 @@ async def _previews(
         if own is not None:
             methods = client.within(webhook.environment_id).webhooks
             preview = await methods.recover(webhook.id, dry_run=True, **own)
-            replays.append(Replay(webhook, preview))
+            earlier = _until_created(webhook, own) if preview.missed else None
+            before = await methods.recover(webhook.id, dry_run=True, **earlier) if earlier else None
+            replays.append(Replay(webhook, preview, before))
     return replays
+
+
+def _until_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the part of the time span in which the webhook did not exist, None if it always did."""
+    created_at = datetime.fromisoformat(webhook.created_at)
+    if span["since"] >= created_at:
+        return None
+    return {**span, "until": min(span["until"] or created_at, created_at)}
 
 
 def _since_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] | None:
@@ -200,8 +218,20 @@ def _print_previews(replays: list[Replay]) -> None:
         f" for {counted(len(wanted), 'webhook')}.",
         err=True,
     )
+    for item in wanted:
+        if item.before_created is not None and item.before_created.missed:
+            click.echo(escape_controls(_earlier_text(item.webhook, item.before_created)), err=True)
     if rest:
         click.echo(f"There is nothing for {counted(rest, 'other webhook')}.", err=True)
+
+
+def _earlier_text(webhook: "Resource", preview: "Resource") -> str:
+    """Return how many events are from before the webhook was created, and how to leave them out."""
+    least = "at least " if preview.more else ""
+    return (
+        f"Missed from before {webhook.name} was created: {least}{preview.missed:,}."
+        f" To leave them out: --since {webhook.created_at}"
+    )
 
 
 async def _send(
@@ -230,4 +260,4 @@ async def _show_progress(client: "AsyncApi", replays: list[Replay]) -> None:
                 await item.update(client)
         return sum(item.created for item in replays), any(item.is_running for item in replays)
 
-    await show_progress("sent again", sum(item.total for item in replays), update)
+    await show_progress("queued again", sum(item.total for item in replays), update)

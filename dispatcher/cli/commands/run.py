@@ -1,5 +1,6 @@
 """`dispatcher run`: run the daemon until a signal stops it."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -34,6 +35,7 @@ def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
     from dispatcher.config.loading import load
     from dispatcher.telemetry import log
 
+    signal.signal(signal.SIGTERM, _end)
     config = load(config_file)
     log.configure(config.log.level, config.log.format)
     factory = loop_factory(loop)
@@ -43,6 +45,14 @@ def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
         asyncio.Runner(loop_factory=factory) as runner,
     ):
         runner.run(_run(config, serving, migrate=migrate))
+
+
+def _end(*_: object) -> None:
+    """End at a signal that comes before the daemon handles signals.
+
+    The first process of a container would ignore it: it would start to send, and be killed later.
+    """
+    raise SystemExit(0)
 
 
 def loop_factory(name: LoopName | None) -> Callable[[], "AbstractEventLoop"]:

@@ -164,14 +164,14 @@ class View:
         The daemon may be restarting, so the command keeps polling.
         """
         from dispatcher.client import ConnectionFailedError, UnavailableError
-        from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+        from dispatcher.store.errors import StatementTimeoutError, StoreError
 
         try:
             await self._print_new()
         except (
             ConnectionFailedError,
             UnavailableError,
-            StoreUnavailableError,
+            StoreError,
             StatementTimeoutError,
         ) as error:
             if self._is_answered:

@@ -21,7 +21,7 @@ from dispatcher.cli.target import (
     each_environment,
     with_target,
 )
-from dispatcher.cli.webhook_output import WEBHOOKS, preview_text, print_webhook
+from dispatcher.cli.webhook_output import WEBHOOKS, old_secret_text, preview_text, print_webhook
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -156,6 +156,12 @@ def enable(target: Target, webhook_id: UUID, as_json: bool) -> None:
     print_webhook(
         call_api(target, lambda client: client.webhooks.update(webhook_id, active=True)), as_json
     )
+    if not as_json:
+        click.echo(
+            "To send what it missed, and what failed:"
+            f" dispatcher replay {webhook_id} --since TIME, such as 2h for two hours ago.",
+            err=True,
+        )
 
 
 @webhook.command()
@@ -182,13 +188,12 @@ def disable(target: Target, webhook_id: UUID, as_json: bool) -> None:
 def rotate(target: Target, webhook_id: UUID, overlap: timedelta | None, as_json: bool) -> None:
     """Replace the signing secret of a webhook. Print the new one, this once."""
     seconds = round(overlap.total_seconds()) if overlap else 0
-    print_webhook(
-        call_api(
-            target,
-            lambda client: client.webhooks.rotate_secret(webhook_id, overlap_seconds=seconds),
-        ),
-        as_json,
+    rotated = call_api(
+        target, lambda client: client.webhooks.rotate_secret(webhook_id, overlap_seconds=seconds)
     )
+    print_webhook(rotated, as_json)
+    if not as_json:
+        click.echo(old_secret_text(rotated))
 
 
 @webhook.command()
@@ -217,13 +222,17 @@ def deliveries(
 
     async def listed(client: "AsyncApi") -> list["Resource"]:
         each = client.deliveries.each(
-            **filters, webhook_id=webhook_id, limit=min(limit, PAGE_LIMIT)
+            **filters, webhook_id=webhook_id, limit=min(limit + 1, PAGE_LIMIT)
         )
-        return await first(each, limit)
+        return await first(each, limit + 1)
 
     items = call_api(target, listed)
     print_items(
-        items, DELIVERIES_OF_A_WEBHOOK, as_json=as_json, empty="There are no such deliveries."
+        items,
+        DELIVERIES_OF_A_WEBHOOK,
+        as_json=as_json,
+        empty="There are no such deliveries.",
+        limit=limit,
     )
 
 

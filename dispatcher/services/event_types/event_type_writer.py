@@ -31,7 +31,7 @@ class EventTypeWriter:
 
     The methods raise InvalidError; NotFoundError for an environment; ConflictError if the catalogue is full or
     others keep changing the same type; SchemaChecksBusyError and SandboxUnavailableError;
-    StoreUnavailableError and StatementTimeoutError.
+    StoreError and StatementTimeoutError.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ ROW_BYTES: Final = 200
 class EventTypes:
     """The catalogue of event types.
 
-    The methods raise NotFoundError for a type that is not in the environment, StoreUnavailableError and
+    The methods raise NotFoundError for a type that is not in the environment, StoreError and
     StatementTimeoutError. Call `delete` in a transaction.
     """
 

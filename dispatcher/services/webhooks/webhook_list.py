@@ -38,7 +38,7 @@ class WebhookPage:
 
 
 class WebhookList:
-    """The list of webhooks. The methods raise StoreUnavailableError and StatementTimeoutError."""
+    """The list of webhooks. The methods raise StoreError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable, webhooks: Webhooks) -> None:
         self._search = EndpointSearch(session)

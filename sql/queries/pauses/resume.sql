@@ -1,8 +1,8 @@
 -- $1 environment, or NULL for all  $2 version. No row: there is no such environment, or it is not
 -- paused.
 --
--- For failing endpoints, the time without success starts again. Otherwise the pause would count
--- toward disabling them.
+-- For failing endpoints, the time without success that counts toward disabling them starts again.
+-- Otherwise the pause would count too.
 WITH all_of_them AS (
   UPDATE dispatcher.settings SET paused_at = NULL, resumed_at = now() WHERE $1::text IS NULL AND paused_at IS NOT NULL RETURNING 1
 ), one AS (
@@ -14,7 +14,7 @@ WITH all_of_them AS (
   WHERE EXISTS (SELECT 1 FROM resumed) AND deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1)
   RETURNING id
 ), restarted AS (
-  UPDATE dispatcher.endpoint_health SET failing_since = now()
+  UPDATE dispatcher.endpoint_health SET counted_since = now()
   -- in the order of note_failures.sql; otherwise the two could deadlock
   WHERE endpoint_id = ANY (ARRAY(
     SELECT endpoint_id FROM dispatcher.endpoint_health

@@ -1,0 +1,76 @@
+"""What commands print about deliveries: the last answer, and when the next attempt is."""
+
+import pytest
+
+from dispatcher.cli.delivery_output import ANSWER, BODY_LIMIT, WHEN, print_delivery
+from dispatcher.cli.listing import print_items
+from dispatcher.client import Resource
+
+CREATED, ENDED, NEXT = (f"2026-11-29T01:16:{second}.000Z" for second in (10, 20, 30))
+DELIVERY = Resource(
+    {
+        "id": "dlv_1",
+        "status": "FAILED",
+        "event": "a.b",
+        "eventId": "evt_1",
+        "environmentId": "env_default",
+        "webhookId": "w",
+        "attempts": 1,
+        "responseStatus": 500,
+        "responseBody": None,
+        "error": "answered 500",
+        "errorCode": "http",
+        "nextRetryAt": None,
+        "createdAt": CREATED,
+        "endedAt": ENDED,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("fields", "short", "long"),
+    [
+        ({}, "500", "500"),
+        ({"nextRetryAt": NEXT}, "500, next 11-29 01:16:30", f"500, next {NEXT}"),
+        (
+            {"responseStatus": None, "error": None, "errorCode": None, "nextRetryAt": NEXT},
+            "next 11-29 01:16:30",
+            f"next {NEXT}",
+        ),
+    ],
+)
+def test_a_pending_delivery_has_its_next_attempt_beside_the_answer(
+    fields: dict[str, object], short: str, long: str
+) -> None:
+    item = Resource({**DELIVERY, **fields})
+    assert (ANSWER.cell(item, short=True), ANSWER.cell(item, short=False)) == (short, long)
+
+
+def test_the_time_is_the_one_by_which_a_listing_is_sorted() -> None:
+    assert WHEN.cell(DELIVERY, short=False) == CREATED
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("no such user\n\x1b[2J", "no such user\\n\\x1b[2J"),
+        ("x" * BODY_LIMIT, "x" * BODY_LIMIT),
+        ("x" * (BODY_LIMIT + 1), "x" * BODY_LIMIT + "…"),
+    ],
+)
+def test_the_beginning_of_the_last_answer_is_shown(
+    body: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_delivery(Resource({**DELIVERY, "responseBody": body}))
+    assert capsys.readouterr().out.endswith(f"  body     {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(2, ""), (3, "Only the newest 2 are shown. For more: --limit 20.\n")]
+)
+def test_a_listing_that_is_cut_says_so(
+    count: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_items([DELIVERY] * count, [WHEN], as_json=False, empty="None.", limit=2)
+    captured = capsys.readouterr()
+    assert (captured.out.count("\n"), captured.err) == (2, said)
