@@ -97,7 +97,8 @@ lock:  ## Write the three requirements files again from pyproject.toml (needs uv
 	@$(UV) $(COMPILE) --constraint requirements.lock --output-file requirements-runtime.lock
 	@$(UV) $(COMPILE) --constraint requirements.lock --extra embedded --group build --output-file requirements-demo.lock
 
-wheel: $(INSTALLED)  ## Build dist/*.whl
+wheel: $(INSTALLED)  ## Build dist/*.whl, and remove those of earlier builds
+	@rm -rf dist
 	@$(BIN)/python -m hatchling build -t wheel
 
 help:  ## Show these words

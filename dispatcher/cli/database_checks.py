@@ -7,7 +7,9 @@ persist.
 """
 
 import asyncio
+import json
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,24 +86,16 @@ async def _encoding(inspection: Inspection) -> str:
 async def _rights(inspection: Inspection) -> str:
     """Check the rights to migrate, or after the first migration the ownership of the schema."""
     facts = inspection.facts
-    if facts.schema_owner is None:
-        if not facts.may_create_schema:
-            raise CommandError(
-                f"the role {facts.role} may not create a schema, which dispatcher migrate needs: GRANT"
-                f" CREATE ON DATABASE {facts.database} TO {facts.role}"
-            )
-        if not (facts.has_producer_role or facts.may_create_role):
-            raise CommandError(
-                f"the role {facts.role} may not create roles, and the role dispatcher_producer does not exist:"
-                " let an administrator run CREATE ROLE dispatcher_producer NOLOGIN"
-            )
-        return f"rights: {facts.role} may create what dispatcher migrate creates"
-    if not facts.owns_schema:
+    if facts.schema_owner is not None and not facts.owns_schema:
         raise CommandError(
             f"the schema dispatcher belongs to the role {facts.schema_owner}, and {facts.role} is no"
             f" member of it: let database.dsn name {facts.schema_owner}, or GRANT"
             f" {facts.schema_owner} TO {facts.role}"
         )
+    if missing := facts.missing_rights():
+        raise CommandError("\n".join(missing))
+    if facts.schema_owner is None:
+        return f"rights: {facts.role} may create what dispatcher migrate creates"
     return f"rights: {facts.role} owns the schema"
 
 
@@ -151,24 +145,19 @@ async def _schema(inspection: Inspection) -> str:
 
 async def _key(inspection: Inspection) -> str:
     """Check that the configured key is the one that encrypts the database's secrets."""
-    from dispatcher.encryption.cipher import read_cipher
-    from dispatcher.encryption.keyring import KeyRejectedError
+    from dispatcher.encryption import keyring
     from dispatcher.store.settings import Settings
 
+    cipher = keyring.read(inspection.config)
     if not inspection.facts.owns_schema:
         return "key: none is stored yet"
-    cipher = read_cipher(inspection.config)
     stored = (await Settings(inspection.session).read()).key_check
     if stored is None:
         return "key: none is stored yet"
     if cipher is None:
-        raise KeyRejectedError(
-            "the database's secrets are encrypted with a key that is not configured"
-        )
+        raise keyring.missing_key()
     if not cipher.knows(stored):
-        raise KeyRejectedError(
-            "the database's secrets are encrypted with another key than secrets.key"
-        )
+        raise keyring.wrong_key(inspection.config)
     if not cipher.matches(stored):
         raise CheckWarningError(
             "key: the secrets are still encrypted with the second key. Once every daemon has both"
@@ -205,6 +194,23 @@ async def _clock(inspection: Inspection) -> str:
             " whose time is in the signatures: let both follow a time server (NTP)"
         )
     return "clocks: they agree"
+
+
+async def has_daemon_here(inspection: Inspection) -> bool:
+    """Return True if a daemon of the database has the admin port of this machine.
+
+    Each daemon publishes its host and port every few seconds.
+    """
+    from dispatcher.core.heartbeats import LEASE_SECONDS
+    from dispatcher.store.daemons import Daemons
+
+    place = (socket.gethostname(), inspection.config.admin.port)
+    rows = await Daemons(inspection.session).list()
+    published = [row["status"] for row in rows if row["silence"] < LEASE_SECONDS]
+    if None in published:  # it has just started
+        return True
+    statuses = [json.loads(status) for status in published if status]
+    return any((status["host"], status.get("admin_port")) == place for status in statuses)
 
 
 def clock_skew(theirs: datetime, before: datetime, after: datetime) -> float:

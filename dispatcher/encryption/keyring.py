@@ -19,15 +19,13 @@ async def unlock(config: Config, settings: Settings) -> Cipher:
     stored = (await settings.read()).key_check
     # Read the key after the database's check value: a new key is in its file before the database
     # knows it. Otherwise another process's new key could look missing.
-    cipher = _read(config)
+    cipher = read(config)
     if cipher is None:
         return await _first(config, settings, stored)
     if stored is None:
         stored = await settings.claim_key(cipher.check_value())
     if not cipher.knows(stored):
-        raise KeyRejectedError(
-            "secrets.key is not the key this database's secrets are encrypted with: nothing was changed"
-        )
+        raise wrong_key(config)
     return cipher
 
 
@@ -45,13 +43,29 @@ async def _first(config: Config, settings: Settings, stored: bytes | None) -> Ci
         if cipher.matches(await settings.claim_key(cipher.check_value())):
             return cipher
         path.unlink()  # another machine, with its own state directory, was quicker
-    raise KeyRejectedError(
+    raise missing_key()
+
+
+def missing_key() -> KeyRejectedError:
+    """Return the error for a database whose key is not configured."""
+    return KeyRejectedError(
         "the database's secrets are encrypted with a key this configuration does not have: "
         "set secrets.key or secrets.key_file to it"
     )
 
 
-def _read(config: Config) -> Cipher | None:
+def wrong_key(config: Config) -> KeyRejectedError:
+    """Return the error for a configured key that is not the database's. It names the key's file."""
+    configured = config.secrets.key
+    name = "secrets.key" if configured else f"the key in {cipher_module.key_path(config)}"
+    return KeyRejectedError(
+        f"{name} is not the key this database's secrets are encrypted with, and nothing was changed:"
+        " configure the earlier key, as secrets.second_key_file if you are changing keys"
+    )
+
+
+def read(config: Config) -> Cipher | None:
+    """Return the cipher of the configured keys, None if there is none yet. Raise ConfigError."""
     try:
         return cipher_module.read_cipher(config)
     except (ValueError, OSError) as error:

@@ -229,6 +229,7 @@ class Engine:
 
         No attempt goes to the port `admin_port_number` of this machine, which is the admin port.
         """
+        self._admin_port = admin_port_number
         self.guard.add_own_port(admin_port(admin_port_number))
         opened.push_async_callback(self.sender.close)
         await self.sender.open()
@@ -329,6 +330,7 @@ class Engine:
             "version": __version__,
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "admin_port": self._admin_port,
             "up": monotonic() - self._started_at,
             "in_flight": in_flight,
             "in_queues": max(0, len(self.buffer) - later - in_flight - unrecorded),

@@ -147,4 +147,6 @@ def _rejections() -> Iterator[None]:
         said = named if " " in named else str(error.args[0])
         is_unknown = isinstance(error, asyncpg.ForeignKeyViolationError)
         kind = UnknownEnvironmentError if is_unknown else EventRejectedError
+        if is_unknown:
+            hint = "use the id of one, or create it: dispatcher environment create"
         raise kind(f"{said} ({hint})" if hint else said) from error

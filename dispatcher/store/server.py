@@ -23,6 +23,22 @@ class Facts:
     schema_owner: str | None
     owns_schema: bool | None
 
+    def missing_rights(self) -> list[str]:
+        """Return a sentence with a remedy for each right that migrating needs and the role lacks."""
+        missing = []
+        if self.schema_owner is None and not self.may_create_schema:
+            missing.append(
+                f"the role {self.role} may not create a schema, which dispatcher migrate needs: GRANT"
+                f" CREATE ON DATABASE {self.database} TO {self.role}"
+            )
+        if not (self.has_producer_role or self.may_create_role):
+            missing.append(
+                f"the role {self.role} may not create roles, and the role dispatcher_producer does not exist:"
+                " let an administrator run CREATE ROLE dispatcher_producer NOLOGIN ADMIN"
+                f" {self.role}"
+            )
+        return missing
+
 
 @dataclass(frozen=True, slots=True)
 class Room:

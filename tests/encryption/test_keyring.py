@@ -81,3 +81,17 @@ async def test_a_second_key_opens_a_database_until_it_has_the_first_one(
     with pytest.raises(KeyRejectedError):
         await unlock(keys(key=old), Settings(session))
     assert not await Settings(session).replace_key(bytes(32), bytes([1] * 32))
+
+
+async def test_a_wrong_key_is_named_by_its_file_and_not_shown(
+    session: Session, tmp_path: Path
+) -> None:
+    file = tmp_path / "wrong.key"
+    file.write_text(bytes([1] * 32).hex())
+    file.chmod(0o600)
+    await unlock(Config.model_validate({"secrets": {"key": bytes(32).hex()}}), Settings(session))
+    with pytest.raises(KeyRejectedError) as refused:
+        await unlock(Config.model_validate({"secrets": {"key_file": str(file)}}), Settings(session))
+    assert f"the key in {file} is not the key" in str(refused.value)
+    assert "secrets.second_key_file" in str(refused.value)
+    assert file.read_text() not in str(refused.value)

@@ -168,7 +168,10 @@ async def test_an_invalid_webhook_is_refused(
             ["a.b", "--data", '{"a":'],
             "The data is not JSON: The input string ended unexpectedly.\n",
         ),
-        (["a.b", "--environment", "env_x"], "unknown environment 'env_x' (Environments are"),
+        (
+            ["a.b", "--environment", "env_x"],
+            "unknown environment 'env_x' (use the id of one, or create it: dispatcher environment create)\n",
+        ),
     ],
 )
 async def test_a_refusal_by_the_database_is_explained_in_a_sentence(
@@ -213,6 +216,20 @@ async def test_a_stale_schema_is_refused_by_every_command_that_uses_it(unmigrate
         assert (ended.code, ended.err.count("\n")) == (1, 1)
         assert "run dispatcher migrate" in ended.err.lower()
         assert ".sql" not in ended.err
+
+
+async def test_check_reads_the_key_before_the_first_migration(
+    unmigrated: Shell, tmp_path: Path
+) -> None:
+    keyed = unmigrated.setting(secrets__key="", secrets__key_file=str(tmp_path / "absent.key"))
+    assert (
+        f"secrets.key_file: {tmp_path / 'absent.key'} does not exist" in (await keyed("check")).err
+    )
+    (tmp_path / "absent.key").write_text(KEY)
+    (tmp_path / "absent.key").chmod(0o644)
+    assert "is open to others (mode 0644)" in (await keyed("check")).err
+    (tmp_path / "absent.key").chmod(0o600)
+    assert "key: none is stored yet" in (await keyed("check")).out
 
 
 async def test_migrate_plans_applies_and_writes_the_limits(
@@ -311,14 +328,25 @@ async def test_check_tries_the_proxy_and_names_a_wrong_one(
         assert "hunter2" not in ended.err
 
 
-async def test_check_reports_a_running_daemon_on_its_port(dispatcher: Shell) -> None:
+async def test_check_tells_whose_daemon_has_the_port(dispatcher: Shell, empty_dsn: str) -> None:
     daemon = await dispatcher.start("run")
     port = (await daemon.line(r'"admin":"http://127\.0\.0\.1:(\d+)"'))[1]
     checked = await dispatcher.setting(admin__port=port)("check", "--json")
     assert checked.code == 0
     said = json.loads(checked.out)
     assert (said["ok"], said["problems"]) == (True, [])
-    assert f"admin port: a daemon already answers on 127.0.0.1 port {port}" in said["notes"]
+    assert (
+        f"admin port: a daemon of this database answers on 127.0.0.1 port {port}" in said["notes"]
+    )
+
+    other = dispatcher.setting(database__dsn=empty_dsn, admin__port=port)
+    assert (await other("migrate")).code == 0
+    refused = await other("check")
+    assert refused.code == 1
+    assert (
+        f"✗ A daemon of another database answers on 127.0.0.1 port {port}, so dispatcher run cannot"
+        " start." in refused.err
+    )
     assert await daemon.stop() == 0
 
 

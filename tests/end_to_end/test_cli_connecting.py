@@ -88,8 +88,8 @@ async def test_missing_rights_of_migrate_are_reported_by_check_and_migrate(
     plain = using(commands, dsn(network.port, "plain", database="bare"))
     checked, migrated = await plain.each("check", "migrate")
     assert (checked.code, migrated.code) == (1, 1)
-    assert "GRANT CREATE ON DATABASE bare TO plain" in checked.err
-    assert "(GRANT CREATE ON DATABASE … TO plain)" in migrated.err
+    for ended in (checked, migrated):
+        assert "GRANT CREATE ON DATABASE bare TO plain" in ended.err
 
 
 async def test_a_role_that_did_not_migrate_is_called_that(

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from dispatcher import __version__
 from dispatcher.cli import main
 from dispatcher.config.loading import PREFIX
 from dispatcher.config.sections import Config
@@ -235,6 +236,22 @@ def test_every_word_of_make_exists(text: str) -> None:
     words = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
     shown = "\n".join([*blocks(text, "sh"), *quoted(text)])
     assert sorted(set(re.findall(r"^make ([a-z]+)", shown, re.MULTILINE)) - set(words)) == []
+
+
+@every_document
+def test_a_wheel_that_is_named_is_the_one_of_this_version(text: str) -> None:
+    assert set(re.findall(r"dispatcher-([\d.]+)-py3", text)) <= {__version__}
+
+
+def test_an_upgrade_replaces_code_of_the_same_version() -> None:
+    for name in ("UPGRADING.md", "docs/installing.md"):
+        assert "pip install --no-deps --force-reinstall dist/" in TEXTS[name]
+
+
+def test_a_new_wheel_lies_alone_in_its_directory() -> None:
+    """Otherwise `dist/dispatcher-*.whl` would name several versions, which pip refuses."""
+    recipe = (ROOT / "Makefile").read_text().partition("\nwheel:")[2].splitlines()[1:3]
+    assert [line.split()[:2] for line in recipe] == [["@rm", "-rf"], ["@$(BIN)/python", "-m"]]
 
 
 @every_document

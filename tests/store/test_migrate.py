@@ -114,7 +114,9 @@ async def test_a_migrator_waits_without_hindering_a_concurrent_index(
 async def test_planning_and_checking_change_nothing(empty: Connection, tmp_path: Path) -> None:
     write(tmp_path, _0001_one=ONE)
     assert names(await migrate.migrate(empty, plan=True, directory=tmp_path)) == ["0001_one.sql"]
-    with pytest.raises(migrate.PendingMigrationsError, match=r"0001_one\.sql.*dispatcher migrate"):
+    with pytest.raises(
+        migrate.PendingMigrationsError, match="lacks a migration: run dispatcher migrate"
+    ):
         await migrate.check(empty, directory=tmp_path)
     assert await empty.fetchval("SELECT to_regnamespace('dispatcher')") is None
     assert await tables(empty) == set()
@@ -292,7 +294,9 @@ async def test_a_further_migration_is_applied_over_live_data(dsn: str, tmp_path:
     (tmp_path / f"{len(files) + 1:04}_extra.sql").write_text(change)
     async with migrate.connected(dsn) as connection:
         before = await connection.fetchval("SELECT dispatcher.emit('a.b', '1')")
-        with pytest.raises(migrate.PendingMigrationsError, match=r"lacks 1 .*_extra\.sql"):
+        with pytest.raises(
+            migrate.PendingMigrationsError, match="lacks a migration: run dispatcher migrate"
+        ):
             await migrate.check(connection, directory=tmp_path)
         assert len(await migrate.migrate(connection, directory=tmp_path)) == 1
         after = await connection.fetchval("SELECT dispatcher.emit('a.b', '2')")
@@ -339,12 +343,10 @@ async def test_a_role_that_did_not_migrate_is_refused_with_the_needed_role(
         for address, act, advice in (
             (dsn, migrate.check, "database.dsn must name the role that ran dispatcher migrate"),
             (dsn, migrate.migrate, "database.dsn must name the role that ran dispatcher migrate"),
-            (empty_dsn, migrate.migrate, f"GRANT CREATE ON DATABASE … TO {name}"),
+            (empty_dsn, migrate.migrate, "GRANT CREATE ON DATABASE"),
         ):
             async with migrate.connected(address.replace("postgres@", f"{name}@", 1)) as stranger:
-                with pytest.raises(
-                    migrate.ForbiddenSchemaError, match=f"as role {name}"
-                ) as refused:
+                with pytest.raises(migrate.ForbiddenSchemaError, match=f"role {name}") as refused:
                     await act(stranger)
                 assert advice in str(refused.value)
     finally:

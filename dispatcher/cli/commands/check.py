@@ -28,6 +28,8 @@ class Findings:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     problems: list[CommandError] = field(default_factory=list)
+    has_daemon: bool | None = None
+    """Whether a daemon of the database has the admin port; None if the database does not tell."""
 
     @contextmanager
     def recording(self) -> Iterator[Callable[[str | None], None]]:
@@ -86,7 +88,7 @@ def check(context: click.Context, as_json: bool) -> None:
     with findings.recording():
         _database(config, findings)
     with findings.recording() as note:
-        note(_port(config))
+        note(_port(config, findings.has_daemon))
     with findings.recording() as note:
         note(_proxy(config))
     if as_json:
@@ -103,6 +105,7 @@ def _database(config: "Config", findings: Findings) -> None:
     from dispatcher.cli.database import embedded_directory
     from dispatcher.embedded_postgres.binaries import find
     from dispatcher.embedded_postgres.server import running
+    from dispatcher.encryption import keyring
 
     if config.database.dsn:
         asyncio.run(_ask_database(config, config.database.dsn.get_secret_value(), findings))
@@ -112,6 +115,9 @@ def _database(config: "Config", findings: Findings) -> None:
         findings.notes.append(f"database: embedded, running in {directory}")
         asyncio.run(_ask_database(config, dsn, findings))
         return
+    findings.has_daemon = False
+    with findings.recording():
+        keyring.read(config)
     version = find(config.database.binaries).version
     findings.notes.append(
         f"database: none is configured, so dispatcher run starts PostgreSQL {version} in {directory}"
@@ -128,21 +134,35 @@ async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
         for run_check in database_checks.CHECKS:
             with findings.recording() as note:
                 note(await run_check(inspection))
-        if findings.problems or not inspection.facts.owns_schema:
+        if findings.problems:
             return
+        findings.has_daemon = False
+        if not inspection.facts.owns_schema:
+            return
+        findings.has_daemon = await database_checks.has_daemon_here(inspection)
         for run_check in database_checks.CHECKS_OF_THE_SCHEMA:
             with findings.recording() as note:
                 note(await run_check(inspection))
 
 
-def _port(config: "Config") -> str:
+def _port(config: "Config", has_daemon: bool | None) -> str:
+    """Return a note if the port is free or a daemon of this database has it.
+
+    Raise CommandError if another daemon or program has it.
+    """
     from dispatcher.cli import port_check
 
     host, port = config.admin.host, config.admin.port
     if not port_check.why_unavailable(host, port):
         return f"admin port: {host} port {port} is free"
     if _is_a_daemon(host, port):
-        return f"admin port: a daemon already answers on {host} port {port}"
+        if has_daemon:
+            return f"admin port: a daemon of this database answers on {host} port {port}"
+        owner = "A daemon" if has_daemon is None else "A daemon of another database"
+        raise CommandError(
+            f"{owner} answers on {host} port {port}, so dispatcher run cannot start. Stop it, or set"
+            " another admin.port."
+        )
     port_check.require_free(host, port)
     return f"admin port: {host} port {port} is free"
 

@@ -27,6 +27,7 @@ from dispatcher.store.connection.connection_settings import (
     finish,
 )
 from dispatcher.store.errors import StoreUnavailableError, permission_denied
+from dispatcher.store.migration import migration_rights
 from dispatcher.store.migration.migration_files import (
     TOKEN,
     Applied,
@@ -145,6 +146,7 @@ async def migrate(
     if not await pending(connection, directory=directory):
         return []
     files = read(directory)
+    await migration_rights.require(connection)
     async with _claimed(connection):
         waiting = decide(files, await _applied(connection))
         for migration in waiting:
@@ -209,9 +211,8 @@ async def _make_tables(connection: Connection) -> None:
     except asyncpg.InsufficientPrivilegeError as error:
         role = await connection.fetchval("SELECT current_user")
         raise ForbiddenSchemaError(
-            f"{error.args[0]}, as role {role}: migrating needs the right to create the schema"
-            f" dispatcher (GRANT CREATE ON DATABASE … TO {role}), or a schema of that name which"
-            f" belongs to {role}"
+            f"{error.args[0]}, as role {role}: the schema dispatcher must belong to {role}, or to a"
+            " role of which it is a member"
         ) from error
 
 
