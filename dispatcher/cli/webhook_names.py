@@ -46,7 +46,7 @@ def webhook_name(delivery: "Resource") -> str:
 
 NAME_LIMIT = 200
 """Most characters of a name."""
-ENVIRONMENTS_SEARCHED = 100
+ENVIRONMENTS_LIMIT = 100
 """Most environments in which a name is looked for. With more, it needs --environment."""
 
 
@@ -79,7 +79,7 @@ async def find_webhook(client: "AsyncApi", wanted: UUID | str) -> "tuple[AsyncAp
     searched = 0
     async for api in each_environment(client):
         searched += 1
-        if searched > ENVIRONMENTS_SEARCHED:
+        if searched > ENVIRONMENTS_LIMIT:
             raise CommandError("There are too many environments to look for a name: --environment.")
         found += [each for each in await api.webhooks.list(search=wanted) if each.name == wanted]
     name = escape_controls(wanted)
