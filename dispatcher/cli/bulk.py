@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -13,6 +13,7 @@ from dispatcher.cli.params import escape_controls
 from dispatcher.cli.progress import show_progress
 from dispatcher.cli.tables import clip, counted
 from dispatcher.cli.target import Target, call_api, each_environment
+from dispatcher.cli.webhook_names import with_webhook_id
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -71,6 +72,9 @@ def change_many(target: Target, action: Action, selection: Selection, as_json: b
     Exactly the deliveries that were counted are changed. Raise CommandError if a bulk action is refused
     or fails.
     """
+    if isinstance(selection.filters.get("webhook_id"), str):
+        named = call_api(target, lambda client: with_webhook_id(client, selection.filters))
+        selection = replace(selection, filters=named)
     filters = selection.filters
     parts = call_api(target, lambda client: _count(client, action, filters))
     if not as_json:

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import click
 
 from dispatcher.cli.params import Moment
+from dispatcher.cli.webhook_names import WebhookParam
 from dispatcher.core.model import Status
 
 SELECTION_MISSING = "Give the ID of a delivery, filters such as --status FAILED, or --all."
@@ -47,8 +48,8 @@ _WEBHOOK: Mapping[str, Callable[[Command], Command]] = {
     "webhook_id": click.option(
         "--webhook",
         "webhook_id",
-        type=click.UUID,
-        metavar="ID",
+        type=WebhookParam(),
+        metavar="ID|NAME",
         help="Only deliveries to this webhook.",
     )
 }
@@ -78,7 +79,7 @@ def filter_options(*, webhook: bool) -> Callable[[Command], Command]:
 class Selection:
     """The deliveries that a command is to change, and how: what the options say."""
 
-    filters: Mapping[str, Any]
+    filters: dict[str, Any]
     of_all: bool
     rate: int | None
     dry_run: bool

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from dispatcher.cli.errors import MisuseError
+from dispatcher.cli.errors import CommandError, MisuseError
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, is_environment_id
 
 if TYPE_CHECKING:
     from dispatcher.client.methods import AsyncApi
@@ -20,6 +21,10 @@ T = TypeVar("T")
 TOKEN_VARIABLE = "DISPATCHER_API_TOKEN"  # noqa: S105 - the name of the variable
 TOKEN_LIMIT_BYTES = 4096
 """How much is read of a token file, so that a wrong path cannot fill the memory."""
+ENVIRONMENTS_LIMIT = 1000
+"""Most environments among which a name is looked for. With more, give an id."""
+ID_PREFIX = "env_"
+"""What begins so is taken for an id, without a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +75,28 @@ _OPTIONS = (
         show_envvar=True,
         help="Use the API at this address instead of the database. The token is in $DISPATCHER_API_TOKEN.",
     ),
-    click.option("--environment", metavar="ID", help="The environment to work on."),
+    click.option(
+        "--environment",
+        metavar="ID|NAME",
+        help="The environment to work on, by its id or its name.",
+    ),
 )
 
 
 def call_api(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]") -> T:
-    """Run `request` with a client of the API or of the database. Return its result."""
+    """Run `request` with a client of the API or of the database. Return its result.
+
+    The client's `environment` is an id, also if `--environment` is a name.
+    """
     import asyncio
 
+    async def named(client: "AsyncApi") -> "T":
+        if client.environment is not None:
+            client = client.within(await _environment_id(client, client.environment))
+        return await request(client)
+
     if target.url is not None:
-        return asyncio.run(_over_the_api(target, target.url, request))
+        return asyncio.run(_over_the_api(target, target.url, named))
     from dispatcher.cli import database
     from dispatcher.cli.in_process_client import open_client
     from dispatcher.config.loading import load
@@ -88,9 +105,47 @@ def call_api(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]") -> T
 
     async def on_the_database() -> T:
         async with open_client(config, target_database, target.environment) as client:
-            return await request(client)
+            return await named(client)
 
     return asyncio.run(on_the_database())
+
+
+async def _environment_id(client: "AsyncApi", text: str) -> str:
+    """Return the id of the environment that the text names, by its id or its name.
+
+    What has the form of an id, and is not found as a name, is returned as it is: the request says
+    if there is no such environment. Raise CommandError for a name that none has, and MisuseError for
+    one that several have.
+    """
+    from dispatcher.client import ForbiddenError
+
+    if text == ALL_ENVIRONMENTS or text.startswith(ID_PREFIX):
+        return text
+    try:
+        found = await _named(client, text)
+    except ForbiddenError:  # the token may not list environments, so it has one of its own
+        return text
+    if text in found or (not found and is_environment_id(text)):
+        return text
+    if not found:
+        raise CommandError("There is no environment of this name. Give the id of one.")
+    if len(found) > 1:
+        raise MisuseError(
+            f"{len(found)} environments have this name. Give an id: {', '.join(found[:5])}"
+        )
+    return found[0]
+
+
+async def _named(client: "AsyncApi", text: str) -> list[str]:
+    """Return the ids of environments with this id or name, none if there are too many to tell."""
+    found, seen = [], 0
+    async for each in client.within(None).environments.each(limit=100):
+        seen += 1
+        if seen > ENVIRONMENTS_LIMIT:
+            return []
+        if text in (each.id, each.name):
+            found.append(str(each.id))
+    return found
 
 
 async def _over_the_api(

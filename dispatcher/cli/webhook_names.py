@@ -1,7 +1,14 @@
-"""Name the webhooks of deliveries, for people."""
+"""Name the webhooks of deliveries for people, and find a webhook by its name."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from dispatcher.cli.errors import CommandError
+from dispatcher.cli.params import escape_controls
+from dispatcher.cli.target import each_environment
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -33,3 +40,60 @@ async def add_names(client: "AsyncApi", deliveries: "Sequence[Resource]") -> Non
 def webhook_name(delivery: "Resource") -> str:
     """Return the name of the webhook, or its id if it has none."""
     return str(delivery.get(NAME) or delivery.webhook_id)
+
+
+# ── a webhook that is named ──────────────────────────────────────────────────────────────────────
+
+NAME_LIMIT = 200
+"""Most characters of a name."""
+ENVIRONMENTS_LIMIT = 100
+"""Most environments in which a name is looked for. With more, it needs --environment."""
+
+
+class WebhookParam(click.ParamType["UUID | str"]):
+    """The id of a webhook, or its name."""
+
+    name = "webhook"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> UUID | str:
+        text = str(value)
+        try:
+            return UUID(text)
+        except ValueError:
+            if not text.strip() or len(text) > NAME_LIMIT:
+                self.fail("must be the id or the name of a webhook", param, ctx)
+            return text
+
+
+async def find_webhook(client: "AsyncApi", wanted: UUID | str) -> "tuple[AsyncApi, UUID]":
+    """Return a client for the webhook's environment, and its id.
+
+    An id is not looked up: its client is the given one. Raise CommandError unless a name is that of
+    exactly one webhook of the named environment, or of all environments.
+    """
+    if isinstance(wanted, UUID):
+        return client, wanted
+    found: list[Resource] = []
+    searched = 0
+    async for api in each_environment(client):
+        searched += 1
+        if searched > ENVIRONMENTS_LIMIT:
+            raise CommandError("There are too many environments to look for a name: --environment.")
+        found += [each for each in await api.webhooks.list(search=wanted) if each.name == wanted]
+    name = escape_controls(wanted)
+    if not found:
+        raise CommandError(f"There is no webhook named {name!r}. See `dispatcher webhook list`.")
+    if len(found) > 1:
+        some = ", ".join(each.id for each in found[:5])
+        raise CommandError(f"{len(found)} webhooks are named {name!r}. Give an id: {some}")
+    return client.within(found[0].environment_id), UUID(found[0].id)
+
+
+async def with_webhook_id(client: "AsyncApi", filters: dict[str, Any]) -> dict[str, Any]:
+    """Return filters of deliveries with the webhook's id, if they name a webhook."""
+    if "webhook_id" not in filters:
+        return filters
+    _, id_ = await find_webhook(client, filters["webhook_id"])
+    return {**filters, "webhook_id": id_}

@@ -2,7 +2,7 @@
 
 from dispatcher.request_slots import RequestSlots
 
-HANDSHAKES_LIMIT = 32
+HANDSHAKES_LIMIT = 64
 """Most TLS connections to one origin that are made at a time: a large certificate takes 0.35 MiB until
 it is judged, and when the first ones have failed, the others need not try."""
 WAIT_SECONDS = 60.0

@@ -187,6 +187,43 @@ async def test_the_named_environment_is_used(
     assert (nowhere.code, "here is no environment" in nowhere.err) == (1, True)
 
 
+async def test_a_webhook_and_an_environment_are_named_by_their_names(
+    either: Shell, receiver: Receiver, connection: Connection
+) -> None:
+    await connection.execute(
+        "INSERT INTO dispatcher.environments (id, name) VALUES ('env_x', 'X Ltd'), ('env_y', 'Y')"
+    )
+    there = ("--environment", "X Ltd")
+    made = await created(either, receiver.url, "--name", "failing one", *there)
+    await created(either, receiver.url, "--name", "failing one or two")
+    assert made["environmentId"] == "env_x"
+    assert read(await either("webhook", "get", "failing one", "--json"))["id"] == made["id"]
+    assert read(await either("webhook", "deliveries", "failing one", "--json")) == []
+    assert read(await either("delivery", "list", "--webhook", "failing one", "--json")) == []
+    counted = await either("delivery", "retry", "--webhook", "failing one", "--dry-run")
+    assert counted.err == "0 deliveries match.\n"
+    [listed] = read(await either("environment", "list", *there, "--json"))
+    assert listed["id"] == "env_x"
+    [entry] = read(await either("audit", "list", *there, "--json"))
+    assert (entry["subject"], entry["environmentId"]) == (made["id"], "env_x")
+    unknown = await either("webhook", "delete", "other one")
+    assert (unknown.code, unknown.out) == (1, "")
+    assert unknown.err.startswith("There is no webhook named 'other one'.")
+    await created(either, receiver.url, "--name", "failing one")
+    twice = await either("webhook", "delete", "failing one")
+    assert (twice.code, made["id"] in twice.err) == (1, True)
+    assert twice.err.startswith("2 webhooks are named 'failing one'. Give an id: ")
+    gone = await either("webhook", "delete", "failing one", *there)
+    assert gone.out == f"deleted {made['id']}\n"
+    await connection.execute("UPDATE dispatcher.environments SET name = 'Y' WHERE id = 'env_x'")
+    ambiguous = await either("webhook", "list", "--environment", "Y")
+    assert (ambiguous.code, ambiguous.out) == (2, "")
+    assert ambiguous.err.startswith("2 environments have this name.")
+    for name in ("Z", "Ü ltd"):
+        nowhere = await either("webhook", "list", "--environment", name)
+        assert (nowhere.code, "here is no environment" in nowhere.err) == (1, True)
+
+
 async def test_the_audit_names_the_user_of_the_system(
     dispatcher: Shell, connection: Connection
 ) -> None:

@@ -62,7 +62,7 @@ def list_(
 
     async def listed(client: "AsyncApi") -> "list[Resource]":
         entries = client.within(None).audit.each(
-            environment_id=target.environment,
+            environment_id=client.environment,
             actor=actor,
             action=action,
             subject=subject,

@@ -20,7 +20,7 @@ from dispatcher.cli.listing import (
     print_items,
 )
 from dispatcher.cli.target import Target, call_api, with_target
-from dispatcher.cli.webhook_names import add_names
+from dispatcher.cli.webhook_names import add_names, with_webhook_id
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -44,6 +44,7 @@ def list_(target: Target, filters: dict[str, Any], limit: int, as_json: bool) ->
         return api.deliveries.each(**filters, limit=size)
 
     async def found(client: "AsyncApi") -> "list[Resource]":
+        filters.update(await with_webhook_id(client, filters))
         most = limit + 1
         size = min(most, PAGE_LIMIT)
         if "webhook_id" in filters:

@@ -40,10 +40,10 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
 
     async def listed(client: "AsyncApi") -> list["Resource"]:
         environments = client.within(None).environments.each(limit=PAGE_LIMIT)
-        if target.environment is None:
+        if client.environment is None:
             return await first(environments, limit + 1)
         return await first(
-            (each async for each in environments if each.id == target.environment), 1
+            (each async for each in environments if each.id == client.environment), 1
         )
 
     environments = call_api(target, listed)

@@ -19,6 +19,7 @@ from dispatcher.cli.target import (
     each_environment,
     with_target,
 )
+from dispatcher.cli.webhook_names import WebhookParam, find_webhook
 from dispatcher.cli.webhook_output import preview_text
 
 if TYPE_CHECKING:
@@ -95,14 +96,14 @@ class Replay:
 
 
 @click.command()
-@click.argument("webhook_ids", metavar="[ID]...", nargs=-1, type=click.UUID)
+@click.argument("webhook_ids", metavar="[ID|NAME]...", nargs=-1, type=WebhookParam())
 @replay_options
 @click.option("--yes", is_flag=True, help="Start without asking.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @with_target
 def replay(
     target: Target,
-    webhook_ids: tuple[UUID, ...],
+    webhook_ids: tuple[UUID | str, ...],
     since: datetime,
     until: datetime | None,
     failed_only: bool,
@@ -163,11 +164,12 @@ def _print_totals(started: list[Replay]) -> None:
 
 
 async def _previews(
-    client: "AsyncApi", webhook_ids: tuple[UUID, ...], span: dict[str, Any]
+    client: "AsyncApi", webhook_ids: tuple[UUID | str, ...], span: dict[str, Any]
 ) -> list[Replay]:
     """Return a replay with its preview for each webhook; without ids, for all active ones."""
     if webhook_ids:
-        webhooks = [await client.webhooks.get(id_) for id_ in webhook_ids]
+        found = [await find_webhook(client, webhook) for webhook in webhook_ids]
+        webhooks = [await api.webhooks.get(id_) for api, id_ in found]
         spans: list[dict[str, Any] | None] = [span] * len(webhooks)
     else:
         pages = [await api.webhooks.list() async for api in each_environment(client)]

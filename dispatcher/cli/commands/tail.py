@@ -20,6 +20,7 @@ from dispatcher.cli.target import (
     each_environment,
     with_target,
 )
+from dispatcher.cli.webhook_names import WebhookParam, find_webhook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,8 +38,8 @@ PENDING_AT_START_LIMIT = 1000
 @click.option(
     "--webhook",
     "webhook_id",
-    type=click.UUID,
-    metavar="ID",
+    type=WebhookParam(),
+    metavar="ID|NAME",
     help="Only deliveries of this webhook.",
 )
 @click.option("--attempts", is_flag=True, help="Print every attempt, also of pending deliveries.")
@@ -53,7 +54,7 @@ PENDING_AT_START_LIMIT = 1000
 @with_target
 def tail(
     target: Target,
-    webhook_id: UUID | None,
+    webhook_id: UUID | str | None,
     attempts: bool,
     failed: bool,
     status: str | None,
@@ -104,13 +105,16 @@ class Printer:
 
 
 async def _tail(
-    client: "AsyncApi", webhook_id: UUID | None, printer: Printer, *, attempts: bool
+    client: "AsyncApi", webhook: UUID | str | None, printer: Printer, *, attempts: bool
 ) -> None:
     """Poll until the first signal, or until the printer has printed enough."""
     import asyncio
 
     from dispatcher.cli.signals import stop_signal
 
+    webhook_id = None
+    if webhook is not None:
+        client, webhook_id = await find_webhook(client, webhook)
     with stop_signal() as stop:
         clients = [client] if webhook_id else [api async for api in each_environment(client)]
         views = [View(api, webhook_id, printer, attempts=attempts) for api in clients]

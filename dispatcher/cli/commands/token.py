@@ -77,9 +77,9 @@ def create(target: Target, scope: str, name: str, expires: timedelta | None, as_
     The token is valid in --environment, by default env_default. '*' means all environments.
     """
     expires_at = None if expires is None else datetime.now(UTC) + expires
-    environment = target.environment or DEFAULT_ENVIRONMENT
 
     async def request(client: "AsyncApi") -> "Resource":
+        environment = client.environment or DEFAULT_ENVIRONMENT
         return await client.within(None).tokens.create(
             name, environment, scope=scope, expires_at=expires_at
         )
@@ -101,7 +101,7 @@ def list_(target: Target, as_json: bool) -> None:
 
     async def request(client: "AsyncApi") -> list["Resource"]:
         tokens = [token async for token in client.within(None).tokens.each()]
-        return [token for token in tokens if target.environment in (None, token.environment_id)]
+        return [token for token in tokens if client.environment in (None, token.environment_id)]
 
     tokens = call_api(target, request)
     if as_json:

@@ -1,8 +1,9 @@
 """`dispatcher webhook`: manage webhooks, over the API or in the database."""
 
 import json
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import click
@@ -21,14 +22,17 @@ from dispatcher.cli.target import (
     each_environment,
     with_target,
 )
+from dispatcher.cli.webhook_names import WebhookParam, find_webhook
 from dispatcher.cli.webhook_output import WEBHOOKS, old_secret_text, preview_text, print_webhook
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
 
+T = TypeVar("T")
+
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_id = click.argument("webhook_id", metavar="ID", type=click.UUID)
+_id = click.argument("webhook_id", metavar="ID|NAME", type=WebhookParam())
 _more = click.option(
     "--more",
     type=Data(),
@@ -102,9 +106,9 @@ def list_(target: Target, search: str | None, state: str | None, as_json: bool) 
 @_id
 @_as_json
 @with_target
-def get(target: Target, webhook_id: UUID, as_json: bool) -> None:
+def get(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Show one webhook."""
-    print_webhook(call_api(target, lambda client: client.webhooks.get(webhook_id)), as_json)
+    print_webhook(_call_about(target, webhook_id, lambda api, id_: api.webhooks.get(id_)), as_json)
 
 
 @webhook.command()
@@ -118,7 +122,7 @@ def get(target: Target, webhook_id: UUID, as_json: bool) -> None:
 @with_target
 def update(
     target: Target,
-    webhook_id: UUID,
+    webhook_id: UUID | str,
     url: str | None,
     events: str | None,
     name: str | None,
@@ -132,7 +136,8 @@ def update(
     if not fields:
         raise click.UsageError("Nothing to change is given. See --help for what can be changed.")
     print_webhook(
-        call_api(target, lambda client: client.webhooks.update(webhook_id, **fields)), as_json
+        _call_about(target, webhook_id, lambda api, id_: api.webhooks.update(id_, **fields)),
+        as_json,
     )
 
 
@@ -140,26 +145,32 @@ def update(
 @_id
 @_as_json
 @with_target
-def delete(target: Target, webhook_id: UUID, as_json: bool) -> None:
+def delete(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Delete a webhook and cancel its pending deliveries."""
-    call_api(target, lambda client: client.webhooks.delete(webhook_id))
-    deleted = json.dumps({"id": str(webhook_id), "deleted": True})
-    click.echo(deleted if as_json else f"deleted {webhook_id}")
+
+    async def request(api: "AsyncApi", id_: UUID) -> UUID:
+        await api.webhooks.delete(id_)
+        return id_
+
+    id_ = _call_about(target, webhook_id, request)
+    deleted = json.dumps({"id": str(id_), "deleted": True})
+    click.echo(deleted if as_json else f"deleted {id_}")
 
 
 @webhook.command()
 @_id
 @_as_json
 @with_target
-def enable(target: Target, webhook_id: UUID, as_json: bool) -> None:
+def enable(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Enable a disabled webhook. Its pending deliveries are sent first."""
-    print_webhook(
-        call_api(target, lambda client: client.webhooks.update(webhook_id, active=True)), as_json
+    enabled = _call_about(
+        target, webhook_id, lambda api, id_: api.webhooks.update(id_, active=True)
     )
+    print_webhook(enabled, as_json)
     if not as_json:
         click.echo(
             "To send what it missed, and what failed:"
-            f" dispatcher replay {webhook_id} --since TIME, such as 2h for two hours ago.",
+            f" dispatcher replay {enabled.id} --since TIME, such as 2h for two hours ago.",
             err=True,
         )
 
@@ -168,10 +179,11 @@ def enable(target: Target, webhook_id: UUID, as_json: bool) -> None:
 @_id
 @_as_json
 @with_target
-def disable(target: Target, webhook_id: UUID, as_json: bool) -> None:
+def disable(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Disable a webhook. Its pending deliveries wait until you enable it."""
     print_webhook(
-        call_api(target, lambda client: client.webhooks.update(webhook_id, active=False)), as_json
+        _call_about(target, webhook_id, lambda api, id_: api.webhooks.update(id_, active=False)),
+        as_json,
     )
 
 
@@ -185,11 +197,15 @@ def disable(target: Target, webhook_id: UUID, as_json: bool) -> None:
 )
 @_as_json
 @with_target
-def rotate(target: Target, webhook_id: UUID, overlap: timedelta | None, as_json: bool) -> None:
+def rotate(
+    target: Target, webhook_id: UUID | str, overlap: timedelta | None, as_json: bool
+) -> None:
     """Replace the signing secret of a webhook. Print the new one, this once."""
     seconds = round(overlap.total_seconds()) if overlap else 0
-    rotated = call_api(
-        target, lambda client: client.webhooks.rotate_secret(webhook_id, overlap_seconds=seconds)
+    rotated = _call_about(
+        target,
+        webhook_id,
+        lambda api, id_: api.webhooks.rotate_secret(id_, overlap_seconds=seconds),
     )
     print_webhook(rotated, as_json)
     if not as_json:
@@ -200,9 +216,9 @@ def rotate(target: Target, webhook_id: UUID, overlap: timedelta | None, as_json:
 @_id
 @_as_json
 @with_target
-def test(target: Target, webhook_id: UUID, as_json: bool) -> None:
+def test(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Send a webhook.test event to a webhook, and print the delivery."""
-    delivery = call_api(target, lambda client: client.webhooks.test_ping(webhook_id))
+    delivery = _call_about(target, webhook_id, lambda api, id_: api.webhooks.test_ping(id_))
     if as_json:
         click.echo(json.dumps(delivery))
     else:
@@ -216,17 +232,15 @@ def test(target: Target, webhook_id: UUID, as_json: bool) -> None:
 @_as_json
 @with_target
 def deliveries(
-    target: Target, webhook_id: UUID, filters: dict[str, Any], limit: int, as_json: bool
+    target: Target, webhook_id: UUID | str, filters: dict[str, Any], limit: int, as_json: bool
 ) -> None:
     """List the deliveries of a webhook, newest first."""
 
-    async def listed(client: "AsyncApi") -> list["Resource"]:
-        each = client.deliveries.each(
-            **filters, webhook_id=webhook_id, limit=min(limit + 1, PAGE_LIMIT)
-        )
+    async def listed(api: "AsyncApi", id_: UUID) -> list["Resource"]:
+        each = api.deliveries.each(**filters, webhook_id=id_, limit=min(limit + 1, PAGE_LIMIT))
         return await first(each, limit + 1)
 
-    items = call_api(target, listed)
+    items = _call_about(target, webhook_id, listed)
     print_items(
         items,
         DELIVERIES_OF_A_WEBHOOK,
@@ -243,7 +257,7 @@ def deliveries(
 @with_target
 def recover(
     target: Target,
-    webhook_id: UUID,
+    webhook_id: UUID | str,
     since: datetime,
     until: datetime | None,
     failed_only: bool,
@@ -255,10 +269,11 @@ def recover(
 
     `dispatcher replay` asks before it starts, waits, and shows the progress.
     """
-    started = call_api(
+    started = _call_about(
         target,
-        lambda client: client.webhooks.recover(
-            webhook_id, since, until=until, missed=not failed_only, rate=rate, dry_run=dry_run
+        webhook_id,
+        lambda api, id_: api.webhooks.recover(
+            id_, since, until=until, missed=not failed_only, rate=rate, dry_run=dry_run
         ),
     )
     if as_json:
@@ -274,12 +289,28 @@ def recover(
 @click.argument("recovery_id", metavar="RECOVERY")
 @_as_json
 @with_target
-def cancel_recovery(target: Target, webhook_id: UUID, recovery_id: str, as_json: bool) -> None:
+def cancel_recovery(
+    target: Target, webhook_id: UUID | str, recovery_id: str, as_json: bool
+) -> None:
     """Cancel a recovery. Deliveries that it has already created are still sent."""
-    ended = call_api(
-        target, lambda client: client.webhooks.cancel_recovery(webhook_id, recovery_id)
+    ended = _call_about(
+        target, webhook_id, lambda api, id_: api.webhooks.cancel_recovery(id_, recovery_id)
     )
     click.echo(json.dumps(ended) if as_json else f"{ended.id} is {ended.state}")
+
+
+def _call_about(
+    target: Target,
+    webhook: UUID | str,
+    request: "Callable[[AsyncApi, UUID], Awaitable[T]]",
+) -> T:
+    """Return the result of a request about a webhook, which is given by its id or its name."""
+
+    async def about(client: "AsyncApi") -> T:
+        api, id_ = await find_webhook(client, webhook)
+        return await request(api, id_)
+
+    return call_api(target, about)
 
 
 def _fields(more: str | None, *, events: str | None, **fields: str | None) -> dict[str, Any]:
