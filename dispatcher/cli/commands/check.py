@@ -137,12 +137,10 @@ async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
         for run_check in database_checks.CHECKS:
             with findings.recording() as note:
                 note(await run_check(inspection))
-        if findings.problems:
+        with Findings().recording():  # what could fail here was reported by a check above
+            findings.has_daemon = await database_checks.has_daemon_here(inspection)
+        if findings.problems or not inspection.facts.owns_schema:
             return
-        findings.has_daemon = False
-        if not inspection.facts.owns_schema:
-            return
-        findings.has_daemon = await database_checks.has_daemon_here(inspection)
         for run_check in database_checks.CHECKS_OF_THE_SCHEMA:
             with findings.recording() as note:
                 note(await run_check(inspection))
