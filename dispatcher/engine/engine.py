@@ -69,6 +69,7 @@ class Engine:
         self._config = config
         self._dsn = dsn
         self._started_at = monotonic()
+        self._admin_port: int | None = None  # known when it is open
         self.sessions = DaemonSessions(dsn, statement_timeout=config.database.statement_timeout)
         self.clock = Clock()
         self.inbox_wake = asyncio.Event()
