@@ -16,14 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 # Narrowed by ARGS, a word runs what it is given.
-PURE := tests/core tests/test_receiver.py tests/test_request_slots.py tests/config tests/client tests/telemetry tests/encryption/test_cipher.py tests/cli
+PURE := tests/core tests/test_receiver.py tests/config tests/client tests/telemetry tests/encryption/test_cipher.py tests/cli
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
 CHECKS := tests/repository
 CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
 APART := $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS) $(CHECKS) $(CLIENTS))
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
-COVERED := $(PURE) tests/encryption tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
+COVERED := $(PURE) tests/test_request_slots.py tests/encryption tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo unit test test-shuffled test-browser test-campaign test-clients test-postgres test-python test-debug coverage check fix bench campaign openapi screenshots lock wheel help
@@ -32,7 +32,7 @@ demo: $(RUNNABLE)  ## Start database, daemon and a verifying receiver (ARGS="--e
 	@$(BIN)/dispatcher demo $(ARGS)
 
 unit: $(INSTALLED)  ## Run the pure tests, without a database, in seconds
-	@$(PYTEST) $(or $(ARGS),$(PURE))
+	@$(PYTEST) $(or $(ARGS),$(PURE) --ignore=tests/client/test_installing.py)
 
 test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
 	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(APART))

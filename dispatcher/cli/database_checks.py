@@ -199,11 +199,13 @@ async def _clock(inspection: Inspection) -> str:
 async def has_daemon_here(inspection: Inspection) -> bool:
     """Return True if a daemon of the database has the admin port of this machine.
 
-    Each daemon publishes its host and port every few seconds.
+    Each daemon publishes its host and port every few seconds. Without the schema there is none.
     """
     from dispatcher.core.heartbeats import LEASE_SECONDS
     from dispatcher.store.daemons import Daemons
 
+    if inspection.facts.schema_owner is None:
+        return False
     place = (socket.gethostname(), inspection.config.admin.port)
     rows = await Daemons(inspection.session).list()
     published = [row["status"] for row in rows if row["silence"] < LEASE_SECONDS]

@@ -232,6 +232,15 @@ async def test_check_reads_the_key_before_the_first_migration(
     assert "key: none is stored yet" in (await keyed("check")).out
 
 
+async def test_check_reads_the_key_of_an_embedded_database_that_does_not_run(
+    unconfigured: Shell,
+) -> None:
+    keyed = unconfigured.setting(secrets__key_file="/absent")
+    checked = await keyed("check")
+    assert (checked.code, checked.err.count("\n")) == (2, 1)
+    assert "/absent does not exist" in checked.err
+
+
 async def test_migrate_plans_applies_and_writes_the_limits(
     unmigrated: Shell, empty_dsn: str
 ) -> None:
@@ -339,7 +348,12 @@ async def test_check_tells_whose_daemon_has_the_port(dispatcher: Shell, empty_ds
         f"admin port: a daemon of this database answers on 127.0.0.1 port {port}" in said["notes"]
     )
 
+    wrong = dispatcher.setting(admin__port=port, secrets__key="", secrets__key_file="/absent")
+    [problem] = json.loads((await wrong("check", "--json")).out)["problems"]
+    assert "/absent does not exist" in problem
+
     other = dispatcher.setting(database__dsn=empty_dsn, admin__port=port)
+    assert "✗ A daemon of another database answers" in (await other("check")).err
     assert (await other("migrate")).code == 0
     refused = await other("check")
     assert refused.code == 1

@@ -226,7 +226,7 @@ async def test_an_unknown_environment_refuses_the_whole_statement(
     complaint = "unknown environment 'env_''x'"
     with pytest.raises(EventRejectedError, match=complaint) as refused:
         await events.emit("a", "{}", environment_id="env_'x")
-    assert "Environments are the rows of dispatcher.environments." in str(refused.value)
+    assert "create it: dispatcher environment create" in str(refused.value)
     with pytest.raises(asyncpg.ForeignKeyViolationError, match=complaint):
         await connection.execute(
             """INSERT INTO dispatcher.events (type, data, environment_id, idempotency_key)

@@ -55,15 +55,18 @@ class Findings:
             click.echo(f"{mark(True)} {note}")
         for warning in self.warnings:
             click.echo(f"{click.style('warning:', fg='yellow')} {warning}", err=True)
-        for problem in self.problems:
-            click.echo(f"{mark(False)} {problem.message}", err=True)
+        for line in self._lines():
+            click.echo(f"{mark(False)} {line}", err=True)
+
+    def _lines(self) -> list[str]:
+        return [line for problem in self.problems for line in problem.message.splitlines()]
 
     def as_json(self) -> str:
         """Return the results as a JSON document."""
         return json.dumps(
             {
                 "ok": not self.problems,
-                "problems": [problem.message for problem in self.problems],
+                "problems": self._lines(),
                 "warnings": self.warnings,
                 "notes": self.notes,
             }
@@ -134,12 +137,10 @@ async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
         for run_check in database_checks.CHECKS:
             with findings.recording() as note:
                 note(await run_check(inspection))
-        if findings.problems:
+        with Findings().recording():  # what could fail here was reported by a check above
+            findings.has_daemon = await database_checks.has_daemon_here(inspection)
+        if findings.problems or not inspection.facts.owns_schema:
             return
-        findings.has_daemon = False
-        if not inspection.facts.owns_schema:
-            return
-        findings.has_daemon = await database_checks.has_daemon_here(inspection)
         for run_check in database_checks.CHECKS_OF_THE_SCHEMA:
             with findings.recording() as note:
                 note(await run_check(inspection))
