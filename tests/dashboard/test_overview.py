@@ -222,7 +222,7 @@ async def test_what_waits_for_a_retry_is_retried_from_the_verdict(
         return "Retry 1 waiting…" in (await own_visitor.get("/")).text
 
     await until(waits, "the webhook fails and one delivery waits")
-    assert "Next attempt <time" in (await own_visitor.get("/deliveries")).text
+    assert "Next attempt <span data-due><time" in (await own_visitor.get("/deliveries")).text
     page = await own_visitor.get("/")
     retry = next(form for form in page.markup.forms if form.fields.get("status") == "PENDING")
     preview = await own_visitor.submit(retry, action="retry")
