@@ -137,7 +137,7 @@ def test_the_filter_offers_every_action_that_is_written() -> None:
     literal = re.compile(rf'"((?:{nouns})\.[a-z_]+)"')
     written = {
         action
-        for path in services.glob("*.py")
+        for path in services.rglob("*.py")
         for action in literal.findall(path.read_text())
         if action not in ("webhook.test", "delivery.exhausted")
     }
