@@ -50,7 +50,7 @@ PEOPLES = frozenset({
     *(f"idempotency/{name}" for name in ("claim", "keep", "read")),
     *(f"quarantine/{name}" for name in ("discard", "get", "list", "release")),
     *(f"replays/{name}" for name in ("cancel", "count", "get", "list", "start")),
-    *(f"statistics/{name}" for name in ("bound", "of_endpoints", "pending_by_state", "pending_of_environment")),
+    *(f"statistics/{name}" for name in ("limit_statement_time", "of_endpoints", "pending_by_state", "pending_of_environment")),
     *(f"statistics/{name}" for name in ("series", "speed")),
     *(f"tokens/{name}" for name in ("authenticate", "create", "list", "revoke")),
 })  # fmt: skip
