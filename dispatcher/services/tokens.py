@@ -177,7 +177,9 @@ class Tokens:
         return tuple(Token.from_row(row) for row in rows)
 
     async def revoke(self, token_id: UUID, *, environment_id: str | None) -> None:
-        """Revoke a token. Call this in a transaction. The token is refused as soon as it commits.
+        """Revoke a token. Call this in a transaction.
+
+        The token is refused as soon as it commits, a busy one within VALID_SECONDS.
 
         Raise NotFoundError if there is no such token or it is revoked already.
         """

@@ -1,7 +1,9 @@
 import itertools
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -10,6 +12,7 @@ from dispatcher.config import loading as config_module
 from dispatcher.config.loading import load
 from dispatcher.config.sections import Config, ConfigError
 from dispatcher.core.model import RetryPolicy
+from dispatcher.core.signing import HeaderNames, SchemeName
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 SECRET = "hunter2-not-to-be-seen"
@@ -325,6 +328,14 @@ def test_the_brand_is_put_into_the_names_of_headers() -> None:
     signing = load(environ={}, overrides={"signing": {"brand": "Paylent"}}).signing
     assert signing.body_hex_header == "X-Paylent-Signature"
     assert signing.timestamped_hex_timestamp_header == "X-Paylent-Timestamp"
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(HeaderNames)])
+def test_no_signature_may_take_the_header_of_something_else(name: str) -> None:
+    """A new field of HeaderNames needs its setting, and a check of it."""
+    signing = {"schemes": get_args(SchemeName), f"{name}_header": "X-{brand}-Delivery"}
+    (problem,) = problems({"signing": signing})
+    assert problem == f"signing.{name}_header: X-Dispatcher-Delivery is written by something else"
 
 
 def test_two_schemes_that_write_one_header_are_a_problem() -> None:
