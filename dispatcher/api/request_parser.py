@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.api import conditions, errors, event_batch, json_body
+from dispatcher.api import conditional_headers, errors, event_batch, json_body
 from dispatcher.api.auth import Auth
 from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.idempotency import IdempotencyKey
@@ -98,7 +98,7 @@ class RequestParser:
         position = self._position(request, environment_id, parameters)
         fairness_key = fairness_key_of(principal, environment_id)
         body = await self._body(request, route, fairness_key, memory)
-        key, pool = conditions.idempotency_key(request), self.pool.of(fairness_key)
+        key, pool = conditional_headers.idempotency_key(request), self.pool.of(fairness_key)
         call = Call(
             services=Services(pool, actor_of(request, principal), self.settings),
             pool=pool,
@@ -106,7 +106,7 @@ class RequestParser:
             environment_id=environment_id,
             path=request.match_info,
             position=position,
-            revision=conditions.revision(request) if route.if_match else None,
+            revision=conditional_headers.revision(request) if route.if_match else None,
             idempotency_key=key,
             verbatim=body.verbatim,
             events=body.events,

@@ -37,7 +37,12 @@ from dispatcher.config.fields import (
 )
 from dispatcher.core.model import RetryPolicy
 from dispatcher.core.payload import DATA_LIMIT_BYTES
-from dispatcher.core.request_headers import DEFAULT_BRAND, RequestBuilder, is_reserved_header
+from dispatcher.core.request_headers import (
+    DEFAULT_BRAND,
+    RequestBuilder,
+    is_reserved_header,
+    varying_headers,
+)
 from dispatcher.core.retry_schedule import longest_span
 from dispatcher.core.signing import HeaderNames, SchemeName
 
@@ -154,7 +159,7 @@ class Signing(_Section):
         name = header_name(template.replace("{brand}", brand or "Brand"))
         if _scheme_of(info.field_name) not in schemes:
             return name
-        of_brand = {f"x-{brand}-{word}".lower() for word in ("event", "delivery", "attempt")}
+        of_brand = {header.lower() for header in varying_headers(f"{brand}")}
         if is_reserved_header(name) or name.lower() in of_brand:
             raise ValueError(f"{name} is written by something else")
         for key, value in earlier.items():

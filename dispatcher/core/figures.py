@@ -43,7 +43,7 @@ class Inbox:
 class Endpoints:
     """Webhooks by state.
 
-    `failing` ones are active, but their attempts have only failed for a while.
+    `failing` ones are active, and no attempt has succeeded since one failed.
     """
 
     active: int

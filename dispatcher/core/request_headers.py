@@ -1,7 +1,7 @@
 """Build the signed headers of one attempt, and say which ones people may not set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 
 from dispatcher.core import ids, signing
@@ -75,11 +75,11 @@ def sent_headers(brand: str, event_type: str, delivery_id: int, attempt: int) ->
     return {
         "Content-Type": "application/json",
         "User-Agent": user_agent(brand),
-        **dict(zip(_varying(brand), values, strict=True)),
+        **dict(zip(varying_headers(brand), values, strict=True)),
     }
 
 
-def _varying(brand: str) -> tuple[str, str, str]:
+def varying_headers(brand: str) -> tuple[str, str, str]:
     """Return the names of the headers with the event's type, the delivery and the attempt."""
     return f"X-{brand}-Event", f"X-{brand}-Delivery", f"X-{brand}-Attempt"
 
@@ -105,6 +105,14 @@ class RequestBuilder:
         self.user_agent = user_agent(brand)
         self._prepared = lru_cache(maxsize=SIGNERS_LIMIT)(self._prepare)
 
+    def own_headers(self) -> frozenset[str]:
+        """Return the headers that a webhook may not set, besides the reserved ones, in lower case.
+
+        Headers of schemes that are switched off are among them, as they may be switched on.
+        """
+        names = (*varying_headers(self._brand), *astuple(self._names))
+        return frozenset(name.lower() for name in names)
+
     def build(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, now: float, as_of: float
     ) -> Request:
@@ -127,4 +135,4 @@ class RequestBuilder:
     def _prepare(self, chosen: tuple[str, ...] | None, secrets: tuple[str, ...]) -> _Prepared:
         schemes = self._schemes if chosen is None else [s for s in chosen if s in self._schemes]
         signer = signing.Signer(schemes, self._names, secrets)
-        return _Prepared(signer, (*_varying(self._brand), *signer.names))
+        return _Prepared(signer, (*varying_headers(self._brand), *signer.names))

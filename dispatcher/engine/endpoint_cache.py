@@ -56,7 +56,7 @@ class EndpointCache:
     def __len__(self) -> int:
         return len(self._known)
 
-    def home(self, endpoint_id: UUID) -> int:
+    def home_shard(self, endpoint_id: UUID) -> int:
         """Return the shard of an ordered endpoint's deliveries."""
         return self._home_shards[endpoint_id]
 

@@ -167,7 +167,7 @@ class Loader:
         )
         limits = {i: self._buffer.rows_to_read(i) for i in endpoint_ids[:ENDPOINTS_AT_ONCE]}
         # Look up all endpoints before the first statement. They may be forgotten during one.
-        homes = {i: self._endpoints.home(i) for i in limits if self._endpoints[i].ordered}
+        homes = {i: self._endpoints.home_shard(i) for i in limits if self._endpoints[i].ordered}
         for endpoint_id, home in homes.items():
             await self._refill_ordered(endpoint_id, home, limits.pop(endpoint_id))
         if limits:

@@ -198,8 +198,8 @@ class MaintenanceSteps:
         return len(expired) == ROWS_LIMIT
 
     async def _skip_dropped_events(self) -> bool:
-        for replay in await self._replays.pass_over(self._expired()):
-            observe.replays.events_skipped(replay)
+        for replay in await self._replays.skip_dropped_events(self._expired()):
+            observe.replays.dropped_events_skipped(replay)
         return False
 
     async def _drop_attempts(self) -> bool:

@@ -83,7 +83,7 @@ class Backlogs:
 
         Call this within a transaction. Raise StatementTimeoutError if it takes longer.
         """
-        await self._statistics.bound(int(seconds * 1000))
+        await self._statistics.limit_statement_time(int(seconds * 1000))
         return await self.read(None)
 
     async def read(self, environment_id: str | None) -> Backlog:

@@ -64,6 +64,7 @@ class ServiceSettings:
     @classmethod
     def from_config(cls, config: Config, cipher: Cipher | None) -> "ServiceSettings":
         """Return the settings of a configuration."""
+        builder = config.signing.request_builder()
         return cls(
             cipher=cipher,
             retry=config.retry.policy(),
@@ -72,10 +73,10 @@ class ServiceSettings:
             webhook_rules=WebhookRules(
                 guard=guard_from_config(config),
                 schemes=config.signing.schemes,
-                own_headers=frozenset(_own_headers(config)),
+                own_headers=builder.own_headers(),
                 limits=config.limits,
             ),
-            request_builder=config.signing.request_builder(),
+            request_builder=builder,
             checks=SchemaChecks(),
         )
 
@@ -228,12 +229,3 @@ class Services:
     def audit_log(self) -> AuditLog:
         """Return the service that reads the audit log."""
         return AuditLog(self.session)
-
-
-def _own_headers(config: Config) -> list[str]:
-    """Return the names of the headers that the daemon sets itself, in lower case."""
-    names = config.signing.header_names()
-    brand = config.signing.brand
-    own = [f"X-{brand}-{word}" for word in ("Event", "Delivery", "Attempt")]
-    own += [names.body_hex, names.timestamped_hex, names.timestamped_hex_timestamp, names.stripe]
-    return [name.lower() for name in own]

@@ -1,6 +1,7 @@
 """Hold all connections of one daemon.
 
-Each stage has its own connection. Otherwise one stage would wait for the statement of another.
+Each stage that an event passes has its own connection. Otherwise it would wait for the statement of
+another stage. The periodic stages share `upkeep` and `statistics`.
 """
 
 import asyncio

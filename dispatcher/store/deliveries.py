@@ -59,7 +59,7 @@ class Deliveries:
         """Write attempts of deliveries that have changed since. Return those not known before."""
         columns = _attempt_columns(results)
         async with self._session.transaction() as opened:
-            await Settings(opened).plan_with_values()
+            await Settings(opened).force_custom_plans()
             rows = await opened.fetch(
                 statement("deliveries/record_late"),
                 *columns,

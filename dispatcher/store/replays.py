@@ -176,10 +176,10 @@ class Replays:
         """Delete up to `limit` replays that ended `keep` seconds ago. Return how many."""
         return len(await self._session.fetch(statement("replays/prune"), keep, limit))
 
-    async def pass_over(self, below: int) -> Sequence[int]:
+    async def skip_dropped_events(self, below: int) -> Sequence[int]:
         """Move running replays forward to the id `below`, because older rows will be dropped.
 
         Return the ids of the replays that were moved.
         """
-        rows = await self._session.fetch(statement("replays/pass_over"), below)
+        rows = await self._session.fetch(statement("replays/skip_dropped_events"), below)
         return [row["id"] for row in rows]

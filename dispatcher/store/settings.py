@@ -33,12 +33,12 @@ class Settings:
         row = (await self._session.fetch(statement("settings/read")))[0]
         return StoredSettings(row["max_data"], row["key_check"])
 
-    async def plan_with_values(self) -> None:
-        """Plan statements with their values for the rest of the transaction.
+    async def force_custom_plans(self) -> None:
+        """Plan each statement with its values, for the rest of the transaction.
 
         Otherwise the engine's sessions, which keep one plan a statement, lock all partitions.
         """
-        await self._session.fetch(statement("settings/plan_with_values"))
+        await self._session.fetch(statement("settings/force_custom_plans"))
 
     async def write_limits(self, max_data: int, *, notify: bool = True) -> None:
         """Write what producers need: the most bytes of `data`, and whether to notify."""

@@ -118,8 +118,8 @@ class Sender:
 
         `headers` are prepared once for many requests; `names` and `values` are those that vary.
         `timeout` is in seconds, from the lookup to the last byte. Lookups and dials are shared out
-        by `environment_id`. A request is sent again, perhaps to a receiver that had read it, only if
-        a kept connection ends before an answer, or answers 408. Raise RuntimeError if not open.
+        by `environment_id`. Here a request is sent again only if a kept connection ends before an
+        answer, or answers 408; docs/receiving.md has all reasons. Raise RuntimeError if not open.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
         try:

@@ -1,6 +1,6 @@
 """The headers of an attempt, and which secrets sign at which time."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from uuid import UUID
 
 from dispatcher.core.model import Delivery, Endpoint, Event, Sent
@@ -81,3 +81,11 @@ def test_header_names_are_reserved_in_any_case() -> None:
     assert is_reserved_header("CONTENT-Length")
     assert is_reserved_header("Proxy-Authenticate")
     assert not is_reserved_header("X-Anything")
+
+
+def test_a_webhook_may_not_set_any_header_of_a_request() -> None:
+    """Each field of HeaderNames counts, also those of schemes that are switched off."""
+    every = HeaderNames(**{one.name: f"X-{one.name}" for one in fields(HeaderNames)})
+    own = RequestBuilder(brand="Brand", schemes=("body-hex",), names=every).own_headers()
+    signed = {f"x-{one.name}" for one in fields(HeaderNames)}
+    assert own == {"x-brand-event", "x-brand-delivery", "x-brand-attempt", *signed}

@@ -204,7 +204,7 @@ def _keeping(queues: Queues) -> Rows:
         "replays/step": ("upkeep", "2000, 1000, 1000, 5000", 1, 20),
         "replays/next": ("upkeep", "", 1, 20),
         "replays/note_failure": ("upkeep", "'error', 20", 1, 20),
-        "replays/pass_over": ("upkeep", f"{queues.base}", 1, 20),
+        "replays/skip_dropped_events": ("upkeep", f"{queues.base}", 1, 20),
         "replays/prune": ("upkeep", "86400, 1000", queues.size.inbox // 6, 1),
         "replicated/adopt": ("upkeep", f"10, 1000, {queues.base}", 1, 60),
         "triggers/silent": ("upkeep", "", 1, 400),

@@ -13,6 +13,6 @@ def step_failed(replay: int, state: str, error: Exception) -> None:
     _log.error("replay step failed", replay=replay, state=state, error=type(error).__name__)
 
 
-def events_skipped(replay: int) -> None:
+def dropped_events_skipped(replay: int) -> None:
     """Log that a replay skipped events, because their partition is about to be dropped."""
     _log.warning("replay skipped events that are about to be dropped", replay=replay)

@@ -1,5 +1,5 @@
 -- $1 to $15 as in record.sql, $16 event ids, $17 endpoint ids, no state and no delay, $18 the smallest
--- delivery id. Run it after settings/plan_with_values.sql. Otherwise it locks all partitions.
+-- delivery id. Run it after settings/force_custom_plans.sql. Otherwise it locks all partitions.
 --
 -- It records results whose delivery has changed since it was read: another daemon took it over, or the
 -- same result was written before. The attempt was made, so it is written once. A 2xx ends the delivery,
