@@ -77,6 +77,24 @@ async def test_fan_out_work_grows_with_events_times_endpoints_only(full: Queues,
     assert max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes) <= 60 * 1000
 
 
+@pytest.mark.parametrize("mode", ["generic", "custom"])
+async def test_fan_out_work_grows_with_events_of_other_types_each_only(
+    full: Queues, mode: str
+) -> None:
+    """500 events of 500 types: a plan that compares each event with each type looks at 250,000 rows."""
+    arguments = (
+        f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {2**63 - 1}, 2048, 0, {2**63 - 1}"
+    )
+    async with undone(full.connection):
+        await full.connection.execute(
+            "UPDATE dispatcher.inbox SET type = 'user.t' || id WHERE id <= $1", full.id(500)
+        )
+        plan = await explain(
+            full.connection, "inbox/fan_out", arguments, mode, MEASURED, plan_settings("fanout")
+        )
+    assert max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes) <= 100_000
+
+
 # ── four hundred days ───────────────────────────────────────────────────────────────────────────
 
 

@@ -59,10 +59,13 @@ WITH waiting AS MATERIALIZED (
       SELECT s.endpoint_id FROM unnest(t.patterns) AS p(pattern) CROSS JOIN LATERAL (
         SELECT endpoint_id FROM dispatcher.subscriptions WHERE environment_id = t.environment_id AND pattern = p.pattern OFFSET 0) s))
   ) e
+), made AS MATERIALIZED (                     -- looked up by type: a join of the two may compare each row with each type
+  SELECT jsonb_object_agg(environment_id || ' ' || type, cardinality(ids)) AS of_types FROM matching
 ), chosen AS MATERIALIZED (
   SELECT id FROM (
-    SELECT s.id, sum(CASE WHEN s.endpoint_id IS NULL THEN coalesce(cardinality(w.ids), 0) ELSE 1 END) OVER (ORDER BY s.id) AS deliveries
-    FROM seen s LEFT JOIN matching w USING (environment_id, type)) AS running
+    SELECT s.id, sum(CASE WHEN s.endpoint_id IS NULL THEN coalesce((m.of_types ->> (s.environment_id || ' ' || s.type))::integer, 0) ELSE 1 END)
+                   OVER (ORDER BY s.id) AS deliveries
+    FROM seen s CROSS JOIN made m) AS running
   WHERE deliveries <= $7
 ), picked AS MATERIALIZED (
   DELETE FROM dispatcher.inbox
