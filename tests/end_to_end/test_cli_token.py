@@ -121,7 +121,7 @@ async def test_the_audit_names_the_user_of_the_system(
     ("args", "said"),
     [
         (["--environment", "env_x"], "environmentId: there is no environment 'env_x'\n"),
-        (["--environment", "env x"], "environment"),
+        (["--environment", "env x"], "There is no environment of this name. Give the id of one.\n"),
         (["--name", " "], "name: must be printable characters"),
     ],
 )
