@@ -5,7 +5,7 @@
 PYTHON ?= python3
 UV ?= uv
 ARGS ?=
-WORKERS ?= 3
+WORKERS ?= 4
 BIN := .venv/bin
 LOCKED := .venv/.locked
 INSTALLED := .venv/.installed

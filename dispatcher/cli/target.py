@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from dispatcher.cli.errors import MisuseError
+from dispatcher.cli.errors import CommandError, MisuseError
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, is_environment_id
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ async def _environment_id(client: "AsyncApi", text: str) -> str:
     """Return the id of the environment that the text names, by its id or its name.
 
     What has the form of an id, and is not found as a name, is returned as it is: the request says
-    if there is no such environment. Raise MisuseError for a name that none has, or several.
+    if there is no such environment. Raise CommandError for a name that none has, and MisuseError for
+    one that several have.
     """
     from dispatcher.client import ForbiddenError
 
@@ -127,7 +128,7 @@ async def _environment_id(client: "AsyncApi", text: str) -> str:
     if text in found or (not found and is_environment_id(text)):
         return text
     if not found:
-        raise MisuseError("There is no environment of this name. Give the id of one.")
+        raise CommandError("There is no environment of this name. Give the id of one.")
     if len(found) > 1:
         raise MisuseError(
             f"{len(found)} environments have this name. Give an id: {', '.join(found[:5])}"
