@@ -23,7 +23,7 @@ CHECKS := tests/repository
 CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
 APART := $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS) $(CHECKS) $(CLIENTS))
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
-COVERED := $(PURE) tests/test_request_slots.py tests/encryption tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
+COVERED := $(PURE) tests/test_shared_slots.py tests/encryption tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: demo unit test test-shuffled test-browser test-campaign test-clients test-postgres test-python test-debug coverage check fix bench campaign openapi screenshots lock wheel help

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TypeVar
 
 from dispatcher.api.types import HttpError
-from dispatcher.request_slots import BusyError, RequestSlots
+from dispatcher.shared_slots import BusyError, SharedSlots
 
 T = TypeVar("T")
 
@@ -34,14 +34,14 @@ class WorkLimits:
         self._share_bytes = max(BODIES_BYTES // SHARES, largest)
         self._free_bytes = self._share_bytes * SHARES
         self._held_bytes: Counter[str] = Counter()
-        self._threads = RequestSlots(
+        self._threads = SharedSlots(
             THREADS,
             slots_of_one=1,
             waiting=WAITING,
             waiting_of_one=WAITING_OF_ONE_LIMIT,
             wait_seconds=5.0,
         )
-        self._listings = RequestSlots(
+        self._listings = SharedSlots(
             LISTINGS,
             slots_of_one=1,
             waiting=WAITING,

@@ -21,7 +21,6 @@ from dispatcher.dashboard.protection import (
 )
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.request import see_other
-from dispatcher.request_slots import BusyError, RequestSlots
 from dispatcher.services.dashboard_sessions import (
     SESSION_SECONDS,
     DashboardSession,
@@ -29,6 +28,7 @@ from dispatcher.services.dashboard_sessions import (
     LoginLinks,
     csrf,
 )
+from dispatcher.shared_slots import BusyError, SharedSlots
 from dispatcher.store.errors import StatementTimeoutError, StoreError
 
 COOKIE: Final = "dispatcher_session"
@@ -87,7 +87,7 @@ class SignInPages:
         self._auth = auth
         self._sign_ins = sign_ins
         self._login_links = LoginLinks()
-        self._large_forms = RequestSlots(
+        self._large_forms = SharedSlots(
             LARGE_FORMS,
             slots_of_one=LARGE_FORMS_OF_ONE,
             waiting=LARGE_FORMS_WAITING,

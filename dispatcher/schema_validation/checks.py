@@ -4,9 +4,9 @@ All environments share them. The engine checks events in another process, so tha
 cannot hold up sending.
 """
 
-from dispatcher.request_slots import BusyError, RequestSlots
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox
+from dispatcher.shared_slots import BusyError, SharedSlots
 
 WAITING_LIMIT = 32
 """Most checks in the queue of the worker: of all environments together."""
@@ -34,7 +34,7 @@ class SchemaChecks:
 
     def __init__(self, *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._sandbox = Sandbox(is_idle=True)
-        self._slots = RequestSlots(
+        self._slots = SharedSlots(
             1,
             slots_of_one=1,
             waiting=WAITING_LIMIT,

@@ -1,6 +1,6 @@
 """Encrypt all stored secrets again with another key, a few webhooks at a time.
 
-Daemons go on meanwhile: they decrypt with both keys. Each step is a transaction of its own. After a
+Daemons go on at the same time: they decrypt with both keys. Each step is a transaction of its own. After a
 crash, starting again skips what is encrypted with the new key already.
 """
 
@@ -55,7 +55,7 @@ class KeyRotation:
     async def run(self) -> Rotation:
         """Encrypt all values with the new key, and make it the key of the database.
 
-        Raise ConflictError if the database got a third key meanwhile, or if new values of the old
+        Raise ConflictError if the database got a third key during the run, or if new values of the old
         key do not end.
         """
         done = Rotation()

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import asyncpg
 
-from dispatcher.request_slots import BusyError, RequestSlots
+from dispatcher.shared_slots import BusyError, SharedSlots
 from dispatcher.store.errors import StoreError
 from dispatcher.store.session import Queryable, Session, Transaction
 
@@ -40,7 +40,7 @@ class Pool:
 
     def __init__(self, sessions: Sequence[Session], *, wait_seconds: float = WAIT_SECONDS) -> None:
         self._free = list(sessions)
-        self._slots = RequestSlots(
+        self._slots = SharedSlots(
             len(self._free),
             slots_of_one=max(1, len(self._free) // 2),
             waiting=WAITING,

@@ -150,7 +150,7 @@ async def test_rotation_is_refused_while_a_daemon_still_encrypts_with_the_old_ke
     listed = SealedValues.list
 
     async def renewed(self: SealedValues, after: UUID, limit: int) -> object:
-        """As if a daemon had encrypted it with the old key meanwhile."""
+        """As if a daemon had encrypted it with the old key during the run."""
         found = await listed(self, after, limit)
         return [{**row, "secret": OLD.encrypt(b"x", context=endpoint.bytes)} for row in found]
 

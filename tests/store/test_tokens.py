@@ -98,7 +98,7 @@ async def test_tokens_are_listed_newest_first_of_one_environment_or_of_all(
     assert all("hash" not in row for row in await tokens.list(None))
 
 
-async def test_a_page_of_tokens_goes_on_after_one_that_was_deleted_meanwhile(
+async def test_a_page_of_tokens_goes_on_after_one_that_was_deleted(
     session: Session, connection: Connection
 ) -> None:
     for n in range(3):

@@ -27,7 +27,7 @@ class Hold:
         self.rest_seconds: float | None = None
 
 
-class RequestSlots:
+class SharedSlots:
     """Slots that callers take by a fairness key, such as an environment. Waiting keys are served in turn.
 
     `slots` is how many there are. `slots_of_one` is how many one key may hold at one time. At most

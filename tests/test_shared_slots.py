@@ -6,14 +6,14 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from dispatcher import request_slots
-from dispatcher.request_slots import BusyError, RequestSlots
+from dispatcher import shared_slots
+from dispatcher.shared_slots import BusyError, SharedSlots
 
 
 class Crowd:
     """Callers that hold their slot until they are let go. `order` is in which they got one."""
 
-    def __init__(self, slots: RequestSlots) -> None:
+    def __init__(self, slots: SharedSlots) -> None:
         self.slots = slots
         self.order: list[str] = []
         self._holding: dict[str, asyncio.Event] = {}
@@ -60,7 +60,7 @@ async def opened() -> AsyncIterator[AsyncExitStack]:
 
 
 def crowd(opened: AsyncExitStack, slots: int, slots_of_one: int, **limits: float) -> Crowd:
-    made = Crowd(RequestSlots(slots, slots_of_one=slots_of_one, **limits))  # type: ignore[arg-type]
+    made = Crowd(SharedSlots(slots, slots_of_one=slots_of_one, **limits))  # type: ignore[arg-type]
     opened.push_async_callback(made.end)
     return made
 
@@ -135,7 +135,7 @@ async def test_a_slot_given_in_the_moment_of_giving_up_is_not_lost(opened: Async
 
 
 async def test_a_newcomer_takes_the_place_of_one_that_gives_up_in_the_same_moment() -> None:
-    slots = RequestSlots(1, slots_of_one=1, waiting=2)
+    slots = SharedSlots(1, slots_of_one=1, waiting=2)
 
     async def take(key: str) -> None:
         async with slots.held(key):
@@ -154,7 +154,7 @@ async def test_a_newcomer_takes_the_place_of_one_that_gives_up_in_the_same_momen
 
 
 async def test_an_error_while_holding_a_slot_frees_it() -> None:
-    slots = RequestSlots(1, slots_of_one=1, wait_seconds=0.01)
+    slots = SharedSlots(1, slots_of_one=1, wait_seconds=0.01)
     for _ in range(2):
         with pytest.raises(ValueError, match="broke"):
             async with slots.held("a"):
@@ -162,7 +162,7 @@ async def test_an_error_while_holding_a_slot_frees_it() -> None:
 
 
 async def test_a_key_rests_as_long_as_it_held_its_slot_and_other_keys_do_not_wait() -> None:
-    slots = RequestSlots(1, slots_of_one=1, rest=1.0)
+    slots = SharedSlots(1, slots_of_one=1, rest=1.0)
     loop = asyncio.get_running_loop()
     began = loop.time()
     async with slots.held("a"):
@@ -180,8 +180,8 @@ async def test_a_key_rests_as_long_as_it_held_its_slot_and_other_keys_do_not_wai
 async def test_a_rest_ends_before_the_callers_of_the_key_give_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(request_slots, "REST_SECONDS", 60.0)
-    slots = RequestSlots(1, slots_of_one=1, wait_seconds=2.0, rest=1e9)
+    monkeypatch.setattr(shared_slots, "REST_SECONDS", 60.0)
+    slots = SharedSlots(1, slots_of_one=1, wait_seconds=2.0, rest=1e9)
     for _ in range(2):
         async with slots.held("a"):
             await asyncio.sleep(0)
