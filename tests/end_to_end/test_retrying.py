@@ -182,6 +182,7 @@ async def test_a_410_disables_and_holds_until_the_endpoint_is_enabled(
     await another.wait_for(1)  # sent to the endpoint that subscribed to it
     await until(lambda: _parked(story, 2), "both are held")
     await story.insert(first=3)  # fanned out in between: not for this endpoint
+    await until(lambda: _fanned_out(story), "it is fanned out while the endpoint is disabled")
     await story.ended(PENDING=2, DELIVERED=1)
     assert len(receiver.requests) == 2
 
@@ -249,6 +250,10 @@ async def test_deleting_an_endpoint_cancels_what_is_pending(
 
 async def _attempted(story: Story) -> bool:
     return bool(await story.attempts())
+
+
+async def _fanned_out(story: Story) -> bool:
+    return not await story.connection.fetchval("SELECT EXISTS (SELECT 1 FROM dispatcher.inbox)")
 
 
 async def _parked(story: Story, count: int) -> bool:
