@@ -16,8 +16,8 @@ from dispatcher.config.sections import Config
 from dispatcher.daemon.backlog_monitor import BacklogMonitor
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.engine import Engine
-from dispatcher.engine.loop import measure_lag, wait_for_event
-from dispatcher.engine.stage_runner import TRANSIENT, Stage, StageRunner
+from dispatcher.engine.stages.loop import measure_lag, wait_for_event
+from dispatcher.engine.stages.stage_runner import TRANSIENT, Stage, StageRunner
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.errors import StoreError

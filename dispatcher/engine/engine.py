@@ -15,27 +15,27 @@ from dispatcher.config.sections import Config
 from dispatcher.core.figures import Vitals
 from dispatcher.core.model import Result
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.engine.attempt import AttemptRunner
-from dispatcher.engine.body_cache import BODY_CACHE_BYTES, BodyCache
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
-from dispatcher.engine.bulk_actions import BulkActions
-from dispatcher.engine.change_notices import ChangeNoticeReader
+from dispatcher.engine.bulk.bulk_actions import BulkActions
+from dispatcher.engine.bulk.replayer import Replayer
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.deliverer import Deliverer
-from dispatcher.engine.endpoint_cache import EndpointCache
-from dispatcher.engine.endpoint_health import EndpointHealth
-from dispatcher.engine.fanout import Fanout
-from dispatcher.engine.lease import Lease
-from dispatcher.engine.listener import Listener
-from dispatcher.engine.loader import Loader
-from dispatcher.engine.maintenance import Maintenance, MaintenanceSteps
-from dispatcher.engine.recorder import Recorder
-from dispatcher.engine.replayer import Replayer
-from dispatcher.engine.rescheduler import Rescheduler
-from dispatcher.engine.schema_check import SchemaCheck
-from dispatcher.engine.stage_runner import Stage
-from dispatcher.engine.statistics import StatisticsWriter
+from dispatcher.engine.fanout.fanout import Fanout
+from dispatcher.engine.fanout.listener import Listener
+from dispatcher.engine.fanout.schema_check import SchemaCheck
+from dispatcher.engine.loading.change_notices import ChangeNoticeReader
+from dispatcher.engine.loading.endpoint_cache import EndpointCache
+from dispatcher.engine.loading.loader import Loader
+from dispatcher.engine.ownership.lease import Lease
+from dispatcher.engine.sending.attempt import AttemptRunner
+from dispatcher.engine.sending.body_cache import BODY_CACHE_BYTES, BodyCache
+from dispatcher.engine.sending.deliverer import Deliverer
+from dispatcher.engine.sending.endpoint_health import EndpointHealth
+from dispatcher.engine.sending.recorder import Recorder
+from dispatcher.engine.stages.stage_runner import Stage
+from dispatcher.engine.upkeep.maintenance import Maintenance, MaintenanceSteps
+from dispatcher.engine.upkeep.rescheduler import Rescheduler
+from dispatcher.engine.upkeep.statistics import StatisticsWriter
 from dispatcher.schema_validation.worker import Sandbox
 from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemon_sessions import DaemonSessions

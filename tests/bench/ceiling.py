@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from dispatcher.core.model import Delivery, Outcome, Result, Sent
-from dispatcher.engine.fanout import EVENTS_LIMIT, SMALL_BYTES
+from dispatcher.engine.fanout.fanout import EVENTS_LIMIT, SMALL_BYTES
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.inbox import Inbox

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dispatcher.engine import maintenance
+from dispatcher.engine.upkeep import maintenance
 from tests.end_to_end.stories import (
     Daemons,
     Story,

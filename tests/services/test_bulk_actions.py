@@ -10,7 +10,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import Delivery
-from dispatcher.engine import bulk_actions as stage
+from dispatcher.engine.bulk import bulk_actions as stage
 from dispatcher.services import bulk_actions as service
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.bulk_actions import BulkAction, BulkActions

@@ -13,8 +13,8 @@ import asyncpg
 import pytest
 
 from dispatcher.core.model import Delivery, Result, Sent
-from dispatcher.engine.body_cache import EVENTS_AT_ONCE
-from dispatcher.engine.recorder import WAITING_LIMIT, Recorder
+from dispatcher.engine.sending.body_cache import EVENTS_AT_ONCE
+from dispatcher.engine.sending.recorder import WAITING_LIMIT, Recorder
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.events import Events

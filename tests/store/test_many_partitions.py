@@ -15,8 +15,8 @@ import pytest
 
 from dispatcher.core import ids
 from dispatcher.core.ids import LARGEST_ID
-from dispatcher.engine import bulk_changes
-from dispatcher.engine.bulk_actions import BulkActions
+from dispatcher.engine.bulk import bulk_changes
+from dispatcher.engine.bulk.bulk_actions import BulkActions
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.history import History as HistoryOfPeople

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.recorder import Recorder
+from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.errors import StoreError
 from dispatcher.store.inbox import Inbox

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.engine.maintenance import MaintenanceSteps, Step
+from dispatcher.engine.upkeep.maintenance import MaintenanceSteps, Step
 from dispatcher.store.audit import Audit
 from dispatcher.store.dashboard_sessions import DashboardSessions
 from dispatcher.store.partitions import Partitions
