@@ -138,7 +138,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
 
 async def write_limits(database: Database, config: "Config") -> None:
     """Write the configured limits into the database, where its functions read them."""
-    from dispatcher.store.settings import Settings
+    from dispatcher.store.queries.settings import Settings
 
     async with session(database, config) as opened:
         settings = Settings(opened)
@@ -169,7 +169,7 @@ async def open_cipher(database: Database, config: "Config") -> "Cipher":
     Raise KeyRejectedError if the key is wrong or missing, and ConfigError if it is malformed.
     """
     from dispatcher.encryption.keyring import unlock
-    from dispatcher.store.settings import Settings
+    from dispatcher.store.queries.settings import Settings
 
     async with session(database, config) as opened:
         return await unlock(config, Settings(opened))
@@ -191,7 +191,7 @@ async def require_connections(database: Database, config: "Config") -> None:
     lacks a few connections would look healthy and send nothing.
     """
     from dispatcher.cli.errors import CommandError
-    from dispatcher.store.server import Server, connections_needed
+    from dispatcher.store.queries.server import Server, connections_needed
     from dispatcher.telemetry import observe
 
     needed = connections_needed()

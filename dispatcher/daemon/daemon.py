@@ -11,7 +11,7 @@ from socket import socket
 from typing import TYPE_CHECKING, TypeVar
 
 from dispatcher import __version__
-from dispatcher.api import sockets
+from dispatcher.api.port import sockets
 from dispatcher.config.sections import Config
 from dispatcher.daemon.backlog_monitor import BacklogMonitor
 from dispatcher.encryption.cipher import Cipher

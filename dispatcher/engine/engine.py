@@ -37,21 +37,21 @@ from dispatcher.engine.upkeep.maintenance import Maintenance, MaintenanceSteps
 from dispatcher.engine.upkeep.rescheduler import Rescheduler
 from dispatcher.engine.upkeep.statistics import StatisticsWriter
 from dispatcher.schema_validation.worker import Sandbox
-from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemon_sessions import DaemonSessions
-from dispatcher.store.daemons import Daemons
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.endpoints import Endpoints
-from dispatcher.store.events import Events
-from dispatcher.store.inbox import Inbox
-from dispatcher.store.replays import Replays
-from dispatcher.store.statistics import Statistics
-from dispatcher.store.unvalidated_events import UnvalidatedEvents
+from dispatcher.store.queries.change_notices import ChangeNotices
+from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.events import Events
+from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.queries.replays import Replays
+from dispatcher.store.queries.statistics import Statistics
+from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
 from dispatcher.transport.access_tokens import AccessTokens
-from dispatcher.transport.egress_from_config import guard_from_config
-from dispatcher.transport.own_ports import admin_port
-from dispatcher.transport.proxy import proxy_of
+from dispatcher.transport.addresses.egress_from_config import guard_from_config
+from dispatcher.transport.addresses.own_ports import admin_port
+from dispatcher.transport.connecting.proxy import proxy_of
 from dispatcher.transport.sender import Sender
 
 BUFFERED_LIMIT = 20_000

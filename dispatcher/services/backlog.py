@@ -21,15 +21,15 @@ from dispatcher.core.figures import (
     LastHour,
     Waiting,
 )
-from dispatcher.store.daemons import DaemonRow, Daemons
-from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import (
+from dispatcher.store.queries.daemons import DaemonRow, Daemons
+from dispatcher.store.queries.statistics import (
     BacklogSampleRow,
     FiguresRow,
     IntervalRow,
     PendingRow,
     Statistics,
 )
+from dispatcher.store.session import Queryable
 
 STATUS_SECONDS: Final = 10.0
 """Age at which a daemon's status no longer counts.

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatcher.core import ids
-from dispatcher.store import event_outcomes as stored
-from dispatcher.store.event_outcomes import EventOutcomeRow
-from dispatcher.store.history import Place
+from dispatcher.store.queries import event_outcomes as stored
+from dispatcher.store.queries.event_outcomes import EventOutcomeRow
+from dispatcher.store.queries.history import Place
 from dispatcher.store.session import Queryable
 
 ROWS_OF_EVENT: Final = 100

@@ -8,7 +8,7 @@ from uuid import UUID
 from dispatcher.core import ids
 from dispatcher.services import delivery_criteria
 from dispatcher.services.inputs.history_filters import DeliveryFilters
-from dispatcher.store.delivery_search import CauseRow, DeliverySearch
+from dispatcher.store.queries.delivery_search import CauseRow, DeliverySearch
 from dispatcher.store.session import Queryable
 
 FAILURES_READ: Final = 1_000

@@ -22,16 +22,16 @@ from dispatcher.services.history_resources import (
     EventItem,
 )
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
-from dispatcher.store import history as stored
-from dispatcher.store.delivery_search import (
+from dispatcher.store.queries import history as stored
+from dispatcher.store.queries.delivery_search import (
     PAGE_LIMIT_ROWS,
     DeliverySearch,
     ReadIds,
     is_of_type,
     read_page,
 )
-from dispatcher.store.history import HistoryFilter, recent_id
-from dispatcher.store.owners import Owners
+from dispatcher.store.queries.history import HistoryFilter, recent_id
+from dispatcher.store.queries.owners import Owners
 from dispatcher.store.session import Queryable
 
 LISTED_DATA_LIMIT_BYTES: Final = 16 * 1024

@@ -10,15 +10,15 @@ import orjson
 
 from dispatcher.core import histogram
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
-from dispatcher.store.daemons import DaemonRow, Daemons
-from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import (
+from dispatcher.store.queries.daemons import DaemonRow, Daemons
+from dispatcher.store.queries.statistics import (
     BacklogRow,
     EndpointSumsRow,
     IntervalRow,
     SpeedRow,
     Statistics,
 )
+from dispatcher.store.session import Queryable
 
 COUNTED: Final = 10_000
 """The number at which counting stops."""

@@ -9,7 +9,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit.audit_log import Actor, Journal
-from dispatcher.store import quarantine as stored
+from dispatcher.store.queries import quarantine as stored
 from dispatcher.store.session import Queryable
 
 Row = TypeVar("Row")

@@ -9,9 +9,9 @@ from dispatcher.core import ids
 from dispatcher.services import delivery_criteria
 from dispatcher.services.history import LISTED_DATA_LIMIT_BYTES
 from dispatcher.services.history_resources import EventItem
-from dispatcher.store import events as stored_events
-from dispatcher.store.delivery_search import DeliverySearch
-from dispatcher.store.history import History
+from dispatcher.store.queries import events as stored_events
+from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.history import History
 from dispatcher.store.session import Queryable
 
 EVENTS_LIMIT: Final = 10

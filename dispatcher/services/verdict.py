@@ -9,8 +9,8 @@ from dispatcher.core import durations
 from dispatcher.core.figures import Backlog
 from dispatcher.core.heartbeats import LEASE_SECONDS
 from dispatcher.services.backlog import Backlogs
-from dispatcher.store.daemons import Daemons
-from dispatcher.store.endpoints import Endpoints, UnwellEndpointRow
+from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.endpoints import Endpoints, UnwellEndpointRow
 from dispatcher.store.session import Queryable
 
 LISTED: Final = 10

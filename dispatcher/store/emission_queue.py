@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.errors import TransactionConflictError
-from dispatcher.store.events import (
+from dispatcher.store.pool import PoolBusyError, PoolShare
+from dispatcher.store.queries.events import (
     EmittedRows,
     EventRejectedError,
     Events,
     NewEventRow,
     UnknownEnvironmentError,
 )
-from dispatcher.store.pool import PoolBusyError, PoolShare
 
 EVENTS_AT_ONCE = 1_000
 CHARACTERS_AT_ONCE = 2**20

@@ -10,12 +10,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from dispatcher.cli.checks.database_checks import clock_skew
 from dispatcher.cli.database import Database, require_connections
-from dispatcher.cli.database_checks import clock_skew
 from dispatcher.cli.errors import CommandError
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.daemon_sessions import DaemonSessions
-from dispatcher.store.server import Room, connections_needed
+from dispatcher.store.queries.server import Room, connections_needed
 from tests.certificates import Authority
 from tests.conftest import connected
 from tests.end_to_end.shell import KEY, Shell, shell

@@ -9,8 +9,8 @@ import pytest
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store import daemons as store
 from dispatcher.store.migration.migrate import migrate
+from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import connected
 from tests.end_to_end.stories import (

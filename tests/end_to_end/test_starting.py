@@ -17,7 +17,7 @@ from dispatcher.encryption.cipher import Cipher
 from tests.end_to_end.stories import Story, configured, until
 from tests.receivers import Answer, Receiver
 
-SENDING = "dispatcher.cli.database", "dispatcher.cli.port_check", "dispatcher.daemon.daemon"
+SENDING = "dispatcher.cli.database", "dispatcher.cli.checks.port_check", "dispatcher.daemon.daemon"
 """What `dispatcher run` loads before it sends."""
 NOT_FOR_SENDING = "aiohttp", "jinja2", "dispatcher.api.app", "dispatcher.dashboard"
 

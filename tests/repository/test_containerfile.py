@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from dispatcher.api.hosts import HEALTH
+from dispatcher.api.port.hosts import HEALTH
 from dispatcher.cli import main
 from dispatcher.config.loading import load
 

@@ -16,8 +16,8 @@ from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.bulk_actions import BulkAction, BulkActions
 from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
 from dispatcher.store.connection.plan_settings import plan_settings
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -11,8 +11,8 @@ from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -6,8 +6,8 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery, Outcome
 from dispatcher.services import event_outcomes
 from dispatcher.services.event_outcomes import EventOutcome, EventOutcomes
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import DELIVERED, FAILED, RETRIED, result

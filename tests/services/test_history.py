@@ -17,9 +17,9 @@ from dispatcher.services import history
 from dispatcher.services.history import ANY_DELIVERY, History
 from dispatcher.services.history_resources import DeliveryItem
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
-from dispatcher.store import delivery_search
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries import delivery_search
+from dispatcher.store.queries.deliveries import Deliveries
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import DELIVERED, FAILED, RETRIED, result

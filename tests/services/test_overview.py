@@ -9,7 +9,7 @@ from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import EMPTY, bin_of
 from dispatcher.services.overview import COUNTED, Count, Overview
 from dispatcher.store.pool import Pool
-from dispatcher.store.statistics import Statistics, Sums
+from dispatcher.store.queries.statistics import Statistics, Sums
 from tests.conftest import Connection
 from tests.store import rows
 

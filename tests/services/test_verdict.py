@@ -8,10 +8,10 @@ import pytest
 from dispatcher.core.figures import Backlog, Endpoints, Inbox, Waiting
 from dispatcher.services.backlog import Backlogs
 from dispatcher.services.verdict import Verdicts, problems
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.statistics import Statistics
 from dispatcher.store.session import Session
-from dispatcher.store.statistics import Statistics
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import FAILED, RETRIED, result

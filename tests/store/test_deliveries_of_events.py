@@ -7,11 +7,11 @@ import pytest
 
 from dispatcher.core.ids import LARGEST_ID, TIME_SHIFT
 from dispatcher.core.model import Delivery
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.delivery_search import DeliverySearch
-from dispatcher.store.event_outcomes import EventOutcomes
-from dispatcher.store.history import History, HistoryFilter
-from dispatcher.store.replicated import Replicated
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.event_outcomes import EventOutcomes
+from dispatcher.store.queries.history import History, HistoryFilter
+from dispatcher.store.queries.replicated import Replicated
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -16,9 +16,9 @@ from dispatcher.core.model import Delivery, Result, Sent
 from dispatcher.engine.sending.body_cache import EVENTS_AT_ONCE
 from dispatcher.engine.sending.recorder import WAITING_LIMIT, Recorder
 from dispatcher.store.connection.plan_settings import plan_settings
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.events import Events
-from dispatcher.store.inbox import Inbox
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.events import Events
+from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

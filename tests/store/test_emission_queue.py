@@ -9,8 +9,8 @@ import pytest
 from dispatcher.store import emission_queue
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.errors import TransactionConflictError
-from dispatcher.store.events import EmittedRows, EventRejectedError, NewEventRow
 from dispatcher.store.pool import Pool, PoolBusyError, PoolShare
+from dispatcher.store.queries.events import EmittedRows, EventRejectedError, NewEventRow
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.end_to_end.stories import until

@@ -12,7 +12,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.store.connection.plan_settings import plan_settings
-from dispatcher.store.inbox import FannedOut, Inbox, SmallEvent
+from dispatcher.store.queries.inbox import FannedOut, Inbox, SmallEvent
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, connected

@@ -20,17 +20,17 @@ from dispatcher.engine.bulk.bulk_actions import BulkActions
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.history import History as HistoryOfPeople
-from dispatcher.store import bulk_actions
 from dispatcher.store.connection.plan_settings import plan_settings
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.delivery_actions import DeliveryActions as StoredActions
-from dispatcher.store.delivery_search import DeliverySearch
-from dispatcher.store.endpoints import Endpoints
-from dispatcher.store.event_outcomes import EventOutcomes
-from dispatcher.store.history import History, HistoryFilter
-from dispatcher.store.inbox import Inbox
-from dispatcher.store.owners import Owners
-from dispatcher.store.replays import Replays
+from dispatcher.store.queries import bulk_actions
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.delivery_actions import DeliveryActions as StoredActions
+from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.event_outcomes import EventOutcomes
+from dispatcher.store.queries.history import History, HistoryFilter
+from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.queries.owners import Owners
+from dispatcher.store.queries.replays import Replays
 from dispatcher.store.session import Session, without_locks
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, _database, connected, with_database

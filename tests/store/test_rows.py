@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import ChangeNoticeRow, DeliveryRow
-from dispatcher.store import (
+from dispatcher.store.queries import (
     audit,
     bulk_actions,
     daemons,

@@ -4,8 +4,8 @@ import pytest
 
 from dispatcher.core.model import ClockSetBack
 from dispatcher.engine.upkeep.rescheduler import Rescheduler
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport.egress import Guard, parse_allow
-from dispatcher.transport.exchange import PIECE_BYTES
+from dispatcher.transport.addresses.egress import Guard, parse_allow
+from dispatcher.transport.exchanging.exchange import PIECE_BYTES
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.hostile_receivers.floods import FLOODS

@@ -9,7 +9,7 @@ import pytest
 
 from dispatcher.core.credentials import tls_identity
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Script, read_request

@@ -31,7 +31,8 @@ def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
     """
     import asyncio
 
-    from dispatcher.cli import database, port_check
+    from dispatcher.cli import database
+    from dispatcher.cli.checks import port_check
     from dispatcher.config.loading import load
     from dispatcher.telemetry import log
 

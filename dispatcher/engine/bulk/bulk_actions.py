@@ -10,9 +10,9 @@ import orjson
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.bulk import bulk_changes
 from dispatcher.engine.bulk.step_loop import FAILURES_LIMIT, StepLoop
-from dispatcher.store import bulk_actions as stored
-from dispatcher.store.bulk_actions import ClaimedBulkActionRow
-from dispatcher.store.delivery_search import DeliverySearch
+from dispatcher.store.queries import bulk_actions as stored
+from dispatcher.store.queries.bulk_actions import ClaimedBulkActionRow
+from dispatcher.store.queries.delivery_search import DeliverySearch
 from dispatcher.store.session import Queryable, Session, without_locks
 from dispatcher.telemetry import observe
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from dispatcher.core import ids as id_times
 from dispatcher.core.retry_refusal import retry_refusal
-from dispatcher.store.delivery_actions import BY_HAND, DeliveryActions, DeliveryStateRow
-from dispatcher.store.history import DAY_MS, DAYS_AT_ONCE_LIMIT
+from dispatcher.store.queries.delivery_actions import BY_HAND, DeliveryActions, DeliveryStateRow
+from dispatcher.store.queries.history import DAY_MS, DAYS_AT_ONCE_LIMIT
 from dispatcher.store.session import Queryable
 
 

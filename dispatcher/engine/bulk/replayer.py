@@ -7,7 +7,7 @@ from typing import Final
 
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.bulk.step_loop import FAILURES_LIMIT, StepLoop
-from dispatcher.store.replays import Replays
+from dispatcher.store.queries.replays import Replays
 from dispatcher.telemetry import observe
 
 READ_LIMIT: Final = 2_000

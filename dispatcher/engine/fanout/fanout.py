@@ -15,7 +15,7 @@ from dispatcher.engine.fanout.inbox_polling import POLLING_WINDOW_MS, PollingWin
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError, StoreError
-from dispatcher.store.inbox import FannedOut, Inbox, SmallEvent
+from dispatcher.store.queries.inbox import FannedOut, Inbox, SmallEvent
 from dispatcher.telemetry import observe
 
 DELIVERIES_LIMIT = 20_000

@@ -6,7 +6,7 @@ inbox once a second, and at once after each reconnection: first LISTEN, then rea
 
 import asyncio
 
-from dispatcher.store.inbox import Inbox
+from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 

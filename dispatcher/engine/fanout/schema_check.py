@@ -17,7 +17,7 @@ from dispatcher.engine.ownership.lease import Lease
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
 from dispatcher.store.data_errors import describe
-from dispatcher.store.unvalidated_events import UnvalidatedEvents, Waiting
+from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents, Waiting
 from dispatcher.telemetry import observe
 
 BATCH = 100

@@ -5,7 +5,7 @@ Pure: times are arguments, in monotonic seconds.
 
 from collections.abc import Iterable, Sequence
 
-from dispatcher.store.unvalidated_events import Waiting
+from dispatcher.store.queries.unvalidated_events import Waiting
 
 ENVIRONMENT_SECONDS = 0.05
 """Time of checks in a pass after which an environment's other events wait for the next pass."""

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.loading.parking import park
-from dispatcher.store.change_notices import ChangeNotices
-from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.queries.change_notices import ChangeNotices
+from dispatcher.store.queries.deliveries import Deliveries
 
 BATCH = 500
 """Change notices applied with one heartbeat, which must not be delayed for long."""

@@ -10,8 +10,8 @@ from dispatcher.engine.bisection import bisect
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.loading.parking import park
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.endpoints import Endpoints, SendingEndpointRow
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.endpoints import Endpoints, SendingEndpointRow
 from dispatcher.telemetry import observe
 
 BATCH = 500

@@ -13,7 +13,7 @@ from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.watermarks import NEVER_READ
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
-from dispatcher.store.deliveries import Deliveries, Range
+from dispatcher.store.queries.deliveries import Deliveries, Range
 
 HORIZON_SECONDS = 60.0
 """Retries due within this time are held in memory."""

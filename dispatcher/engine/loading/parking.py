@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dispatcher.core.model import Delivery
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
-from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.queries.deliveries import Deliveries
 
 
 async def park(table: Deliveries, buffer: DeliveryBuffer, deliveries: Sequence[Delivery]) -> None:

@@ -16,7 +16,7 @@ from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.other_daemons import OtherDaemons
-from dispatcher.store.daemons import Claimed, Daemons, Renewal
+from dispatcher.store.queries.daemons import Claimed, Daemons, Renewal
 from dispatcher.telemetry import observe
 
 SHARDS = 64

@@ -10,8 +10,8 @@ from dispatcher.core import payload
 from dispatcher.core.model import Event
 from dispatcher.engine.stages.loop import BACKOFF_FIRST_SECONDS, BACKOFF_LIMIT_SECONDS
 from dispatcher.store.data_errors import is_data_error
-from dispatcher.store.events import EventRow, Events
-from dispatcher.store.inbox import SmallEvent
+from dispatcher.store.queries.events import EventRow, Events
+from dispatcher.store.queries.inbox import SmallEvent
 
 BODY_CACHE_BYTES = 32 * 2**20
 """Size of the bodies in the memory of a daemon."""

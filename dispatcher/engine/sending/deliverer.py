@@ -12,8 +12,8 @@ from dispatcher.engine.loading.parking import park
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.engine.stages.loop import wait_for_event
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.errors import StatementTimeoutError, StoreError
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.telemetry import observe
 
 RECHECK_SECONDS = 0.25

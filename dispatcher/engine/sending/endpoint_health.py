@@ -18,8 +18,8 @@ import orjson
 from dispatcher.core import event_patterns, ids
 from dispatcher.core.model import Delivery, Endpoint, Outcome
 from dispatcher.engine.bisection import bisect
-from dispatcher.store.endpoints import Endpoints
-from dispatcher.store.events import Events
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.events import Events
 from dispatcher.telemetry import observe
 
 WRITE_EVERY_SECONDS = 1.0

@@ -12,8 +12,8 @@ from time import monotonic
 from dispatcher.core.model import Delivery, Result
 from dispatcher.engine.stages.loop import wait_for_event
 from dispatcher.store.data_errors import describe, is_data_error
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.errors import StatementTimeoutError, StoreError
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.telemetry import observe
 
 WAITING_LIMIT = 500

@@ -12,22 +12,22 @@ from dispatcher.core import ids
 from dispatcher.core.durations import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
 from dispatcher.core.figures import COUNTED_LIMIT
 from dispatcher.engine.upkeep.trigger_check import TriggerCheck
-from dispatcher.store.audit import Audit
-from dispatcher.store.bulk_actions import BulkActions
-from dispatcher.store.daemons import Daemons
-from dispatcher.store.dashboard_sessions import DashboardSessions
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.errors import StoreError
-from dispatcher.store.idempotency import IdempotentResponses
-from dispatcher.store.partitions import Partitions
-from dispatcher.store.quarantine import Quarantine
-from dispatcher.store.replays import Replays
-from dispatcher.store.replicated import Replicated
+from dispatcher.store.queries.audit import Audit
+from dispatcher.store.queries.bulk_actions import BulkActions
+from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.dashboard_sessions import DashboardSessions
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.idempotency import IdempotentResponses
+from dispatcher.store.queries.partitions import Partitions
+from dispatcher.store.queries.quarantine import Quarantine
+from dispatcher.store.queries.replays import Replays
+from dispatcher.store.queries.replicated import Replicated
+from dispatcher.store.queries.settings import Settings
+from dispatcher.store.queries.statistics import Statistics
+from dispatcher.store.queries.tokens import Tokens
+from dispatcher.store.queries.triggers import Triggers
 from dispatcher.store.session import Session
-from dispatcher.store.settings import Settings
-from dispatcher.store.statistics import Statistics
-from dispatcher.store.tokens import Tokens
-from dispatcher.store.triggers import Triggers
 from dispatcher.telemetry import observe
 
 DAYS_AHEAD = 7

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 
 from dispatcher.core.model import ClockSetBack
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.telemetry import observe
 
 BATCH_ROWS = 5_000

@@ -17,8 +17,8 @@ from dispatcher.core.histogram import add as add_histograms
 from dispatcher.core.model import Result
 from dispatcher.engine.bisection import bisect
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
-from dispatcher.store.daemons import Daemons
-from dispatcher.store.statistics import Statistics, Sums
+from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.statistics import Statistics, Sums
 from dispatcher.telemetry import observe
 
 Key = TypeVar("Key")

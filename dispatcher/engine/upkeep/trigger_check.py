@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from dispatcher.engine.clock import monotonic
-from dispatcher.store.triggers import Triggers
+from dispatcher.store.queries.triggers import Triggers
 from dispatcher.telemetry import observe
 
 REPEAT_LOG_SECONDS = 3600.0

@@ -15,7 +15,7 @@ from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import SEARCHED_LIMIT, Page, PageBounds, fill_page
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.event_types.event_type_resource import EventType
-from dispatcher.store import event_types as stored
+from dispatcher.store.queries import event_types as stored
 from dispatcher.store.session import Queryable
 
 OUTLINED: Final = 1000

@@ -22,8 +22,8 @@ from dispatcher.services.webhooks.webhook_resource import Webhook
 from dispatcher.services.webhooks.webhook_resource import revision as revision_of
 from dispatcher.services.webhooks.webhook_rules import WebhookRules
 from dispatcher.services.webhooks.webhook_secrets import WebhookSecrets
-from dispatcher.store.endpoints import EndpointRow, Endpoints, SealedEndpointRow
-from dispatcher.store.events import Events
+from dispatcher.store.queries.endpoints import EndpointRow, Endpoints, SealedEndpointRow
+from dispatcher.store.queries.events import Events
 from dispatcher.store.session import Queryable
 
 SECRET_BYTES = 32

@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from dispatcher.dashboard.views import deliveries
-from dispatcher.store import delivery_search
+from dispatcher.store.queries import delivery_search
 from tests.api.conftest import Api
 from tests.dashboard.browser.browsing import Browsing, Place
 from tests.receivers import Receiver

@@ -7,7 +7,7 @@ from typing import Any, cast
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.engine.fanout.fanout import Fanout
 from dispatcher.engine.ownership.lease import Lease
-from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.queries.inbox import FannedOut, Inbox
 
 LATE = 500
 """An event that was committed late, below the mark."""

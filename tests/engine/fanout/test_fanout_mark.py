@@ -1,6 +1,6 @@
 """When the mark of the inbox is moved: before the first events, and after all later ones."""
 
-from dispatcher.store.inbox import FannedOut
+from dispatcher.store.queries.inbox import FannedOut
 from tests.engine.fanout.test_fanout_lost_shard import NOTHING, Late, fanout
 
 

@@ -12,7 +12,7 @@ from dispatcher.engine.fanout import fanout as fanout_module
 from dispatcher.engine.fanout.fanout import Fanout
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.store.errors import StatementTimeoutError
-from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.queries.inbox import FannedOut, Inbox
 
 NOW = 91_000_000_000 << 22
 KEPT_FROM = NOW - (1_200_000 << 22)

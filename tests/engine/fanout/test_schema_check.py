@@ -10,7 +10,7 @@ from dispatcher.engine.fanout import schema_check
 from dispatcher.engine.fanout.schema_check import SchemaCheck
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.schema_validation.worker import Sandbox
-from dispatcher.store.unvalidated_events import UnvalidatedEvents, Waiting
+from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents, Waiting
 
 EXPENSIVE_SECONDS = 0.9
 CHEAP_SECONDS = 0.001

@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.core.model import Delivery
 from dispatcher.engine.loading.loader import completely_read, in_turns, unread_from
-from dispatcher.store.deliveries import Range
+from dispatcher.store.queries.deliveries import Range
 
 
 def test_each_environment_has_its_turn_before_any_has_a_second() -> None:

@@ -10,7 +10,7 @@ from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.loader import HORIZON_SECONDS, Loader
-from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

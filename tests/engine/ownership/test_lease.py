@@ -12,7 +12,7 @@ from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.lease import HEARTBEAT_SECONDS, Lease
-from dispatcher.store.daemons import Claimed, Daemons, Renewal
+from dispatcher.store.queries.daemons import Claimed, Daemons, Renewal
 
 ALL = frozenset(range(64))
 

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from dispatcher.engine.sending.body_cache import EVENT_OVERHEAD_BYTES, BodyCache
-from dispatcher.store.events import Events
-from dispatcher.store.inbox import SmallEvent
+from dispatcher.store.queries.events import Events
+from dispatcher.store.queries.inbox import SmallEvent
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

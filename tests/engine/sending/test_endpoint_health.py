@@ -8,9 +8,9 @@ import pytest
 
 from dispatcher.core.model import Delivery, Endpoint, Outcome
 from dispatcher.engine.sending.endpoint_health import EndpointHealth
-from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.errors import StoreUnavailableError
-from dispatcher.store.events import Events
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.events import Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.core.test_request_headers import ENDPOINT

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import structlog.testing
 
 from dispatcher.engine.upkeep.trigger_check import REPEAT_LOG_SECONDS, TriggerCheck
-from dispatcher.store.triggers import Triggers
+from dispatcher.store.queries.triggers import Triggers
 
 
 class Scripted(Triggers):
