@@ -95,6 +95,10 @@ class Fanout:
             await self._inbox.promise_polling(POLLING_WINDOW_MS)
         return plan.wait if is_empty else 0.0
 
+    def note_set_back(self) -> None:
+        """Note that the database's clock was set back: the ids of later events are below the mark."""
+        self._fairness.note_set_back()
+
     async def _empty_inbox(self) -> tuple[int, bool]:
         """Fan out for at most PASS_SECONDS.
 
