@@ -12,7 +12,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 
-CLOCK_RESOLUTION = 0.001
+CLOCK_RESOLUTION_SECONDS = 0.001
 """Seconds: uvloop counts whole milliseconds, so its timers may fire up to one early."""
 
 
@@ -106,7 +106,7 @@ class Deadlines:
         self._armed_for = when
 
     def _expire(self) -> None:
-        now = self._loop.time() + CLOCK_RESOLUTION
+        now = self._loop.time() + CLOCK_RESOLUTION_SECONDS
         self._timer, self._armed_for = None, inf
         for queue in list(self._queues.values()):
             for item in list(takewhile(lambda head: head.when <= now, queue)):
