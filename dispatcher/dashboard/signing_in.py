@@ -182,9 +182,9 @@ class SignInPages:
     async def _fields(self, request: web.Request) -> form_body.Fields:
         """Return the fields of a form from a client that has not signed in.
 
-        Only LARGE_FORMS_LIMIT large ones are in memory at a time, LARGE_FORMS_OF_ONE_LIMIT of them from one
-        address. Raise HTTPServiceUnavailable if none ends in time. A small form, such as one with
-        just a token, never waits for them.
+        Only LARGE_FORMS_LIMIT large ones are in memory at a time, LARGE_FORMS_OF_ONE_LIMIT of them
+        from one address. Raise HTTPServiceUnavailable if none ends in time. A small form, such as
+        one with just a token, never waits for them.
         """
         length = request.content_length
         if length is not None and length <= SMALL_FORM_BYTES:
