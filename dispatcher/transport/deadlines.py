@@ -11,7 +11,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 
-CLOCK_RESOLUTION = 0.001
+CLOCK_RESOLUTION_SECONDS = 0.001
 """Seconds: uvloop counts whole milliseconds, so its timers may fire up to one early."""
 
 
@@ -115,7 +115,7 @@ class Deadlines:
         requests that started together would hold the loop until all of them are ended.
         """
         self._timer, self._armed_for = None, inf
-        now = self._loop.time() + CLOCK_RESOLUTION
+        now = self._loop.time() + CLOCK_RESOLUTION_SECONDS
         for _ in range(1 + sum(map(len, self._queues.values())) // ITERATIONS):
             queue = self._earliest()
             if queue is None or (item := next(iter(queue))).when > now:
