@@ -141,6 +141,7 @@ class Sender:
                 if not (isinstance(error, EndedError) and error.is_unanswered):
                     _stop(kept, exchange)
                     return _failed(error, kept, Progress(started_at), timeout)
+                _release(error)
             else:
                 if response.status != REQUEST_TIMEOUT:  # some servers send it as they close
                     return response
@@ -198,10 +199,20 @@ def _failed(
     """
     if not isinstance(error, (TimeoutError, PostError, ExchangeError, NotHttpError)):
         raise error
+    _release(error)
     first_byte_at = connection.first_byte_at if connection is not None else 0.0
     code, reason = _described(error, timeout)
     duration = monotonic() - progress.started_at
     return SendError(code, reason, duration, progress.timings(first_byte_at))
+
+
+def _release(error: BaseException) -> None:
+    """Let the error forget its frames.
+
+    The future of the exchange holds the error, and the frames hold the future. Otherwise connection
+    and answer would wait for garbage collection.
+    """
+    error.__traceback__ = None
 
 
 _UNWRITABLE = "the request cannot be written: its URL or a header is malformed"

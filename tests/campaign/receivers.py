@@ -21,6 +21,7 @@ from typing import Any
 
 import uvloop
 
+from dispatcher.cli.commands.run import collect_garbage_less
 from dispatcher.core.model import Response, SendError
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.transport.addresses.egress import Guard, parse_allow
@@ -194,6 +195,7 @@ async def main() -> None:
             body_of(behaviour.body_bytes)
             if name in WARM_UP:
                 await measure(sender, healthy, name, orders.urls[name], chance)
+        collect_garbage_less()  # as the daemon does
         for name in orders.names:
             found = await measure(sender, healthy, name, orders.urls[name], chance)
             print(json.dumps(asdict(found)), flush=True)
