@@ -30,14 +30,15 @@ seconds to end."""
 class Database:
     """A connection address.
 
-    `ours` is True for an embedded server that this process has started. Only such a database is
-    migrated without a request. `is_embedded` is True for one that another process has started: it
+    `ours` is True for an embedded server that this process has started, which keeps its data in
+    `directory`. Only such a database is migrated without a request. `is_embedded` is True for one that another process has started: it
     migrates that database before it sends.
     """
 
     dsn: str = field(repr=False)
     ours: bool
     is_embedded: bool = False
+    directory: Path | None = None
 
 
 def embedded_directory(config: "Config") -> Path:
@@ -56,12 +57,17 @@ def daemon_database(config: "Config", directory: Path | None = None) -> Iterator
     with start_lock(directory):
         server.start()
     with server:
+        yield Database(server.dsn, ours=True, directory=directory)
+
+
+def warn_of_embedded(database: Database) -> None:
+    """Tell people where the embedded server of this process keeps its data, if it has one."""
+    if database.directory is not None:
         click.echo(
-            f"No database.dsn is configured. An embedded PostgreSQL keeps its data in {directory}."
-            " For production, configure database.dsn.",
+            "No database.dsn is configured. An embedded PostgreSQL keeps its data in"
+            f" {database.directory}. For production, configure database.dsn.",
             err=True,
         )
-        yield Database(server.dsn, ours=True)
 
 
 def find(config: "Config") -> tuple[Database, "Config"]:

@@ -10,7 +10,7 @@ from time import monotonic
 
 from dispatcher.config.sections import Config
 from dispatcher.core.figures import Vitals
-from dispatcher.core.model import Result
+from dispatcher.core.model import ClockSetBack, Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
@@ -106,7 +106,7 @@ class Engine:
             self.buffer,
             self.endpoints,
             now=self.clock.now,
-            wake=self._wake_deliverer,
+            wake=lambda: self.deliverer.wake(),
         )
         self.rescheduler = Rescheduler(
             Deliveries(self.sessions.upkeep),
@@ -120,7 +120,7 @@ class Engine:
             self.clock,
             on_shards_changed=self._shards_changed,
             apply_changes=notices.apply_next,
-            on_set_back=self.rescheduler.set_back,
+            on_set_back=self._note_set_back,
         )
         self.sessions.lease.on_lost = self.lease.give_up
 
@@ -130,7 +130,7 @@ class Engine:
             Deliveries(self.sessions.record),
             on_recorded=self.buffer.confirm_recorded,
             on_superseded=self.buffer.discard_stale,
-            on_room=self._wake_deliverer,
+            on_room=lambda: self.deliverer.wake(),
             on_batch=self._note_recorded,
         )
         self.statistics = StatisticsWriter(
@@ -322,6 +322,11 @@ class Engine:
         self.buffer.invalidate_watermarks()
         self.loader_wake.set()
 
+    def _note_set_back(self, step: ClockSetBack) -> None:
+        self.rescheduler.set_back(step)
+        self.fanout.note_set_back()
+        self.inbox_wake.set()
+
     def _shards_changed(self) -> None:
         self.loader.shards_changed()
         self.inbox_wake.set()
@@ -340,9 +345,6 @@ class Engine:
             scheduled=self.buffer.later,
             unrecorded=len(self.recorder),
         )
-
-    def _wake_deliverer(self) -> None:
-        self.deliverer.wake()
 
     def _has_backlog(self) -> bool:
         return len(self.buffer) > self._config.delivery.concurrency

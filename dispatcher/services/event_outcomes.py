@@ -10,7 +10,7 @@ from dispatcher.store.queries.event_outcomes import EventOutcomeRow
 from dispatcher.store.queries.history import Place
 from dispatcher.store.session import Queryable
 
-ROWS_OF_EVENT: Final = 100
+COUNTED_LIMIT: Final = 100
 """Deliveries of one event that are counted. The page of the event has all of them."""
 
 
@@ -71,5 +71,5 @@ class EventOutcomes:
         if not event_names:
             return {}
         numbers = {ids.parse("evt", name): name for name in event_names}
-        rows = await self._stored.of_events(environment_id, list(numbers), ROWS_OF_EVENT)
+        rows = await self._stored.of_events(environment_id, list(numbers), COUNTED_LIMIT)
         return {numbers[row["id"]]: EventOutcome.from_row(row) for row in rows}

@@ -16,8 +16,8 @@ from dispatcher.store.session import Queryable
 
 EVENTS_LIMIT: Final = 10
 """Events of one kind that a search returns."""
-EVENTS_SEARCHED: Final = 20_000
-BYTES_SEARCHED: Final = 16 * 2**20
+EVENTS_SEARCHED_LIMIT: Final = 20_000
+SEARCHED_LIMIT_BYTES: Final = 16 * 2**20
 """Events, and bytes of their data as stored, that one search of payloads reads: about 30 ms."""
 
 
@@ -57,8 +57,8 @@ class Search:
             environment_id,
             texts,
             delivery_criteria.of_ids(since, None, None, before),
-            rows=EVENTS_SEARCHED,
-            size_bytes=BYTES_SEARCHED,
+            rows=EVENTS_SEARCHED_LIMIT,
+            size_bytes=SEARCHED_LIMIT_BYTES,
             limit=EVENTS_LIMIT,
         )
         looked_to = None if read.horizon is None else ids.created_at(read.horizon)

@@ -120,7 +120,7 @@ async def test_the_rows_of_an_event_have_a_limit_that_is_told(
     for _ in range(3):
         await rows.delivery(connection, await rows.endpoint(connection, "*"), event_id=number)
     assert not (await of_one(outcomes, number)).is_partial
-    monkeypatch.setattr(event_outcomes, "ROWS_OF_EVENT", 2)
+    monkeypatch.setattr(event_outcomes, "COUNTED_LIMIT", 2)
     found = await of_one(outcomes, number)
     assert (found.counts, found.is_partial) == ((("waiting", 2),), True)
 

@@ -490,7 +490,7 @@ async def test_pages_list_everything_with_any_read_limit(
 ) -> None:
     """Deliveries in every state that they come to by ending and being sent again."""
     monkeypatch.setattr(delivery_search, "PAGE_LIMIT_ROWS", looked_at)
-    monkeypatch.setattr(delivery_search, "LOOKUPS_PER_PAGE", looked_at)
+    monkeypatch.setattr(delivery_search, "LOOKUPS_LIMIT", looked_at)
     chance = random.Random(7)
     endpoints = [await rows.endpoint(connection) for _ in range(3)]
     event = await rows.event(connection)

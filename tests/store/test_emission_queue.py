@@ -94,7 +94,7 @@ async def test_a_cancelled_request_gives_up_its_place(
     connection: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(emission_queue, "WAITING", 2)
+    monkeypatch.setattr(emission_queue, "WAITING_LIMIT", 2)
     queue = EmissionQueue()
     transaction = connection.transaction()
     await transaction.start()

@@ -124,6 +124,7 @@ async def _demo(config: "Config", serving: "Database", events: int | None, *, on
         raise UnusableDemoDataError(
             f"The demo's data in {config.state_directory()} {problem}."
         ) from None
+    database.warn_of_embedded(serving)
     return await run(
         config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once
     )

@@ -82,6 +82,7 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
 
     statements.read_all()
     _raise_file_limit()
+    database.warn_of_embedded(serving)
     database.warn_of_address(serving)
     await database.prepare(serving, config, migrate=migrate)
     await database.require_connections(serving, config)

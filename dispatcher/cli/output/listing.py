@@ -20,7 +20,7 @@ SHOWN_BY_DEFAULT = 20
 """How many items are listed without --limit."""
 PAGE_LIMIT = 100
 """The most items of one request."""
-ENVIRONMENTS_SEARCHED = 100
+SEARCHED_LIMIT = 100
 """In how many environments an id is looked for over the API, which has no search by id alone."""
 
 limit_option = click.option(
@@ -84,7 +84,7 @@ async def in_its_environment(
     """Return the result of a request about one object, wherever that is.
 
     If no environment is named, try others as well, because people have only the id. Raise
-    NotFoundError if the object is in none of the first ENVIRONMENTS_SEARCHED.
+    NotFoundError if the object is in none of the first SEARCHED_LIMIT.
     """
     from dispatcher.client import NotFoundError
 
@@ -96,7 +96,7 @@ async def in_its_environment(
         tried = 0
         async for api in each_environment(client):
             tried += 1
-            if tried > ENVIRONMENTS_SEARCHED or api is client:
+            if tried > SEARCHED_LIMIT or api is client:
                 break
             try:
                 return await request(api)

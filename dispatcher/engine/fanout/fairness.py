@@ -152,6 +152,12 @@ class FanoutFairness:
             self._empty_up_to = 0
         self._mark.note(mark)
 
+    def note_set_back(self) -> None:
+        """Note that the database's clock was set back, so that the mark is to be read at once."""
+        self._empty_up_to = 0
+        self._reached.clear()
+        self._mark.forget()
+
     def note_search(self, slice_: Slice, first: int | None, seconds: float) -> None:
         """Note that a search took `seconds`; `first` is the first event found, None if none."""
         self._sweep.searched(seconds)

@@ -103,6 +103,10 @@ class Fanout:
             self._on_polling()
         return wait
 
+    def note_set_back(self) -> None:
+        """Note that the database's clock was set back: the ids of later events are below the mark."""
+        self._fairness.note_set_back()
+
     async def _empty_inbox(self) -> tuple[int, bool]:
         """Fan out for at most PASS_SECONDS.
 

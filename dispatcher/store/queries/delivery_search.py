@@ -27,7 +27,7 @@ from dispatcher.store.statements import statement
 
 PAGE_LIMIT_ROWS: Final = 4000
 """Approximate number of rows that are read for one page. If few match, the page stays short."""
-LOOKUPS_PER_PAGE: Final = 1000
+LOOKUPS_LIMIT: Final = 1000
 """The same where the last attempt of each pending delivery is looked up."""
 MERGED_ENDPOINTS_LIMIT: Final = 50
 """Most endpoints whose histories are merged. With more, all deliveries are read through."""
@@ -35,7 +35,7 @@ EVENTS_WITH_REFERENCE_LIMIT: Final = 1_000
 """Most events with one reference whose deliveries are searched for one page."""
 EVENTS_AT_ONCE: Final = 100
 """Events whose deliveries one statement reads."""
-DELIVERIES_WITH_REFERENCE: Final = 500
+DELIVERIES_WITH_REFERENCE_LIMIT: Final = 500
 """Deliveries of such events that are read for one page."""
 
 ReadIds = Callable[[HistoryFilter, int, int], Awaitable[IdsRead]]
@@ -83,7 +83,7 @@ class DeliverySearch:
         )
         if filters.endpoint_id is not None and not endpoints:
             return None
-        most = LOOKUPS_PER_PAGE if _looks_up(filters) else PAGE_LIMIT_ROWS
+        most = LOOKUPS_LIMIT if _looks_up(filters) else PAGE_LIMIT_ROWS
         if filters.endpoint_id is not None or len(endpoints) <= MERGED_ENDPOINTS_LIMIT:
             everything = partial(self._history.of_endpoints, endpoints)
             steps = (limit + 1, max(limit + 1, most // (len(endpoints) or 1)))
@@ -229,7 +229,7 @@ class DeliverySearch:
             return Page((), next=None)
         horizon = event_ids[-1] if len(event_ids) == EVENTS_WITH_REFERENCE_LIMIT else 0
         part = replace(filters, low=max(filters.low, horizon))
-        most = DELIVERIES_WITH_REFERENCE
+        most = DELIVERIES_WITH_REFERENCE_LIMIT
         found = await self.of_events(environment_id, event_ids, part, most)
         rows = await self._history.items(environment_id, found) if found else ()
         matching = [row["id"] for row in rows if matches(filters, row)]
