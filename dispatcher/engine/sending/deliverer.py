@@ -90,6 +90,7 @@ class Deliverer:
             raise
         self._buffer.note_parked(parked)
         to_park = self._buffer.admit(deliveries, self._clock.now(), stale)
+        self._start_workers()  # at once, as `run` comes to it a turn of the event loop later
         self._wake.set()
         if not are_parked:
             await park(self._deliveries, self._buffer, to_park)
