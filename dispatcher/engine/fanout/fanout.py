@@ -154,6 +154,7 @@ class Fanout:
         if result.made:
             self._keep_events(result.small_events)
             await self._admit(result.deliveries, parked=result.parked)
+            await asyncio.sleep(0)  # their attempts have started, and are written first
         return result.picked, more
 
     async def _fan_out(self, slice_: Slice, events: int) -> FannedOut:
