@@ -1,16 +1,88 @@
-"""Attempts are started a few at a time, so that many that are due at one moment do not hold the loop."""
+"""When the attempts of deliveries start that are due, or have just come into memory."""
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from typing import cast
 from uuid import UUID
 
+import pytest
+
 from dispatcher.core.model import Delivery
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.clock import Clock
+from dispatcher.engine.loading.endpoint_cache import EndpointCache
+from dispatcher.engine.ownership.lease import Lease
 from dispatcher.engine.sending.deliverer import STARTS_LIMIT, Deliverer
+from dispatcher.engine.sending.recorder import Recorder
+from dispatcher.store.queries.deliveries import Deliveries
 from tests.engine.buffer.test_delivery_buffer import NOW, configure, delivery, opened
 
 
-async def test_attempts_that_are_due_together_start_a_few_in_each_iteration() -> None:
+class Standing:
+    """Stands for lease, recorder and endpoint cache: `valid` says whether a send may start."""
+
+    has_room = True
+
+    def __init__(self, *, valid: bool) -> None:
+        self.valid = valid
+
+    async def load(self, ids: Iterable[UUID]) -> None:
+        pass
+
+
+def made(
+    buffer: DeliveryBuffer,
+    attempt: Callable[[Delivery], Awaitable[None]],
+    *,
+    concurrency: int,
+    valid: bool = True,
+) -> Deliverer:
+    stands = Standing(valid=valid)
+    return Deliverer(
+        buffer,
+        cast(Lease, stands),
+        cast(EndpointCache, stands),
+        cast(Deliveries, None),
+        cast(Recorder, stands),
+        Clock(),
+        attempt=attempt,
+        concurrency=concurrency,
+        on_refill_needed=lambda: None,
+    )
+
+
+async def started_by_admit(*, valid: bool = True, running: bool = True) -> int:
+    """Return how many attempts are in flight when three deliveries were admitted."""
+
+    async def attempt(_: Delivery) -> None:
+        await asyncio.sleep(0)
+
+    deliverer = made(opened(), attempt, valid=valid, concurrency=2)
+    run = asyncio.create_task(deliverer.run())
+    await asyncio.sleep(0)
+    if not running:
+        run.cancel()
+        await asyncio.wait([run])
+    await deliverer.admit([delivery(n) for n in range(3)])
+    in_flight = deliverer.in_flight
+    await deliverer.drained()
+    run.cancel()
+    with suppress(asyncio.CancelledError):
+        await run
+    return in_flight
+
+
+async def test_admitted_deliveries_start_before_the_next_turn_of_the_event_loop() -> None:
+    assert await started_by_admit() == 2
+
+
+@pytest.mark.parametrize(("valid", "running"), [(False, True), (True, False)])
+async def test_without_a_lease_or_in_a_drain_none_starts(*, valid: bool, running: bool) -> None:
+    assert await started_by_admit(valid=valid, running=running) == 0
+
+
+async def test_of_many_that_are_due_together_some_start_in_each_turn_of_the_event_loop() -> None:
     buffer = opened()
     endpoints = [UUID(int=100 + number) for number in range(50)]  # a new one has few at a time
     for endpoint in endpoints:
@@ -20,32 +92,16 @@ async def test_attempts_that_are_due_together_start_a_few_in_each_iteration() ->
 
     async def attempt(taken: Delivery) -> None:
         started.append(taken.id)
-        await asyncio.Event().wait()
 
-    stage = deliverer(buffer, attempt)
-    running = asyncio.create_task(stage.run())
+    deliverer = made(buffer, attempt, concurrency=100)
+    run = asyncio.create_task(deliverer.run())
     async with asyncio.timeout(30):
-        while len(started) < 50:
+        while len(started) < len(endpoints):
             before = len(started)
             await asyncio.sleep(0)
             assert len(started) - before <= STARTS_LIMIT
-    running.cancel()
-    for task in [*stage._workers, running]:
-        task.cancel()
-    await asyncio.gather(running, *stage._workers, return_exceptions=True)
+    run.cancel()
+    with suppress(asyncio.CancelledError):
+        await run
+    await deliverer.drained()
     assert sorted(started) == list(range(50))
-
-
-def deliverer(buffer: Any, attempt: Any) -> Deliverer:
-    anything = cast("Any", SimpleNamespace())
-    return Deliverer(
-        buffer,
-        cast("Any", SimpleNamespace(valid=True)),
-        anything,
-        anything,
-        cast("Any", SimpleNamespace(has_room=True)),
-        cast("Any", SimpleNamespace(now=lambda: NOW)),
-        attempt=attempt,
-        concurrency=100,
-        on_refill_needed=lambda: None,
-    )
