@@ -89,9 +89,11 @@ async def test_of_many_that_are_due_together_some_start_in_each_turn_of_the_even
         configure(buffer, endpoint)
     buffer.admit([delivery(number, endpoint) for number, endpoint in enumerate(endpoints)], NOW)
     started: list[int] = []
+    answers = asyncio.Event()
 
     async def attempt(taken: Delivery) -> None:
         started.append(taken.id)
+        await answers.wait()
 
     deliverer = made(buffer, attempt, concurrency=100)
     run = asyncio.create_task(deliverer.run())
@@ -103,5 +105,6 @@ async def test_of_many_that_are_due_together_some_start_in_each_turn_of_the_even
     run.cancel()
     with suppress(asyncio.CancelledError):
         await run
+    answers.set()
     await deliverer.drained()
     assert sorted(started) == list(range(50))
