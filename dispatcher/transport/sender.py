@@ -122,9 +122,8 @@ class Sender:
         """Send one request, and return the answer or the error.
 
         `headers` are prepared once for many requests; `names` and `values` are those that vary.
-        `timeout` is in seconds, from the lookup to the last byte. Lookups and dials are shared out
-        by `environment_id`. Here a request is sent again only if a kept connection ends before an
-        answer, or answers 408; docs/receiving.md has all reasons. Raise RuntimeError if not open.
+        `timeout` is in seconds, for all of it. Lookups and dials are shared out by `environment_id`.
+        A request is sent again only if a kept connection ends without an answer, or answers 408.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
         try:
