@@ -60,7 +60,7 @@ async def _run(queues: Queues, name: str, call: Call, mode: str) -> Ran:
     statement = name.partition(":")[0]
     connection = queues.connection
     async with undone(connection):
-        await connection.execute(BEFORE.get(statement, ""))
+        await connection.execute(BEFORE.get(statement, "SELECT 1"))
         plan = await explain(connection, statement, call.arguments, mode, MEASURED, settings)
     used = frozenset(index for node in plan.nodes if (index := _index_of_a_queue(node)))
     rows = min(call.rows, 4 * BATCH) if queues.is_empty else call.rows

@@ -77,7 +77,7 @@ async def test_fan_out_work_grows_with_events_times_endpoints_only(
     settings = {**plan_settings("fanout"), "statement_timeout": "8s"}
     arguments = f"50, {FAN_OUTS[name]}"
     async with undone(full.connection):
-        await full.connection.execute(BEFORE.get(name, ""))
+        await full.connection.execute(BEFORE.get(name, "SELECT 1"))
         await full.connection.execute(
             "UPDATE dispatcher.inbox SET type = 'wide.one' WHERE id <= $1", full.id(50)
         )
@@ -96,7 +96,7 @@ async def test_fan_out_work_grows_with_events_of_other_types_each_only(
     settings = plan_settings("fanout")
     arguments = f"500, {FAN_OUTS[name]}"
     async with undone(full.connection):
-        await full.connection.execute(BEFORE.get(name, ""))
+        await full.connection.execute(BEFORE.get(name, "SELECT 1"))
         await full.connection.execute(
             "UPDATE dispatcher.inbox SET type = 'user.t' || id WHERE id <= $1", full.id(500)
         )
