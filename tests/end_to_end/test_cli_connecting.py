@@ -92,7 +92,7 @@ async def test_missing_rights_of_migrate_are_reported_by_check_and_migrate(
         assert "GRANT CREATE ON DATABASE bare TO plain" in ended.err
 
 
-async def test_a_role_that_did_not_migrate_is_called_that(
+async def test_a_role_that_did_not_migrate_is_reported_as_such(
     commands: Shell, network: NetworkServer
 ) -> None:
     plain = using(commands, dsn(network.port, "plain", database="owned"))

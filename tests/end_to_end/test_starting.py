@@ -44,7 +44,7 @@ async def loading(
         await running
 
 
-def test_what_sends_loads_nothing_of_the_admin_port() -> None:
+def test_sending_loads_no_module_of_the_admin_port() -> None:
     code = f"import sys, {', '.join(SENDING)}; print(*(set(sys.modules) & set({NOT_FOR_SENDING})))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == ""
@@ -84,7 +84,7 @@ async def test_it_stops_while_the_admin_port_is_loading_and_never_reports_a_star
         _ = daemon.admin_address
 
 
-async def test_what_is_in_flight_is_recorded_before_it_ends_as_the_admin_port_cannot_be_loaded(
+async def test_attempts_in_flight_are_recorded_before_an_admin_port_that_cannot_be_loaded_ends_the_daemon(
     story: Story, receiver: Receiver, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, loaded = asyncio.Event(), Event()

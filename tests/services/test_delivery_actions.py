@@ -175,7 +175,7 @@ async def test_an_invalid_delivery_id_is_unknown(retry: Wish, cancel: Wish, give
             await wish(ENVIRONMENT, given)
 
 
-async def test_a_delivery_of_another_environment_is_as_unknown(
+async def test_a_delivery_of_another_environment_is_unknown(
     connection: Connection, dsn: str, retry: Wish, cancel: Wish
 ) -> None:
     await rows.environment(connection, "env_other")

@@ -113,7 +113,7 @@ async def test_an_event_without_a_delivery_is_told_from_one_that_is_too_old(
     assert not (await of_one(outcomes, number >> 1)).is_kept
 
 
-async def test_the_rows_of_an_event_have_a_limit_that_is_told(
+async def test_counting_stops_at_a_limit_and_says_so(
     connection: Connection, outcomes: EventOutcomes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = await event(connection)
@@ -125,7 +125,7 @@ async def test_the_rows_of_an_event_have_a_limit_that_is_told(
     assert (found.counts, found.is_partial) == ((("waiting", 2),), True)
 
 
-async def test_another_environment_counts_nothing(
+async def test_deliveries_of_another_environment_are_not_counted(
     connection: Connection, outcomes: EventOutcomes
 ) -> None:
     number = await event(connection)

@@ -44,7 +44,7 @@ async def test_figures_without_attempts_are_empty(
     assert await overview.daemons() == ()
 
 
-async def test_a_webhook_is_seen_at_a_glance(
+async def test_the_health_of_a_webhook_sums_up_its_last_day(
     pool: Pool, overview: Overview, connection: Connection
 ) -> None:
     webhook = await rows.endpoint(connection)

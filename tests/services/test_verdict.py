@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatcher.core.figures import Backlog, Endpoints, Inbox, Waiting
+from dispatcher.core.figures import Backlog, Inbox, Waiting, WebhookCounts
 from dispatcher.services.backlog import Backlogs
 from dispatcher.services.verdict import Verdicts, problems
 from dispatcher.store.pool import Pool
@@ -22,7 +22,7 @@ NOTHING = Backlog(
     pending=Waiting(0, 0, 0, more=(), oldest_due_seconds=0.0),
     environments={},
     inbox=Inbox(0, more=False, oldest_seconds=0.0),
-    endpoints=Endpoints(1, 0, 0),
+    endpoints=WebhookCounts(1, 0, 0),
     quarantined=0,
     paused_at=None,
     all_paused_at=None,

@@ -375,7 +375,7 @@ async def test_an_attempt_that_was_recorded_long_after_the_end_counts(
         (HistoryFilter(), 1),
     ],
 )
-async def test_a_bulk_action_sends_all_of_them_again(
+async def test_a_bulk_action_retries_all_failures_in_steps_of_some_days(
     long_history: Connection,
     session: CountingSession,
     endpoint: UUID,

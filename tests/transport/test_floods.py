@@ -37,7 +37,7 @@ async def sender() -> AsyncIterator[Sender]:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_gets_its_outcome_and_leaves_no_connection(
+async def test_each_post_of_a_flood_gets_its_outcome_and_no_connection_is_left(
     sender: Sender, authority: Authority, tmp_path: Path, name: str
 ) -> None:
     flood = FLOODS[name]

@@ -91,7 +91,9 @@ def test_bodies_go_out_whole_and_connections_are_kept(
         (b"HTTP/1.1 410 Gone\r\n\r\n", b"x" * 65536, 410),
     ],
 )
-def test_floods_get_their_outcome(first: bytes, again: bytes, verdict: int | str) -> None:
+def test_each_post_of_a_flood_gets_its_outcome(
+    first: bytes, again: bytes, verdict: int | str
+) -> None:
     async def main() -> None:
         async with RawReceiver(says(first, again=again)) as receiver, new_sender() as sender:
             posts = [sender.post(receiver.url, {}, b"{}", timeout=30) for _ in range(50)]

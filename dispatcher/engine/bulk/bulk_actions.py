@@ -37,6 +37,7 @@ class BulkActions:
         self._loop = StepLoop(
             step=self._step, next_wait=self._stored.next, note_failure=self._note_failure
         )
+        self.wake = self._loop.wake
 
     async def run_once(self) -> float:
         """Run one step, and return the seconds to the next. Raise what StepLoop.run_once raises."""

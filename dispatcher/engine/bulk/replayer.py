@@ -26,6 +26,7 @@ class Replayer:
         self._loop = StepLoop(
             step=self._step, next_wait=replays.next, note_failure=self._note_failure
         )
+        self.wake = self._loop.wake
 
     async def run_once(self) -> float:
         """Run one step, and return the seconds to the next. Raise what StepLoop.run_once raises."""

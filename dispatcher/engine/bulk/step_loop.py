@@ -4,6 +4,7 @@ A step that takes too long is made smaller. One that the database refuses for it
 failure of its work, so that other work goes on.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -11,8 +12,8 @@ from dispatcher.engine.batch_size import BatchSize
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError
 
-IDLE_SECONDS: Final = 1.0
-"""Seconds until work that was started elsewhere is noticed."""
+IDLE_SECONDS: Final = 10.0
+"""Longest wait between two passes: the backstop looks for work that is due, and wakes the stage."""
 WAIT_MINIMUM_SECONDS: Final = 0.05
 """Shortest wait while another daemon works on it."""
 FAILURES_LIMIT: Final = 8
@@ -26,6 +27,8 @@ class StepLoop:
       returns False if none is due.
     - `next_wait` returns the seconds until some is due, None if there is no work.
     - `note_failure` writes down why a step failed. The work is tried again later.
+
+    `wake` is set when work is due.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class StepLoop:
         self._next_wait = next_wait
         self._note_failure = note_failure
         self._size = BatchSize()
+        self.wake = asyncio.Event()
 
     async def run_once(self) -> float:
         """Run one step if some work is due, and return the seconds to the next.

@@ -67,6 +67,11 @@ class FanoutFairness:
         self._oversized: set[tuple[str, ...]] = set()
 
     @property
+    def start_id(self) -> int:
+        """Return the id above which the inbox is read, apart from the search for late commits."""
+        return max(self._mark.after_id, self._empty_up_to)
+
+    @property
     def is_searching(self) -> bool:
         """Return True while a search below the mark, or the taking of its result, is under way."""
         return self._sweep.under_way or self._found is not None
@@ -77,7 +82,7 @@ class FanoutFairness:
             self._reread_at = now
             self._reached.clear()
         if not self._excluded:
-            self._start_id = max(self._mark.after_id, self._empty_up_to)
+            self._start_id = self.start_id
             if self._found is not None:
                 return self._found
             if search := self._next_search(now):
@@ -146,6 +151,12 @@ class FanoutFairness:
         if mark < self._mark.after_id:  # the clock was set back
             self._empty_up_to = 0
         self._mark.note(mark)
+
+    def note_set_back(self) -> None:
+        """Note that the database's clock was set back, so that the mark is to be read at once."""
+        self._empty_up_to = 0
+        self._reached.clear()
+        self._mark.forget()
 
     def note_search(self, slice_: Slice, first: int | None, seconds: float) -> None:
         """Note that a search took `seconds`; `first` is the first event found, None if none."""

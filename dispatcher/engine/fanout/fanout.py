@@ -11,7 +11,7 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.fanout.fairness import FanoutFairness, Slice
-from dispatcher.engine.fanout.inbox_polling import POLLING_WINDOW_MS, PollingWindow
+from dispatcher.engine.fanout.inbox_polling import IDLE_SECONDS, POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError, StoreError
@@ -54,8 +54,8 @@ class Fanout:
     `admit(deliveries, parked)` takes the deliveries that were made. `saturated(coming)` returns
     the endpoints whose deliveries are made parked, as their queues have no room for `coming` more.
     `keep_events` takes the small events of these deliveries, before they are admitted.
-    `backlog` returns True if enough deliveries wait to be sent. `notified` is True if emitters
-    notify an idle daemon.
+    `backlog` returns True if enough deliveries wait to be sent. `on_polling` is called after each
+    pass while the inbox is polled: then no notification tells of events for the schema check.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Fanout:
         saturated: Callable[[int], Sequence[UUID]],
         keep_events: Callable[[Sequence[SmallEvent]], None],
         backlog: Callable[[], bool],
-        notified: bool = True,
+        on_polling: Callable[[], None] = lambda: None,
     ) -> None:
         self._inbox = inbox
         self._lease = lease
@@ -75,12 +75,17 @@ class Fanout:
         self._saturated = saturated
         self._keep_events = keep_events
         self._backlog = backlog
-        self._polling = PollingWindow(notified=notified)
+        self._on_polling = on_polling
+        self._polling = PollingWindow()
         self._shard_turn = count()
         self._size = BatchSize()
         self._fairness = FanoutFairness()
         self._refused_in_a_row = 0
         self._usual_from = float("-inf")
+
+    def read_after(self) -> int | None:
+        """Return the id above which the inbox is read, None until it was asked for."""
+        return self._fairness.start_id if self._fairness.knows_mark else None
 
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
@@ -96,7 +101,14 @@ class Fanout:
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
         if plan.renew:
             await self._inbox.promise_polling(POLLING_WINDOW_MS)
-        return plan.wait if is_empty else 0.0
+        wait = plan.wait if is_empty else 0.0
+        if wait < IDLE_SECONDS:
+            self._on_polling()
+        return wait
+
+    def note_set_back(self) -> None:
+        """Note that the database's clock was set back: the ids of later events are below the mark."""
+        self._fairness.note_set_back()
 
     async def _empty_inbox(self) -> tuple[int, bool]:
         """Fan out for at most PASS_SECONDS.
@@ -145,6 +157,7 @@ class Fanout:
         if result.made:
             self._keep_events(result.small_events)
             await self._admit(result.deliveries, parked=result.parked)
+            await asyncio.sleep(0)  # their attempts have started, and are written first
         return result.picked, more
 
     async def _fan_out(self, slice_: Slice, events: int) -> FannedOut:

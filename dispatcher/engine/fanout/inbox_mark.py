@@ -60,6 +60,16 @@ class InboxMark:
             self._old_enough = 0
         self.after_id = mark
 
+    def forget(self) -> None:
+        """Forget the mark, and the ids that were taken: the clock was set back, so later ids are lower.
+
+        Otherwise the mark would be read again only after MARK_READ_EVERY_SECONDS, and the events
+        below it would wait for that.
+        """
+        self._taken_at.clear()
+        self._old_enough = 0
+        self._asked_at = float("-inf")
+
     def _forget_old(self, now: float) -> None:
         """Forget the ids that are old enough; the mark may pass the highest of them."""
         while self._taken_at and self._taken_at[0][0] <= now - MARK_AGE_SECONDS:

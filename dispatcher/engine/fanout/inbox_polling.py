@@ -26,10 +26,8 @@ POLL_IN_RUSH_SECONDS = 0.01
 """Seconds between two reads in a rush: a read has a fixed price, which producers on the same server pay."""
 POLL_WITH_BACKLOG_SECONDS = 0.02
 """The same with a backlog: larger batches are cheaper, and the deliveries have to wait anyway."""
-BACKSTOP_SECONDS = 1.0
-"""Seconds after which an idle daemon reads the inbox, as a notification can be lost."""
-BACKSTOP_WITHOUT_NOTIFY_SECONDS = 0.2
-"""Seconds between two reads of an idle daemon if emitters never notify."""
+IDLE_SECONDS = 2.0
+"""Seconds between two reads of an idle daemon, for late commits. The backstop finds other events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +42,9 @@ class Plan:
 
 
 class PollingWindow:
-    """The polling window of a daemon; `notified` is True if emitters notify an idle daemon."""
+    """The polling window of a daemon."""
 
-    def __init__(self, *, notified: bool = True) -> None:
-        self._backstop = BACKSTOP_SECONDS if notified else BACKSTOP_WITHOUT_NOTIFY_SECONDS
+    def __init__(self) -> None:
         self._recent: deque[tuple[float, int]] = deque()
         self._until = 0.0
 
@@ -68,4 +65,4 @@ class PollingWindow:
             if renew:
                 self._until = now + POLLING_WINDOW_MS / 1000
             return Plan(renew, wait)
-        return Plan(False, wait if now < self._until + GRACE_SECONDS else self._backstop)
+        return Plan(False, wait if now < self._until + GRACE_SECONDS else IDLE_SECONDS)

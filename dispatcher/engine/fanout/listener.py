@@ -1,10 +1,10 @@
-"""Keep the LISTEN connection, which wakes the fan-out when an event was committed.
+"""Keep the LISTEN connection, which wakes fan-out and schema check when an event was committed.
 
-Nothing else uses the connection. A notification may be lost with it, so the fan-out also reads the
-inbox once a second, and at once after each reconnection: first LISTEN, then read.
+Nothing else uses the connection. A notification may be lost with it, so the backstop looks for
+events once a second. They are also read at once after each reconnection: first LISTEN, then read.
 """
 
-import asyncio
+from collections.abc import Callable
 
 from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.session import Session
@@ -18,12 +18,12 @@ ANNOUNCED_MS = 10_000
 
 
 class Listener:
-    """The stage that listens; each notification sets `wake`. It needs its own session."""
+    """The stage that listens, on its own session; `on_events` is called for each notification."""
 
-    def __init__(self, session: Session, wake: asyncio.Event) -> None:
+    def __init__(self, session: Session, on_events: Callable[[], None]) -> None:
         self._session = session
         self._inbox = Inbox(session)
-        self._wake = wake
+        self._on_events = on_events
 
     @property
     def is_listening(self) -> bool:
@@ -34,9 +34,9 @@ class Listener:
 
         Return the seconds to the next test. Raises StoreError or StatementTimeoutError.
         """
-        is_new = await self._session.listen(CHANNEL, self._wake.set)
+        is_new = await self._session.listen(CHANNEL, self._on_events)
         await self._inbox.announce_listening(ANNOUNCED_MS)
         if is_new:
             observe.daemon.listening()
-            self._wake.set()
+            self._on_events()
         return KEEPALIVE_SECONDS

@@ -1,7 +1,7 @@
 """Check events of types with an enforced schema; move them to the inbox or to quarantine.
 
-Ordinary events do not pass this stage and never wait for it. Each fan-out pass wakes it, and it
-starts a little later, so that the fan-out goes first.
+Ordinary events do not pass this stage and never wait for it. What wakes the fan-out wakes it too, and
+it starts a little later, so that the fan-out goes first.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ PASS_SECONDS = 0.1
 HEAD_START_SECONDS = 0.05
 """Seconds between a wake-up and the read. Otherwise an idle daemon would run a statement for each
 ordinary event."""
-BACKSTOP_SECONDS = 1.0
-"""Seconds between two reads without a wake-up."""
+IDLE_SECONDS = 10.0
+"""Seconds between two reads without a wake-up: the backstop looks for events to check."""
 UNAVAILABLE_SECONDS = 2.0
 """Seconds until the next pass if the process that checks schemas cannot be started."""
 
@@ -78,7 +78,7 @@ class SchemaCheck:
         waiting = await self._waiting(slice_)
         self._is_busy = bool(waiting or slice_.excluded_environments)
         checked = Checked()
-        wait = 0.0 if self._is_busy else BACKSTOP_SECONDS
+        wait = 0.0 if self._is_busy else IDLE_SECONDS
         try:
             if waiting:
                 await self._check(waiting, checked)

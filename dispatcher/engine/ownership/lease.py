@@ -7,6 +7,7 @@ Other daemons take over after 1.2 s of silence if the server process of our sess
 after the lease of 10 s. So a late daemon has stopped before its successor starts.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Collection
 from secrets import randbits
 
@@ -16,12 +17,13 @@ from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.other_daemons import OtherDaemons
+from dispatcher.engine.stages.loop import to_tick
 from dispatcher.store.queries.daemons import Claimed, Daemons, Renewal
 from dispatcher.telemetry import observe
 
 SHARDS = 64
 HEARTBEAT_SECONDS = 0.25
-"""Seconds between two heartbeats."""
+"""Seconds between two heartbeats, half a tick more or less."""
 CONFIRM_SECONDS = 0.02
 """Seconds to the next heartbeat after changes were applied: callers wait for its confirmation."""
 
@@ -110,6 +112,8 @@ class Lease:
         await self._balance(daemon, renewal, others)
         now = monotonic()
         wait = (CONFIRM_SECONDS if has_changes else HEARTBEAT_SECONDS) - (now - asked_at)
+        if not has_changes:
+            wait = to_tick(wait, time.monotonic())  # with the waits of the other stages
         return max(0.0, min(wait, self._other_daemons.next_change(now)))
 
     async def leave(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from time import monotonic
 from uuid import UUID
 
 from dispatcher.core.model import Delivery
@@ -11,7 +12,7 @@ from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.loading.parking import park
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.engine.sending.recorder import Recorder
-from dispatcher.engine.stages.loop import wait_for_event
+from dispatcher.engine.stages.loop import aligned, wait_for_event
 from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.telemetry import observe
@@ -89,6 +90,7 @@ class Deliverer:
             raise
         self._buffer.note_parked(parked)
         to_park = self._buffer.admit(deliveries, self._clock.now(), stale)
+        self._start_workers()  # at once, as `run` comes to it a turn of the event loop later
         self._wake.set()
         if not are_parked:
             await park(self._deliveries, self._buffer, to_park)
@@ -106,7 +108,7 @@ class Deliverer:
                 self._start_workers()
                 if self._buffer.endpoints_needing_refill():
                     self._on_refill_needed()
-                await wait_for_event(self._wake, self._seconds_to_next())
+                await wait_for_event(self._wake, aligned(self._seconds_to_next(), monotonic()))
         finally:
             self._is_starting = False
 

@@ -1,7 +1,7 @@
 """Run the passes of a stage: one pass, then the wait that it returned, until cancelled.
 
 A pass is the method `run_once() -> float` of a stage. It returns the seconds until the stage wants
-to run again; an event ends the wait early. After an error that the stage calls transient, the loop
+to run again, give or take half a tick if that is long; an event ends the wait early. After an error that the stage calls transient, the loop
 tries again, with growing delays.
 """
 
@@ -12,6 +12,13 @@ from time import monotonic
 BACKOFF_FIRST_SECONDS = 0.05
 BACKOFF_LIMIT_SECONDS = 2.0
 """The delay after the first failed pass, and the longest one: each failure doubles the delay."""
+TICK_SECONDS = 0.25
+"""Long waits end together, at multiples of this time. Otherwise an idle process would wake up some
+twenty times a second, and each wake-up costs more than what most stages do in it."""
+LONG_SECONDS = 1.0
+"""Waits from this length on may end half a tick earlier or later."""
+TIMER_STEP_SECONDS = 0.001
+"""The timers of uvloop count in these steps."""
 
 
 async def repeat(
@@ -46,6 +53,7 @@ async def repeat(
             continue
         backoff = BACKOFF_FIRST_SECONDS
         on_success()
+        delay = aligned(delay, monotonic())
         if wake is None or delay <= 0:
             await asyncio.sleep(delay)  # also for 0 s. Otherwise no other task would run.
         else:
@@ -66,13 +74,27 @@ async def wait_for_event(
         pass
 
 
-async def measure_lag(on_lag: Callable[[float], None], interval: float) -> None:
-    """Call `on_lag` every `interval` seconds with the lateness in seconds of that timer.
+def to_tick(seconds: float, now: float) -> float:
+    """Return about `seconds`, but so that the wait ends on a tick; `now` is time.monotonic()."""
+    end = round((now + seconds) / TICK_SECONDS) * TICK_SECONDS
+    # Half a step more, or waits for the same tick would be rounded to different ends.
+    return max(0.0, end - now + TIMER_STEP_SECONDS / 2)
 
-    Run until cancelled. A late timer shows that the event loop is blocked: then answers and
-    heartbeats are late too.
+
+def aligned(seconds: float, now: float) -> float:
+    """Return `seconds`, but so that a long wait ends on a tick; `now` is time.monotonic()."""
+    return to_tick(seconds, now) if seconds >= LONG_SECONDS else seconds
+
+
+async def measure_lag(on_lag: Callable[[float], None], interval: float) -> None:
+    """Call `on_lag` about every `interval` seconds with the lateness in seconds of that timer.
+
+    Run until cancelled. The waits end on ticks, as those of the stages do. A late timer shows that
+    the event loop is blocked: then answers and heartbeats are late too.
     """
     while True:
-        due = monotonic() + interval
-        await asyncio.sleep(interval)
+        now = monotonic()
+        wait = to_tick(interval, now)
+        due = now + wait
+        await asyncio.sleep(wait)
         on_lag(max(0.0, monotonic() - due))

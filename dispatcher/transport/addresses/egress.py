@@ -16,7 +16,9 @@ import errno
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
 
 from dispatcher.config.fields import Network, network
 from dispatcher.core.endpoint_url import (
@@ -117,6 +119,9 @@ LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 INWARD_DOMAINS = ("local", "internal", "home.arpa", "onion", "invalid")
 """Domains that exist only inside a network, or not at all (RFC 6761, 6762, 7686, 8375)."""
 
+ADDRESSES_LIMIT = 4096
+"""Most addresses whose rules are kept. Whether an address is this machine's is asked each time."""
+
 WEB_PORTS = frozenset({80, 443})
 BAD_PORTS = frozenset(
     {1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566}
@@ -185,6 +190,19 @@ def _datagram_socket(address: Address) -> socket.socket:
     return socket.socket(family, socket.SOCK_DGRAM)
 
 
+class _Rules(NamedTuple):
+    """What table and allow-list say of an address.
+
+    Packets end at `destination`. `ports` are those that are allowed, None for all usual ones;
+    `refusal` says what the destination is if it is not a public address, else it is "".
+    """
+
+    address: Address
+    destination: Address
+    ports: frozenset[int | None]
+    refusal: str
+
+
 class Guard:
     """The egress rules of one daemon: for URLs, for the resolver's answers, and for sockets."""
 
@@ -200,6 +218,7 @@ class Guard:
         self._own_ports = tuple(own_ports)
         self._https_only = https_only
         self._own_address = own_address
+        self._rules_of = lru_cache(maxsize=ADDRESSES_LIMIT)(self._find_rules)
 
     def add_own_port(self, own: OwnPort) -> None:
         """Refuse one more own port: a port that the system chose is known only once it is open."""
@@ -222,20 +241,15 @@ class Guard:
 
     def check_address(self, ip: str, port: int) -> None:
         """Raise BlockedError, with a sentence for people, unless the address may be dialled."""
-        try:
-            address = ip_address(ip)
-        except ValueError:
-            raise BlockedError("what is not an address") from None
-        if "%" in ip:
-            raise BlockedError("an address with a zone")
-        if address in METADATA:
-            raise BlockedError("a cloud metadata address")
-        ports = self._allowed_ports(address)
+        address, destination, ports, refusal = self._rules_of(ip)
         if port in ports:
             return
         self._check_not_own(address, port)
         if None not in ports:
-            self._check_public(address)
+            if refusal:
+                raise BlockedError(refusal, remedy=REMEDY)
+            if self._own_address(destination):
+                raise BlockedError("an address of this machine", remedy=REMEDY)
         if _is_odd_port(port):
             raise BlockedError(f"port {port}", remedy=REMEDY_FOR_PORTS)
 
@@ -247,6 +261,19 @@ class Guard:
         sock.setblocking(False)
         return sock
 
+    def _find_rules(self, ip: str) -> _Rules:
+        """Return what the rules say of the address, whatever the port. Raises BlockedError."""
+        try:
+            address = ip_address(ip)
+        except ValueError:
+            raise BlockedError("what is not an address") from None
+        if "%" in ip:
+            raise BlockedError("an address with a zone")
+        if address in METADATA:
+            raise BlockedError("a cloud metadata address")
+        destination = IPv4Address(int(address) & 0xFFFF_FFFF) if address in NAT64 else address
+        return _Rules(address, destination, self._allowed_ports(address), _refusal(destination))
+
     def _check_not_own(self, address: Address, port: int) -> None:
         for own in self._own_ports:
             if own.port == port and (
@@ -255,21 +282,10 @@ class Guard:
             ):
                 raise BlockedError(own.noun)
 
-    def _allowed_ports(self, address: Address) -> set[int | None]:
+    def _allowed_ports(self, address: Address) -> frozenset[int | None]:
         if address not in LOOPBACK[1] and any(address in form for form in WRAPPERS):
-            return set()
-        return {entry.port for entry in self._allow if address in entry.network}
-
-    def _check_public(self, address: Address) -> None:
-        if address in NAT64:
-            address = IPv4Address(int(address) & 0xFFFF_FFFF)
-        for forbidden, noun in DENIED.items():
-            if address in forbidden:
-                raise BlockedError(f"{noun} ({forbidden})", remedy=REMEDY)
-        if address.version == 6 and address not in UNICAST:
-            raise BlockedError(f"a reserved address (outside {UNICAST})", remedy=REMEDY)
-        if self._own_address(address):
-            raise BlockedError("an address of this machine", remedy=REMEDY)
+            return frozenset()
+        return frozenset(entry.port for entry in self._allow if address in entry.network)
 
     def _check_name(self, name: str) -> None:
         if name == "localhost" or name.endswith(".localhost"):
@@ -279,6 +295,16 @@ class Guard:
             reachable = bool(self._allow) or not inward
         if not reachable:
             raise UrlError(f"the host {name} is not a name on the public internet{REMEDY}")
+
+
+def _refusal(address: Address) -> str:
+    """Return what the address is if it is not a public one, else ""."""
+    for forbidden, noun in DENIED.items():
+        if address in forbidden:
+            return f"{noun} ({forbidden})"
+    if address.version == 6 and address not in UNICAST:
+        return f"a reserved address (outside {UNICAST})"
+    return ""
 
 
 def _is_odd_port(port: int) -> bool:

@@ -13,10 +13,9 @@ from collections import deque
 from contextlib import AbstractAsyncContextManager, nullcontext
 from time import monotonic
 
-import aiohappyeyeballs
-
 from dispatcher.transport.addresses.egress import AddrInfo, BlockedError, Guard
 from dispatcher.transport.addresses.resolver import Resolver, addr_info
+from dispatcher.transport.connecting.dial import dial
 from dispatcher.transport.connecting.dial_turns import DialTurns
 from dispatcher.transport.connecting.failed_handshakes import FailedHandshakes
 from dispatcher.transport.connecting.handshake_slots import handshake_slots
@@ -44,8 +43,6 @@ KEEP_ALIVE_MARGIN_SECONDS = 1.0
 
 SWEEP_SECONDS = 0.5
 """Time between two searches for idle connections to close."""
-NEXT_ADDRESS_SECONDS = 0.25
-"""Time until the next address is tried in parallel with one that does not answer (RFC 8305)."""
 
 SHUTDOWN_SECONDS = 1.0
 """Longest TLS shutdown of a closing connection; no request waits for it."""
@@ -240,10 +237,7 @@ class Connections:
         if target.is_literal:
             self._guard.check_address(host, port)
             return [addr_info(host, port)]
-        found = await self._resolver.resolve(host, port, environment_id)
-        for *_, address in found:
-            self._guard.check_address(address[0], address[1])
-        return found
+        return await self._resolver.resolve(host, port, environment_id)
 
     async def _addresses_of(self, proxy: Proxy) -> list[AddrInfo]:
         if proxy.is_literal:
@@ -258,14 +252,10 @@ class Connections:
     ) -> socket.socket:
         """Return a socket that leads to the receiver. Raises PostError."""
         try:
-            sock = await aiohappyeyeballs.start_connection(
-                addresses,
-                happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
-                socket_factory=self._dial_guard.socket_factory,
-            )
+            sock = await dial(addresses, self._dial_guard.socket_factory)
         except BlockedError as error:
             raise PostError("blocked", str(error)) from None
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             raise (no_proxy if self._proxy else no_connection)(error) from None
         if self._proxy is not None:
             try:

@@ -400,7 +400,7 @@ def test_queues_are_forgotten_only_without_deliveries_in_memory() -> None:
     assert buffer.forget([A, B]) == [B]
 
 
-def test_the_repr_counts() -> None:
+def test_the_repr_shows_how_many_deliveries_are_held() -> None:
     buffer = opened()
     buffer.admit([delivery(1)], NOW)
     buffer.note_parked([B])

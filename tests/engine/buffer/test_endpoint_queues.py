@@ -301,7 +301,7 @@ def test_a_delivery_put_first_is_next_even_in_a_full_queue() -> None:
 
 
 @pytest.mark.parametrize("becomes", [True, False])
-def test_a_queue_whose_order_changes_counts_each_end_once(
+def test_a_queue_that_becomes_or_ceases_to_be_ordered_frees_each_slot_once(
     becomes: bool,
 ) -> None:
     queues = opened(A, ordered=not becomes, limit=1)

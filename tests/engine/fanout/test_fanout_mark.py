@@ -27,3 +27,13 @@ async def test_events_wait_for_the_mark_only_at_the_start() -> None:
     stage._fairness._mark._asked_at -= 60.0  # it is due again
     await stage.run_once()
     assert inbox.asked == ["mark", "fan out", "fan out", "mark"]
+
+
+async def test_events_wait_for_the_mark_when_the_clock_was_set_back() -> None:
+    inbox = Ordered()
+    stage = fanout(inbox)
+    await stage.run_once()
+    inbox.asked.clear()
+    stage.note_set_back()
+    await stage.run_once()
+    assert inbox.asked == ["mark", "fan out"]

@@ -3,10 +3,9 @@
 import pytest
 
 from dispatcher.engine.fanout.inbox_polling import (
-    BACKSTOP_SECONDS,
-    BACKSTOP_WITHOUT_NOTIFY_SECONDS,
     BUSY_EVENTS,
     GRACE_SECONDS,
+    IDLE_SECONDS,
     POLL_IN_RUSH_SECONDS,
     POLL_SECONDS,
     POLL_WITH_BACKLOG_SECONDS,
@@ -28,13 +27,7 @@ def plans(*picked: tuple[float, int], backlog: bool = False) -> list[Plan]:
 
 
 def test_a_quiet_inbox_is_left_to_notifications() -> None:
-    assert plans((0.0, 0), (1.0, 1), (2.0, 0)) == [Plan(False, BACKSTOP_SECONDS)] * 3
-
-
-def test_without_notifications_an_idle_inbox_is_read_more_often() -> None:
-    window = PollingWindow(notified=False)
-    assert window.plan(START, 0, backlog=False) == Plan(False, BACKSTOP_WITHOUT_NOTIFY_SECONDS)
-    assert window.plan(START, BUSY_EVENTS, backlog=False) == Plan(True, POLL_SECONDS)
+    assert plans((0.0, 0), (1.0, 1), (2.0, 0)) == [Plan(False, IDLE_SECONDS)] * 3
 
 
 @pytest.mark.parametrize(
@@ -51,9 +44,7 @@ def test_without_notifications_an_idle_inbox_is_read_more_often() -> None:
 def test_events_of_one_window_decide_whether_to_poll(
     picked: list[tuple[float, int]], busy: bool
 ) -> None:
-    assert plans(*picked)[-1] == (
-        Plan(True, POLL_SECONDS) if busy else Plan(False, BACKSTOP_SECONDS)
-    )
+    assert plans(*picked)[-1] == (Plan(True, POLL_SECONDS) if busy else Plan(False, IDLE_SECONDS))
 
 
 def test_with_a_backlog_polls_are_rarer() -> None:
@@ -91,12 +82,12 @@ def test_polling_goes_on_until_a_little_after_the_window() -> None:
         (WINDOW_SECONDS + GRACE_SECONDS + 0.001, 0),
     )
     assert busy.renew
-    assert quiet == [Plan(False, POLL_SECONDS)] * 3 + [Plan(False, BACKSTOP_SECONDS)]
+    assert quiet == [Plan(False, POLL_SECONDS)] * 3 + [Plan(False, IDLE_SECONDS)]
 
 
 def test_a_new_rush_opens_a_new_window() -> None:
     assert plans((0.0, BUSY_EVENTS), (10.0, 0), (20.0, BUSY_EVENTS)) == [
         Plan(True, POLL_SECONDS),
-        Plan(False, BACKSTOP_SECONDS),
+        Plan(False, IDLE_SECONDS),
         Plan(True, POLL_SECONDS),
     ]

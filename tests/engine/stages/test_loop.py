@@ -8,7 +8,17 @@ from time import monotonic
 
 import pytest
 
-from dispatcher.engine.stages.loop import BACKOFF_FIRST_SECONDS, repeat, wait_for_event
+from dispatcher.engine.stages import loop
+from dispatcher.engine.stages.loop import (
+    BACKOFF_FIRST_SECONDS,
+    LONG_SECONDS,
+    TICK_SECONDS,
+    TIMER_STEP_SECONDS,
+    aligned,
+    repeat,
+    to_tick,
+    wait_for_event,
+)
 
 
 class AwayError(Exception):
@@ -140,3 +150,43 @@ async def test_wait_for_event_can_be_cancelled() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await waiting
+
+
+@pytest.mark.parametrize("seconds", [LONG_SECONDS, 2.0, 3.1, 60.0])
+@pytest.mark.parametrize("now", [1000.0, 1000.003, 1000.12, 1000.13, 1000.2499])
+def test_long_waits_end_on_a_tick(seconds: float, now: float) -> None:
+    wait = aligned(seconds, now)
+    ticks = (now + wait - TIMER_STEP_SECONDS / 2) / TICK_SECONDS
+    assert ticks == pytest.approx(round(ticks), abs=1e-6)
+    assert abs(wait - seconds) <= TICK_SECONDS / 2 + TIMER_STEP_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.005, 0.05, 0.5, LONG_SECONDS - 0.001])
+def test_short_waits_are_kept(seconds: float) -> None:
+    assert aligned(seconds, 1000.1) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "now", "wait"),
+    [
+        (0.25, 1000.0, 0.25),
+        (0.249, 1000.001, 0.249),
+        (0.25, 1000.1, 0.15),
+        (0.25, 1000.2, 0.30),
+        (0.0, 1000.1, 0.0),
+        (-0.3, 1000.0, 0.0),
+    ],
+)
+def test_a_wait_to_a_tick_is_never_negative(seconds: float, now: float, wait: float) -> None:
+    assert to_tick(seconds, now) == pytest.approx(wait, abs=TIMER_STEP_SECONDS)
+
+
+@pytest.mark.parametrize("wake", [None, asyncio.Event])
+async def test_the_wait_between_two_passes_is_aligned(
+    wake: Callable[[], asyncio.Event] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "aligned", lambda seconds, now: seconds / 1000)
+    passes = Passes(30.0)
+    async with asyncio.timeout(20):
+        await passes.run(wake and wake())
+    assert len(passes.began) == 2
