@@ -44,7 +44,7 @@ WITH waiting AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
        coalesce((SELECT seen FROM usual), 0) AS seen, coalesce((SELECT seen FROM usual), 0) AS chosen, NULL::bigint AS last_waiting,
-       CASE WHEN (SELECT seen FROM usual) = $1 THEN ARRAY(        -- else nobody asks, as no more rows wait
+       CASE WHEN (SELECT seen FROM usual) = $1 THEN ARRAY(        -- else no more rows wait, and it is not needed
          SELECT environment_id
          FROM (SELECT environment_id, sum(events) AS part, avg(sum(events)) OVER () AS equal FROM matching GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,
