@@ -11,6 +11,7 @@ another by the environment:
 import asyncio
 import gc
 import os
+import resource
 import secrets
 import shutil
 import tempfile
@@ -37,6 +38,10 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+# Some tests open more files than a user's limit of usually 1,024 allows. The daemon raises it too.
+_HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (_HARD_LIMIT, _HARD_LIMIT))
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 

@@ -14,15 +14,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from dispatcher.api import errors
-from dispatcher.api.connection_limits import ConnectionLimits
-from dispatcher.api.connections import HEADERS, Connection, Connections
-from dispatcher.api.first_request import FirstRequest
 from dispatcher.api.openapi import document as document_module
 from dispatcher.api.openapi.schemas import DIALECTS, DIALECTS_BY_NAME
-from dispatcher.api.pipeline import RequestPipeline
+from dispatcher.api.port.connection_limits import ConnectionLimits
+from dispatcher.api.port.connections import HEADERS, Connection, Connections
+from dispatcher.api.port.first_request import FirstRequest
 from dispatcher.api.representations import Dialect, negotiation
-from dispatcher.api.request_parser import negotiated
-from dispatcher.api.request_values import request_id
+from dispatcher.api.requests.pipeline import RequestPipeline
+from dispatcher.api.requests.request_parser import negotiated
+from dispatcher.api.requests.request_values import request_id
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Detail, HttpError
 from dispatcher.telemetry import metrics, observe
@@ -164,7 +164,7 @@ def _protocol_log() -> logging.Logger:
 
 
 class AdminPort:
-    """The admin application on sockets that listen already: see `dispatcher.api.sockets`."""
+    """The admin application on sockets that listen already: see `dispatcher.api.port.sockets`."""
 
     def __init__(
         self,

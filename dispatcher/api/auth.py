@@ -10,7 +10,7 @@ from dispatcher.api.types import HttpError
 from dispatcher.services.tokens import Principal, TokenAuthenticator
 
 WRONG_LIMIT = 10
-WRONG_WITHIN = 60.0
+WRONG_WITHIN_SECONDS = 60.0
 """An address that sends this many wrong tokens within this many seconds is throttled."""
 LOOKUPS_A_SECOND = 10
 """How many unknown tokens a second are still looked up for a throttled address. Otherwise one
@@ -22,13 +22,13 @@ LATE_LIMIT = 64
 """A throttled address gets its 429 after this many seconds, which slows down programs that keep
 trying. At most LATE_LIMIT requests wait at a time, because each holds a connection open; the others
 get it at once."""
-ADDRESSES = 10_000
+ADDRESSES_LIMIT = 10_000
 """How many addresses are remembered, so that many addresses cannot fill the memory."""
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dispatcher"'}
 
 
 class Throttle:
-    """The times of recent wrong tokens, by address. It remembers at most ADDRESSES addresses."""
+    """The times of recent wrong tokens, by address. It remembers at most ADDRESSES_LIMIT addresses."""
 
     def __init__(self) -> None:
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
@@ -40,11 +40,11 @@ class Throttle:
         `now` is a monotonic time in seconds, here and in the other methods.
         """
         times = self._wrong.get(address)
-        while times and times[0] <= now - WRONG_WITHIN:
+        while times and times[0] <= now - WRONG_WITHIN_SECONDS:
             times.popleft()
         if not times or len(times) < WRONG_LIMIT:
             return 0.0
-        return times[0] + WRONG_WITHIN - now
+        return times[0] + WRONG_WITHIN_SECONDS - now
 
     def note(self, address: str, now: float) -> None:
         """Count a wrong token from this address."""
@@ -65,11 +65,11 @@ class Throttle:
 def _times(known: OrderedDict[str, deque[float]], address: str, limit: int) -> deque[float]:
     """Return the recorded times of an address, and mark it as the most recently used.
 
-    Forget the least recently used addresses beyond ADDRESSES.
+    Forget the least recently used addresses beyond ADDRESSES_LIMIT.
     """
     times = known.setdefault(address, deque(maxlen=limit))
     known.move_to_end(address)
-    while len(known) > ADDRESSES:
+    while len(known) > ADDRESSES_LIMIT:
         known.popitem(last=False)
     return times
 

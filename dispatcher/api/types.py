@@ -11,8 +11,8 @@ from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import CreationPosition
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
-from dispatcher.store.events import NewEventRow
 from dispatcher.store.pool import PoolShare
+from dispatcher.store.queries.events import NewEventRow
 from dispatcher.store.session import Queryable
 
 T_co = TypeVar("T_co", covariant=True)

@@ -11,18 +11,18 @@ from dispatcher.shared_slots import BusyError, SharedSlots
 
 T = TypeVar("T")
 
-BODIES_BYTES = 64 * 2**20
+BODIES_LIMIT_BYTES = 64 * 2**20
 """Bytes of request bodies in memory at a time, or SHARES times the largest body if that is more."""
 SHARES = 4
-"""One environment may use one of this many equal shares of BODIES_BYTES."""
-THREADS = 2
+"""One environment may use one of this many equal shares of BODIES_LIMIT_BYTES."""
+THREADS_LIMIT = 2
 """Threads for large bodies. They compete for the interpreter lock, so more would not help."""
-LISTING_REST = 8.0
+LISTING_REST_FACTOR = 8.0
 """An environment rests so many times as long as its long list took: lists take at most a ninth of
 the time, whatever one environment asks for."""
-LISTINGS = 4
+LISTINGS_LIMIT = 4
 """Long lists that are built at a time, by all environments together."""
-WAITING = 32
+WAITING_LIMIT = 32
 WAITING_OF_ONE_LIMIT = 8
 """How many large bodies or lists may wait for a slot: of all environments, and of one."""
 
@@ -31,30 +31,30 @@ class WorkLimits:
     """The limits in use. `largest` is the maximum size of one body in bytes."""
 
     def __init__(self, largest: int) -> None:
-        self._share_bytes = max(BODIES_BYTES // SHARES, largest)
+        self._share_bytes = max(BODIES_LIMIT_BYTES // SHARES, largest)
         self._free_bytes = self._share_bytes * SHARES
         self._held_bytes: Counter[str] = Counter()
         self._threads = SharedSlots(
-            THREADS,
+            THREADS_LIMIT,
             slots_of_one=1,
-            waiting=WAITING,
+            waiting=WAITING_LIMIT,
             waiting_of_one=WAITING_OF_ONE_LIMIT,
             wait_seconds=5.0,
         )
         self._listings = SharedSlots(
-            LISTINGS,
+            LISTINGS_LIMIT,
             slots_of_one=1,
-            waiting=WAITING,
+            waiting=WAITING_LIMIT,
             waiting_of_one=WAITING_OF_ONE_LIMIT,
             wait_seconds=5.0,
-            rest=LISTING_REST,
+            rest=LISTING_REST_FACTOR,
         )
 
     @asynccontextmanager
     async def listing(self, key: str) -> AsyncIterator[None]:
         """Hold the slot for building a long list; one environment has only one.
 
-        Its next one begins after a rest (LISTING_REST). Otherwise one environment could take the
+        Its next one begins after a rest (LISTING_REST_FACTOR). Otherwise one environment could take the
         whole time of the event loop. Raise an HttpError (503) if too many wait.
         """
         async with AsyncExitStack() as held:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from dispatcher.cli.delivery_options import Selection
 from dispatcher.cli.errors import CommandError
+from dispatcher.cli.options.delivery_options import Selection
+from dispatcher.cli.output.progress import show_progress
+from dispatcher.cli.output.tables import clip, counted
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.progress import show_progress
-from dispatcher.cli.tables import clip, counted
 from dispatcher.cli.target import Target, call_api, each_environment
 from dispatcher.cli.webhook_names import with_webhook_id
 

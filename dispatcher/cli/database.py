@@ -30,14 +30,15 @@ seconds to end."""
 class Database:
     """A connection address.
 
-    `ours` is True for an embedded server that this process has started. Only such a database is
-    migrated without a request. `is_embedded` is True for one that another process has started: it
+    `ours` is True for an embedded server that this process has started, which keeps its data in
+    `directory`. Only such a database is migrated without a request. `is_embedded` is True for one that another process has started: it
     migrates that database before it sends.
     """
 
     dsn: str = field(repr=False)
     ours: bool
     is_embedded: bool = False
+    directory: Path | None = None
 
 
 def embedded_directory(config: "Config") -> Path:
@@ -56,12 +57,17 @@ def daemon_database(config: "Config", directory: Path | None = None) -> Iterator
     with start_lock(directory):
         server.start()
     with server:
+        yield Database(server.dsn, ours=True, directory=directory)
+
+
+def warn_of_embedded(database: Database) -> None:
+    """Tell people where the embedded server of this process keeps its data, if it has one."""
+    if database.directory is not None:
         click.echo(
-            f"No database.dsn is configured. An embedded PostgreSQL keeps its data in {directory}."
-            " For production, configure database.dsn.",
+            "No database.dsn is configured. An embedded PostgreSQL keeps its data in"
+            f" {database.directory}. For production, configure database.dsn.",
             err=True,
         )
-        yield Database(server.dsn, ours=True)
 
 
 def find(config: "Config") -> tuple[Database, "Config"]:
@@ -138,7 +144,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
 
 async def write_limits(database: Database, config: "Config") -> None:
     """Write the configured limits into the database, where its functions read them."""
-    from dispatcher.store.settings import Settings
+    from dispatcher.store.queries.settings import Settings
 
     async with session(database, config) as opened:
         settings = Settings(opened)
@@ -169,7 +175,7 @@ async def open_cipher(database: Database, config: "Config") -> "Cipher":
     Raise KeyRejectedError if the key is wrong or missing, and ConfigError if it is malformed.
     """
     from dispatcher.encryption.keyring import unlock
-    from dispatcher.store.settings import Settings
+    from dispatcher.store.queries.settings import Settings
 
     async with session(database, config) as opened:
         return await unlock(config, Settings(opened))
@@ -191,7 +197,7 @@ async def require_connections(database: Database, config: "Config") -> None:
     lacks a few connections would look healthy and send nothing.
     """
     from dispatcher.cli.errors import CommandError
-    from dispatcher.store.server import Server, connections_needed
+    from dispatcher.store.queries.server import Server, connections_needed
     from dispatcher.telemetry import observe
 
     needed = connections_needed()

@@ -70,8 +70,8 @@ def _explain_one(error: BaseException) -> CommandError | None:
         StatementTimeoutError,
         StoreError,
     )
-    from dispatcher.store.events import EventRejectedError
     from dispatcher.store.migration.migrate import MigrationError
+    from dispatcher.store.queries.events import EventRejectedError
 
     complete = (
         KeyRejectedError

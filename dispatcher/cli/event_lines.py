@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from dispatcher.cli.errors import MisuseError
 
 if TYPE_CHECKING:
-    from dispatcher.store.events import NewEventRow
+    from dispatcher.store.queries.events import NewEventRow
 
 LINES_LIMIT_BYTES = 4 * 2**20
 """Most bytes of a batch with several lines: half of the API's limit, because the client may write an
@@ -32,7 +32,7 @@ def batches(file: BinaryIO, *, most_data: int) -> Iterator[Batch]:
 
     `most_data` limits the data of each, in bytes. Raise MisuseError for the first wrong line.
     """
-    from dispatcher.api.event_batch import EVENTS_LIMIT
+    from dispatcher.api.requests.event_batch import EVENTS_LIMIT
 
     texts: list[bytes] = []
     numbers: list[int] = []
@@ -67,7 +67,7 @@ def _sentence(problem: Mapping[str, str], lines: Sequence[int]) -> str:
 
 def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the bytes of each line that is not empty."""
-    from dispatcher.api.event_batch import BATCH_LIMIT_BYTES
+    from dispatcher.api.requests.event_batch import BATCH_LIMIT_BYTES
 
     number = 0
     while text := file.readline(BATCH_LIMIT_BYTES + 1):
@@ -80,9 +80,9 @@ def _numbered(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _read(texts: Sequence[bytes], numbers: Sequence[int], most_data: int) -> Batch:
     """Return the events of some lines. Raise MisuseError for the first wrong one."""
-    from dispatcher.api import event_batch
     from dispatcher.api.all_routes import ROUTES
     from dispatcher.api.representations import envelope
+    from dispatcher.api.requests import event_batch
     from dispatcher.api.types import HttpError
 
     route = next(route for route in ROUTES if route.name == "emit_event")

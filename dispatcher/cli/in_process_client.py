@@ -10,11 +10,12 @@ import orjson
 from pydantic import ValidationError
 
 from dispatcher import client
-from dispatcher.api import errors, event_batch, idempotency, types
+from dispatcher.api import errors, types
 from dispatcher.api.all_routes import ROUTES
-from dispatcher.api.idempotency import IdempotencyKey, StoredResponse
-from dispatcher.api.pipeline import bound_call
 from dispatcher.api.representations import envelope
+from dispatcher.api.requests import event_batch, idempotency
+from dispatcher.api.requests.idempotency import IdempotencyKey, StoredResponse
+from dispatcher.api.requests.pipeline import bound_call
 from dispatcher.api.routes import Route
 from dispatcher.cli import database
 from dispatcher.cli.database import Database
@@ -30,8 +31,8 @@ from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_cipher
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.services.tokens import Principal
-from dispatcher.store.events import NewEventRow
 from dispatcher.store.pool import Pool, PoolShare
+from dispatcher.store.queries.events import NewEventRow
 
 T = TypeVar("T")
 
@@ -147,7 +148,7 @@ def _call(
     path: Mapping[str, str],
     request: Call[Any],
 ) -> types.Call:
-    """Return the call as `api/request_parser.py` builds it from a request.
+    """Return the call as `api/requests/request_parser.py` builds it from a request.
 
     A cursor is the plain position here, because no client can forge it.
     """

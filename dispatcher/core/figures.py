@@ -40,7 +40,7 @@ class Inbox:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoints:
+class WebhookCounts:
     """Webhooks by state.
 
     `failing` ones are active, and no attempt has succeeded since one failed.
@@ -76,7 +76,7 @@ class Backlog:
     pending: Waiting
     environments: Mapping[str, Mapping[str, int]]
     inbox: Inbox
-    endpoints: Endpoints
+    endpoints: WebhookCounts
     quarantined: int
     paused_at: datetime | None
     all_paused_at: datetime | None

@@ -10,10 +10,10 @@ from socket import socket
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
 from dispatcher.api.auth import Auth
-from dispatcher.api.connection_limits import ConnectionLimits
 from dispatcher.api.cursors import Cursors
-from dispatcher.api.hosts import only_for
-from dispatcher.api.pipeline import RequestPipeline
+from dispatcher.api.port.connection_limits import ConnectionLimits
+from dispatcher.api.port.hosts import only_for
+from dispatcher.api.requests.pipeline import RequestPipeline
 from dispatcher.api.work_limits import WorkLimits
 from dispatcher.config.sections import Config, Limits
 from dispatcher.dashboard.all_routes import PAGES

@@ -41,7 +41,7 @@ class BacklogMonitor:
         Raise StoreError or StatementTimeoutError.
         """
         self.paused = totals = await self._pauses.totals()
-        await self._log_changes()
+        await self._log_changes(totals)
         if monotonic() - self._measured_at >= MEASURE_SECONDS:
             # Set before the statement. Otherwise one that takes too long would be repeated at once.
             self._measured_at = monotonic()
@@ -54,12 +54,14 @@ class BacklogMonitor:
             )
         return PAUSES_SECONDS
 
-    async def _log_changes(self) -> None:
+    async def _log_changes(self, totals: PauseTotals) -> None:
         """Log the pauses that began and ended since the last pass, of at most NAMED_LIMIT at a time.
 
         Those that are known are asked for first. Otherwise one that is not listed for want of room
         would be taken for one that has ended.
         """
+        if not (self._known or totals.all_since or totals.environments):
+            return
         pauses = await self._pauses.current([known for known in self._known if known is not None])
         current = {pause.environment_id: pause for pause in pauses}
         for pause in pauses:

@@ -8,16 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from socket import socket
+from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 from dispatcher import __version__
-from dispatcher.api import sockets
+from dispatcher.api.port import sockets
 from dispatcher.config.sections import Config
 from dispatcher.daemon.backlog_monitor import BacklogMonitor
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.engine import Engine
-from dispatcher.engine.loop import measure_lag, wait_for_event
-from dispatcher.engine.stage_runner import TRANSIENT, Stage, StageRunner
+from dispatcher.engine.stages.loop import aligned, measure_lag, wait_for_event
+from dispatcher.engine.stages.stage_runner import TRANSIENT, Stage, StageRunner
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.errors import StoreError
@@ -300,7 +301,7 @@ class Daemon:
                 self._runner.rests("record")
             self._runner.log_changes()
             observe.daemon.vitals(vitals)
-            await asyncio.sleep(min(WATCH_SECONDS, interval or WATCH_SECONDS))
+            await asyncio.sleep(aligned(min(WATCH_SECONDS, interval or WATCH_SECONDS), monotonic()))
 
     def _checks(self) -> Mapping[str, bool]:
         """Return the conditions of readiness, and whether each is met."""

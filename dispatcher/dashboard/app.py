@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from dispatcher.api.auth import Auth
-from dispatcher.api.request_values import fairness_key_of, request_id
+from dispatcher.api.requests.request_values import fairness_key_of, request_id
 from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, form_body

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from dispatcher.core import times
 from dispatcher.dashboard import bulk_action_words
 from dispatcher.services.audit.audit_changes import UNKNOWN, FieldChange, field_changes
 from dispatcher.services.audit.audit_log import AuditEntry, KnownActor
@@ -224,6 +225,6 @@ def _moment(text: str) -> str:
     if _MOMENT.fullmatch(text) is None:
         return text
     try:
-        return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return times.exact(datetime.fromisoformat(text))
     except ValueError:  # a name that only looks like a time
         return text

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from dispatcher.core import times
 from dispatcher.services.bulk_actions import BulkActionFilters
 
 SELECTED: Final = "selected one by one"
@@ -30,7 +31,7 @@ def words(
         ("type ", filters.event),
         ("reference ", filters.reference),
         ("webhook ", webhook and webhook_names.get(webhook, str(webhook))),
-        ("made since ", filters.since and _exact(filters.since)),
+        ("made since ", filters.since and times.exact(filters.since)),
         ("made before ", _end(filters, started)),
     ]
     return ", ".join(f"{label}{text}" for label, text in named if text) or "all deliveries"
@@ -52,11 +53,7 @@ def query(filters: BulkActionFilters) -> dict[str, str]:
 
 
 def _end(filters: BulkActionFilters, started: datetime) -> str | None:
-    return _exact(filters.until) if filters.until < started - _AT_ONCE else None
-
-
-def _exact(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return times.exact(filters.until) if filters.until < started - _AT_ONCE else None
 
 
 def _typed(at: datetime) -> str:

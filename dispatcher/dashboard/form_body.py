@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from multidict import MultiDict, MultiDictProxy
 
-from dispatcher.api import json_body
+from dispatcher.api.requests import json_body
 
 TYPE: Final = "application/x-www-form-urlencoded"
 FIELDS_LIMIT: Final = 10_000

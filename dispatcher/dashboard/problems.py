@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from dispatcher.api.errors import STATUSES_AND_TITLES, unavailable
-from dispatcher.api.request_values import request_id
+from dispatcher.api.requests.request_values import request_id
 from dispatcher.core.errors import ForbiddenError, RefusedError
 from dispatcher.telemetry import observe
 

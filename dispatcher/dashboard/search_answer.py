@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from dispatcher.core import times
 from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem, Event
 from dispatcher.services.overview import Count, WebhookHealth
 from dispatcher.services.webhooks.webhook_resource import Webhook
@@ -115,7 +116,7 @@ def moment(at: datetime | None, now: datetime) -> str:
     """Return an exact time in UTC, without the date if it is today."""
     if at is None:
         return "an unknown time"
-    return at.strftime("%H:%M:%S UTC" if at.date() == now.date() else "%Y-%m-%d %H:%M:%S UTC")
+    return at.strftime("%H:%M:%S UTC") if at.date() == now.date() else times.exact(at)
 
 
 def _times(number: int) -> str:

@@ -38,11 +38,11 @@ site on a sibling host name could set it."""
 KEPT_BYTES: Final = 256 * 1024
 """A larger form is dropped at a sign-in, because it travels to the browser and back twice."""
 SMALL_FORM_BYTES: Final = 8 * 1024
-LARGE_FORMS: Final = 16
+LARGE_FORMS_LIMIT: Final = 16
 """Large forms of clients without a session that are read at a time."""
-LARGE_FORMS_OF_ONE: Final = 4
+LARGE_FORMS_OF_ONE_LIMIT: Final = 4
 """As many of them are from one address, so that a slow client does not keep all others out."""
-LARGE_FORMS_WAITING: Final = 32
+LARGE_FORMS_WAITING_LIMIT: Final = 32
 LARGE_FORM_WAIT_SECONDS: Final = 2.0
 """How many large forms wait until one is read, four from one address, and how long. Addresses take
 turns."""
@@ -88,10 +88,10 @@ class SignInPages:
         self._sign_ins = sign_ins
         self._login_links = LoginLinks()
         self._large_forms = SharedSlots(
-            LARGE_FORMS,
-            slots_of_one=LARGE_FORMS_OF_ONE,
-            waiting=LARGE_FORMS_WAITING,
-            waiting_of_one=LARGE_FORMS_OF_ONE,
+            LARGE_FORMS_LIMIT,
+            slots_of_one=LARGE_FORMS_OF_ONE_LIMIT,
+            waiting=LARGE_FORMS_WAITING_LIMIT,
+            waiting_of_one=LARGE_FORMS_OF_ONE_LIMIT,
             wait_seconds=LARGE_FORM_WAIT_SECONDS,
         )
 
@@ -182,9 +182,9 @@ class SignInPages:
     async def _fields(self, request: web.Request) -> form_body.Fields:
         """Return the fields of a form from a client that has not signed in.
 
-        Only LARGE_FORMS large ones are in memory at a time, LARGE_FORMS_OF_ONE of them from one
-        address. Raise HTTPServiceUnavailable if none ends in time. A small form, such as one with
-        just a token, never waits for them.
+        Only LARGE_FORMS_LIMIT large ones are in memory at a time, LARGE_FORMS_OF_ONE_LIMIT of them
+        from one address. Raise HTTPServiceUnavailable if none ends in time. A small form, such as
+        one with just a token, never waits for them.
         """
         length = request.content_length
         if length is not None and length <= SMALL_FORM_BYTES:

@@ -23,7 +23,7 @@ from dispatcher.demo.cast import ROLES
 from dispatcher.demo.receiver import Arrival, Receiver
 from dispatcher.demo.samples import Sample, samples
 from dispatcher.embedded_postgres import binaries
-from dispatcher.engine.loop import wait_for_event
+from dispatcher.engine.stages.loop import wait_for_event
 from dispatcher.store.errors import StatementTimeoutError, StoreError
 
 PERIOD_SECONDS = 1.0

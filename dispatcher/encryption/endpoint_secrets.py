@@ -12,7 +12,7 @@ from dispatcher.core.credentials import (
 )
 from dispatcher.core.model import Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.endpoints import SendingEndpointRow
+from dispatcher.store.queries.endpoints import SendingEndpointRow
 
 
 def decrypt_endpoint(row: SendingEndpointRow, cipher: Cipher, retry: RetryPolicy) -> Endpoint:

@@ -3,7 +3,7 @@
 from dispatcher.config.sections import Config, ConfigError
 from dispatcher.encryption import cipher as cipher_module
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store.settings import Settings
+from dispatcher.store.queries.settings import Settings
 
 
 class KeyRejectedError(Exception):

@@ -4,54 +4,54 @@ Stages that work together get each other's callables here, so that their modules
 """
 
 import asyncio
-import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from time import monotonic
 
-from dispatcher import __version__
 from dispatcher.config.sections import Config
 from dispatcher.core.figures import Vitals
-from dispatcher.core.model import Result
+from dispatcher.core.model import ClockSetBack, Result
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.engine.attempt import AttemptRunner
-from dispatcher.engine.body_cache import BODY_CACHE_BYTES, BodyCache
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
-from dispatcher.engine.bulk_actions import BulkActions
-from dispatcher.engine.change_notices import ChangeNoticeReader
+from dispatcher.engine.bulk.bulk_actions import BulkActions
+from dispatcher.engine.bulk.replayer import Replayer
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.deliverer import Deliverer
-from dispatcher.engine.endpoint_cache import EndpointCache
-from dispatcher.engine.endpoint_health import EndpointHealth
-from dispatcher.engine.fanout import Fanout
-from dispatcher.engine.lease import Lease
-from dispatcher.engine.listener import Listener
-from dispatcher.engine.loader import Loader
-from dispatcher.engine.maintenance import Maintenance, MaintenanceSteps
-from dispatcher.engine.recorder import Recorder
-from dispatcher.engine.replayer import Replayer
-from dispatcher.engine.rescheduler import Rescheduler
-from dispatcher.engine.schema_check import SchemaCheck
-from dispatcher.engine.stage_runner import Stage
-from dispatcher.engine.statistics import StatisticsWriter
+from dispatcher.engine.fanout.backstop import Backstop
+from dispatcher.engine.fanout.fanout import Fanout
+from dispatcher.engine.fanout.listener import Listener
+from dispatcher.engine.fanout.schema_check import SchemaCheck
+from dispatcher.engine.loading.change_notices import ChangeNoticeReader
+from dispatcher.engine.loading.endpoint_cache import EndpointCache
+from dispatcher.engine.loading.loader import Loader
+from dispatcher.engine.ownership.lease import Lease
+from dispatcher.engine.sending.attempt import AttemptRunner
+from dispatcher.engine.sending.body_cache import BODY_CACHE_BYTES, BodyCache
+from dispatcher.engine.sending.deliverer import Deliverer
+from dispatcher.engine.sending.endpoint_health import EndpointHealth
+from dispatcher.engine.sending.recorder import Recorder
+from dispatcher.engine.stages.stage_runner import Stage
+from dispatcher.engine.upkeep.daemon_status import daemon_status
+from dispatcher.engine.upkeep.maintenance import Maintenance, MaintenanceSteps
+from dispatcher.engine.upkeep.rescheduler import Rescheduler
+from dispatcher.engine.upkeep.statistics import StatisticsWriter
 from dispatcher.schema_validation.worker import Sandbox
-from dispatcher.store.change_notices import ChangeNotices
 from dispatcher.store.daemon_sessions import DaemonSessions
-from dispatcher.store.daemons import Daemons
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.endpoints import Endpoints
-from dispatcher.store.events import Events
-from dispatcher.store.inbox import Inbox
-from dispatcher.store.replays import Replays
-from dispatcher.store.statistics import Statistics
-from dispatcher.store.unvalidated_events import UnvalidatedEvents
+from dispatcher.store.queries.change_notices import ChangeNotices
+from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.events import Events
+from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.queries.queues import Queues
+from dispatcher.store.queries.replays import Replays
+from dispatcher.store.queries.statistics import Statistics
+from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
 from dispatcher.transport.access_tokens import AccessTokens
-from dispatcher.transport.egress_from_config import guard_from_config
-from dispatcher.transport.own_ports import admin_port
-from dispatcher.transport.proxy import proxy_of
+from dispatcher.transport.addresses.egress_from_config import guard_from_config
+from dispatcher.transport.addresses.own_ports import admin_port
+from dispatcher.transport.connecting.proxy import proxy_of
 from dispatcher.transport.sender import Sender
 
 BUFFERED_LIMIT = 20_000
@@ -106,7 +106,7 @@ class Engine:
             self.buffer,
             self.endpoints,
             now=self.clock.now,
-            wake=self._wake_deliverer,
+            wake=lambda: self.deliverer.wake(),
         )
         self.rescheduler = Rescheduler(
             Deliveries(self.sessions.upkeep),
@@ -120,7 +120,7 @@ class Engine:
             self.clock,
             on_shards_changed=self._shards_changed,
             apply_changes=notices.apply_next,
-            on_set_back=self.rescheduler.set_back,
+            on_set_back=self._note_set_back,
         )
         self.sessions.lease.on_lost = self.lease.give_up
 
@@ -130,7 +130,7 @@ class Engine:
             Deliveries(self.sessions.record),
             on_recorded=self.buffer.confirm_recorded,
             on_superseded=self.buffer.discard_stale,
-            on_room=self._wake_deliverer,
+            on_room=lambda: self.deliverer.wake(),
             on_batch=self._note_recorded,
         )
         self.statistics = StatisticsWriter(
@@ -187,7 +187,7 @@ class Engine:
 
     def _build_feeding(self) -> None:
         """Build the stages that bring deliveries into memory."""
-        self.listener = Listener(self.sessions.listen, self.inbox_wake)
+        self.listener = Listener(self.sessions.listen, self._note_events)
         self.sessions.fanout.on_lost = self._reread_shards
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
@@ -196,7 +196,7 @@ class Engine:
             saturated=self.buffer.endpoints_without_room,
             keep_events=self.bodies.add,
             backlog=self._has_backlog,
-            notified=self._config.database.notify,
+            on_polling=self.schema_check_wake.set,
         )
         self.schema_check = SchemaCheck(
             UnvalidatedEvents(self.sessions.schema_check), Sandbox(), self.lease
@@ -224,6 +224,17 @@ class Engine:
         self.triggers = steps.triggers
         self.replayer = Replayer(Replays(self.sessions.upkeep))
         self.bulk_actions = BulkActions(self.sessions.upkeep)
+        self.backstop = Backstop(
+            Queues(self.sessions.fanout),
+            read_after=self.fanout.read_after,
+            wakes={
+                "inbox": self.inbox_wake,
+                "unvalidated_events": self.schema_check_wake,
+                "replays": self.replayer.wake,
+                "bulk_actions": self.bulk_actions.wake,
+            },
+            notified=self._config.database.notify,
+        )
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
         """Open what sends and what checks schemas; push on `opened` how to close it.
@@ -251,13 +262,14 @@ class Engine:
         wake = self.rescheduler.wake
         return (
             Stage("listen", self.listener.run_once),
-            Stage("fanout", self._fan_out, self.inbox_wake, ends_daemon=True),
+            Stage("fanout", self.fanout.run_once, self.inbox_wake, ends_daemon=True),
             Stage("schema_check", self.schema_check.run_once, self.schema_check_wake),
             Stage("load", self.loader.run_once, self.loader_wake, ends_daemon=True),
             Stage("reschedule", self.rescheduler.run_once, wake, ends_daemon=True),
             Stage("maintenance", self.maintenance.run_once),
-            Stage("replay", self.replayer.run_once),
-            Stage("bulk_actions", self.bulk_actions.run_once),
+            Stage("replay", self.replayer.run_once, self.replayer.wake),
+            Stage("bulk_actions", self.bulk_actions.run_once, self.bulk_actions.wake),
+            Stage("backstop", self.backstop.run_once),
         )
 
     def drain_steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
@@ -297,15 +309,10 @@ class Engine:
         await self.sessions.lease.set("synchronous_commit", "on")
         await self.lease.leave()
 
-    async def _fan_out(self) -> float:
-        """Run one fan-out pass, then wake the schema check, and return the seconds to the next.
-
-        A wake-up for new events may be about events that wait for the schema check.
-        """
-        try:
-            return await self.fanout.run_once()
-        finally:
-            self.schema_check_wake.set()
+    def _note_events(self) -> None:
+        """Wake the stages that new events may wait for."""
+        self.inbox_wake.set()
+        self.schema_check_wake.set()
 
     def _reread_shards(self) -> None:
         """Read all shards again: rows may be there, or due, that memory does not know.
@@ -314,6 +321,11 @@ class Engine:
         """
         self.buffer.invalidate_watermarks()
         self.loader_wake.set()
+
+    def _note_set_back(self, step: ClockSetBack) -> None:
+        self.rescheduler.set_back(step)
+        self.fanout.note_set_back()
+        self.inbox_wake.set()
 
     def _shards_changed(self) -> None:
         self.loader.shards_changed()
@@ -325,22 +337,14 @@ class Engine:
 
     def _status(self) -> Mapping[str, object]:
         """Return the status of this daemon that API and dashboard show."""
-        in_flight, unrecorded = self.deliverer.in_flight, len(self.recorder)
-        later = self.buffer.later
-        return {
-            "version": __version__,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "admin_port": self._admin_port,
-            "up": monotonic() - self._started_at,
-            "in_flight": in_flight,
-            "in_queues": max(0, len(self.buffer) - later - in_flight - unrecorded),
-            "scheduled": later,
-            "unrecorded": unrecorded,
-        }
-
-    def _wake_deliverer(self) -> None:
-        self.deliverer.wake()
+        return daemon_status(
+            admin_port=self._admin_port,
+            up=monotonic() - self._started_at,
+            held=len(self.buffer),
+            in_flight=self.deliverer.in_flight,
+            scheduled=self.buffer.later,
+            unrecorded=len(self.recorder),
+        )
 
     def _has_backlog(self) -> bool:
         return len(self.buffer) > self._config.delivery.concurrency

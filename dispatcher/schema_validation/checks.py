@@ -14,7 +14,7 @@ WAITING_OF_ONE_LIMIT = 8
 """Most checks of one environment in that queue."""
 WAIT_SECONDS = 10.0
 """Longest wait in the queue: enough for a rest of the environment and for a few checks of others."""
-REST = 8.0
+REST_FACTOR = 8.0
 """After a check, the environment rests so many times as long as it used the processor.
 
 Even a process that runs only while nothing else needs the processor makes others wait for some
@@ -53,7 +53,7 @@ class SchemaChecks:
         try:
             async with self._slots.held(environment_id) as hold:
                 rejection = await self._sandbox.validate(schema, data)
-                hold.rest_seconds = min(REST * self._sandbox.used_seconds, REST_SECONDS)
+                hold.rest_seconds = min(REST_FACTOR * self._sandbox.used_seconds, REST_SECONDS)
                 return rejection
         except BusyError:
             raise SchemaChecksBusyError("too many schemas wait to be checked") from None

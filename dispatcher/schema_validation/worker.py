@@ -26,7 +26,7 @@ from dispatcher.schema_validation.validate import Rejection
 
 PROCESSOR_SECONDS = 1.0
 """Processor time of one check."""
-MEMORY = 768 * 2**20
+MEMORY_LIMIT_BYTES = 768 * 2**20
 """Bytes of address space of the process."""
 START_LIMIT = 20.0
 """Seconds until the process must be ready."""
@@ -236,7 +236,11 @@ def _confine() -> str | None:
     # Load what Python imports late: afterwards no file can be opened.
     validate.validate('{"type":"number"}', "1.5")
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    for name, amount in (("RLIMIT_AS", MEMORY), ("RLIMIT_NOFILE", 0), ("RLIMIT_CORE", 0)):
+    for name, amount in (
+        ("RLIMIT_AS", MEMORY_LIMIT_BYTES),
+        ("RLIMIT_NOFILE", 0),
+        ("RLIMIT_CORE", 0),
+    ):
         limit = getattr(resource, name)
         hard = resource.getrlimit(limit)[1]
         allowed = amount if hard == resource.RLIM_INFINITY else min(amount, hard)

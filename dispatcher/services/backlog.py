@@ -16,20 +16,20 @@ from dispatcher.core.figures import (
     COUNTED_LIMIT,
     STATES,
     Backlog,
-    Endpoints,
     Inbox,
     LastHour,
     Waiting,
+    WebhookCounts,
 )
-from dispatcher.store.daemons import DaemonRow, Daemons
-from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import (
+from dispatcher.store.queries.daemons import DaemonRow, Daemons
+from dispatcher.store.queries.statistics import (
     BacklogSampleRow,
     FiguresRow,
     IntervalRow,
     PendingRow,
     Statistics,
 )
+from dispatcher.store.session import Queryable
 
 STATUS_SECONDS: Final = 10.0
 """Age at which a daemon's status no longer counts.
@@ -54,7 +54,7 @@ class Stats:
     in_flight: int | None
     unrecorded: int | None
     inbox: Inbox
-    webhooks: Endpoints
+    webhooks: WebhookCounts
     quarantined: int
     paused_at: datetime | None
     all_paused_at: datetime | None
@@ -157,7 +157,7 @@ def _backlog(rows: Sequence[PendingRow], figures: FiguresRow) -> Backlog:
         pending=_waiting(rows, now),
         environments=environments,
         inbox=Inbox(figures["inbox"], figures["inbox_more"], _age(now, [figures["inbox_oldest"]])),
-        endpoints=Endpoints(figures["active"], figures["disabled"], figures["failing"]),
+        endpoints=WebhookCounts(figures["active"], figures["disabled"], figures["failing"]),
         quarantined=figures["quarantined"],
         paused_at=figures["paused_at"],
         all_paused_at=figures["all_paused_at"],

@@ -21,9 +21,9 @@ from dispatcher.services import delivery_criteria
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.bulk_action_inputs import BulkFilters, NewBulkAction
 from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
-from dispatcher.store import bulk_actions as stored
-from dispatcher.store.delivery_search import DeliverySearch
-from dispatcher.store.history import HistoryFilter
+from dispatcher.store.queries import bulk_actions as stored
+from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.history import HistoryFilter
 from dispatcher.store.session import Queryable, without_locks
 
 PREFIX: Final = "blk"

@@ -14,8 +14,8 @@ from time import monotonic
 
 from dispatcher.services import tokens
 from dispatcher.services.tokens import Principal
-from dispatcher.store import dashboard_sessions as stored
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries import dashboard_sessions as stored
 
 SESSION_SECONDS = 12 * 3600.0
 """Seconds that a session lasts. After that one must sign in again."""

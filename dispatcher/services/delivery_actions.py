@@ -7,8 +7,8 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT, RetryRefusal, retry_refusal
 from dispatcher.services.audit.audit_log import Actor, Journal
-from dispatcher.store import delivery_actions as stored
-from dispatcher.store.delivery_actions import BY_HAND
+from dispatcher.store.queries import delivery_actions as stored
+from dispatcher.store.queries.delivery_actions import BY_HAND
 from dispatcher.store.session import Queryable
 
 _REFUSALS: Final[Mapping[RetryRefusal, str]] = {

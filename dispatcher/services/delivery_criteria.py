@@ -6,7 +6,7 @@ from uuid import UUID
 
 from dispatcher.core import ids
 from dispatcher.services.inputs.history_filters import DeliveryFilters
-from dispatcher.store.history import HistoryFilter
+from dispatcher.store.queries.history import HistoryFilter
 
 
 def of_deliveries(

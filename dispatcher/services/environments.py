@@ -11,7 +11,7 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, SEARCHED_LIMIT, Page
 from dispatcher.services.audit import audit_changes
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges, NewEnvironment
-from dispatcher.store import environments as stored
+from dispatcher.store.queries import environments as stored
 from dispatcher.store.session import Queryable
 
 RANDOM_BYTES = 12

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from dispatcher.core import ids
-from dispatcher.store import event_outcomes as stored
-from dispatcher.store.event_outcomes import EventOutcomeRow
-from dispatcher.store.history import Place
+from dispatcher.store.queries import event_outcomes as stored
+from dispatcher.store.queries.event_outcomes import EventOutcomeRow
+from dispatcher.store.queries.history import Place
 from dispatcher.store.session import Queryable
 
-ROWS_OF_EVENT: Final = 100
+COUNTED_LIMIT: Final = 100
 """Deliveries of one event that are counted. The page of the event has all of them."""
 
 
@@ -71,5 +71,5 @@ class EventOutcomes:
         if not event_names:
             return {}
         numbers = {ids.parse("evt", name): name for name in event_names}
-        rows = await self._stored.of_events(environment_id, list(numbers), ROWS_OF_EVENT)
+        rows = await self._stored.of_events(environment_id, list(numbers), COUNTED_LIMIT)
         return {numbers[row["id"]]: EventOutcome.from_row(row) for row in rows}

@@ -8,11 +8,11 @@ from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError, P
 from dispatcher.core.model import RawJson
 from dispatcher.services.history_resources import Event, new_event
 from dispatcher.services.inputs.event_inputs import NewEvent
-from dispatcher.store import events as stored
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.errors import TransactionConflictError
-from dispatcher.store.events import EmittedRows, NewEventRow
 from dispatcher.store.pool import PoolShare
+from dispatcher.store.queries import events as stored
+from dispatcher.store.queries.events import EmittedRows, NewEventRow
 from dispatcher.store.session import Queryable
 
 

@@ -8,10 +8,10 @@ from uuid import UUID
 from dispatcher.core import ids
 from dispatcher.services import delivery_criteria
 from dispatcher.services.inputs.history_filters import DeliveryFilters
-from dispatcher.store.delivery_search import CauseRow, DeliverySearch
+from dispatcher.store.queries.delivery_search import CauseRow, DeliverySearch
 from dispatcher.store.session import Queryable
 
-FAILURES_READ: Final = 1_000
+FAILURES_LIMIT: Final = 1_000
 """Failures that are read, at most. For each it is looked up whether it was sent again."""
 
 
@@ -69,7 +69,7 @@ class Failures:
     ) -> Causes:
         """Return the causes of the newest failed deliveries of a time range and a type."""
         criteria = delivery_criteria.of_deliveries(filters, webhook_id=webhook_id, before=None)
-        read = await self._search.causes(environment_id, criteria, FAILURES_READ)
+        read = await self._search.causes(environment_id, criteria, FAILURES_LIMIT)
         return Causes(
             tuple(map(Cause.from_row, read.causes)),
             None if read.looked_to is None else ids.created_at(read.looked_to),

@@ -22,23 +22,23 @@ from dispatcher.services.history_resources import (
     EventItem,
 )
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
-from dispatcher.store import history as stored
-from dispatcher.store.delivery_search import (
+from dispatcher.store.queries import history as stored
+from dispatcher.store.queries.delivery_search import (
     PAGE_LIMIT_ROWS,
     DeliverySearch,
     ReadIds,
     is_of_type,
     read_page,
 )
-from dispatcher.store.history import HistoryFilter, recent_id
-from dispatcher.store.owners import Owners
+from dispatcher.store.queries.history import HistoryFilter, recent_id
+from dispatcher.store.queries.owners import Owners
 from dispatcher.store.session import Queryable
 
 LISTED_DATA_LIMIT_BYTES: Final = 16 * 1024
 """Most bytes of a payload, or of an event's data, that a list includes."""
 ATTEMPTS_LIMIT: Final = 200
 """Most attempts of one delivery that are returned. People may retry one without end."""
-DELIVERIES_OF_EVENT: Final = 100
+DELIVERIES_OF_EVENT_LIMIT: Final = 100
 """Deliveries that are returned with an event."""
 
 ANY_DELIVERY: Final = DeliveryFilters()
@@ -148,7 +148,9 @@ class History:
         if not rows:
             raise _unknown("event", id_)
         waiting = await self._stored.waiting(number)
-        page = await self._of_event(environment_id, number, ids.LARGEST_ID, DELIVERIES_OF_EVENT)
+        page = await self._of_event(
+            environment_id, number, ids.LARGEST_ID, DELIVERIES_OF_EVENT_LIMIT
+        )
         return Event.of(EventItem.from_row(rows[0]), waiting, page)
 
     async def deliveries_of_event(

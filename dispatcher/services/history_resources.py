@@ -11,8 +11,14 @@ from dispatcher.core.model import RawJson, Status
 from dispatcher.core.pagination import Page
 from dispatcher.core.request_headers import DEFAULT_BRAND, sent_headers
 from dispatcher.services.event_outcomes import EventOutcome
-from dispatcher.store.events import NewEventRow
-from dispatcher.store.history import AttemptRow, DeliveryItemRow, EventData, EventItemRow, Place
+from dispatcher.store.queries.events import NewEventRow
+from dispatcher.store.queries.history import (
+    AttemptRow,
+    DeliveryItemRow,
+    EventData,
+    EventItemRow,
+    Place,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from uuid import UUID
 from dispatcher.core.errors import ConflictError
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.services.audit.audit_log import Actor, Journal
-from dispatcher.store.endpoints import Endpoints
-from dispatcher.store.sealed_values import SealedValues, SealedValuesRow
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.sealed_values import SealedValues, SealedValuesRow
+from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Queryable, Session
-from dispatcher.store.settings import Settings
 
 STEP: Final = 100
 """Webhooks of one step. Other changes of webhooks wait for it, a few milliseconds."""

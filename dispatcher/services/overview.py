@@ -10,17 +10,17 @@ import orjson
 
 from dispatcher.core import histogram
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
-from dispatcher.store.daemons import DaemonRow, Daemons
-from dispatcher.store.session import Queryable
-from dispatcher.store.statistics import (
+from dispatcher.store.queries.daemons import DaemonRow, Daemons
+from dispatcher.store.queries.statistics import (
     BacklogRow,
     EndpointSumsRow,
     IntervalRow,
     SpeedRow,
     Statistics,
 )
+from dispatcher.store.session import Queryable
 
-COUNTED: Final = 10_000
+COUNTED_LIMIT: Final = 10_000
 """The number at which counting stops."""
 HALF_HOURS: Final = 48
 
@@ -128,7 +128,9 @@ class Overview:
         self, environment_id: str, ids: Collection[UUID]
     ) -> Mapping[UUID, WebhookHealth]:
         """Return the health of the environment's webhooks among `ids`. Up to 200 are quick."""
-        rows = await self._statistics.of_endpoints(environment_id, ids, HALF_HOURS, COUNTED + 1)
+        rows = await self._statistics.of_endpoints(
+            environment_id, ids, HALF_HOURS, COUNTED_LIMIT + 1
+        )
         return {row["id"]: _health(row) for row in rows}
 
     async def summary(self, environment_id: str | None) -> Summary:
@@ -138,9 +140,9 @@ class Overview:
         tens = await self._statistics.series(key, 600, 600, 144)
         speed = await self._statistics.speed(key)
         backlog = (
-            await self._statistics.backlog_of_all(COUNTED + 1)
+            await self._statistics.backlog_of_all(COUNTED_LIMIT + 1)
             if environment_id is None
-            else await self._statistics.backlog(environment_id, COUNTED + 1)
+            else await self._statistics.backlog(environment_id, COUNTED_LIMIT + 1)
         )
         return _summary(minutes, tens, speed, backlog)
 
@@ -240,7 +242,7 @@ def _success_rate(attempts: int, failures: int) -> float | None:
 
 
 def _count(number: int) -> Count:
-    return Count(min(number, COUNTED), number > COUNTED)
+    return Count(min(number, COUNTED_LIMIT), number > COUNTED_LIMIT)
 
 
 def _daemon(row: DaemonRow) -> DaemonStatus:

@@ -12,8 +12,8 @@ from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.figures import PauseTotals
 from dispatcher.services.audit.audit_log import Actor, Journal
-from dispatcher.store import pauses
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.queries import pauses
+from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.session import Queryable
 
 NAMED_LIMIT = 100

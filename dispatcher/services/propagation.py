@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from dispatcher.store.change_notices import ChangeNotices
-from dispatcher.store.daemons import Daemons
 from dispatcher.store.errors import StatementTimeoutError, StoreError
+from dispatcher.store.queries.change_notices import ChangeNotices
+from dispatcher.store.queries.daemons import Daemons
 from dispatcher.store.session import Queryable
 
 POLL_SECONDS = 0.05

@@ -9,7 +9,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit.audit_log import Actor, Journal
-from dispatcher.store import quarantine as stored
+from dispatcher.store.queries import quarantine as stored
 from dispatcher.store.session import Queryable
 
 Row = TypeVar("Row")
@@ -18,7 +18,7 @@ PREFIX: Final = "q"
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantinedEvent:
     """An event in quarantine.
 
     `id` is `q_` and a number, because one event can be here for several webhooks. `webhook_id` and
@@ -37,7 +37,7 @@ class Quarantined:
     quarantined_at: datetime
 
     @classmethod
-    def from_row(cls, row: stored.QuarantineRow) -> "Quarantined":
+    def from_row(cls, row: stored.QuarantineRow) -> "QuarantinedEvent":
         """Return the quarantined event of its row."""
         delivery_id = row["delivery_id"]
         return cls(
@@ -62,16 +62,16 @@ class Quarantine:
 
     async def list(
         self, environment_id: str, *, before: int | None = None, limit: int = DEFAULT_LIMIT
-    ) -> Page[Quarantined, int]:
+    ) -> Page[QuarantinedEvent, int]:
         """Return quarantined events, the last emitted first."""
         rows = await self._stored.list(
             environment_id, ids.LARGEST_ID if before is None else before, limit + 1
         )
-        return Page.of(rows, limit, make=Quarantined.from_row, key=lambda row: row["id"])
+        return Page.of(rows, limit, make=QuarantinedEvent.from_row, key=lambda row: row["id"])
 
-    async def get(self, environment_id: str, id_: str) -> Quarantined:
+    async def get(self, environment_id: str, id_: str) -> QuarantinedEvent:
         """Return one entry. Raise NotFoundError if there is none."""
-        return Quarantined.from_row(
+        return QuarantinedEvent.from_row(
             _known(id_, await self._stored.get(environment_id, _number(id_)))
         )
 

@@ -18,7 +18,7 @@ from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
-from dispatcher.store import replays as stored
+from dispatcher.store.queries import replays as stored
 from dispatcher.store.session import Queryable, without_locks
 
 PREFIX = "rec"

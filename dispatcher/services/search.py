@@ -9,15 +9,15 @@ from dispatcher.core import ids
 from dispatcher.services import delivery_criteria
 from dispatcher.services.history import LISTED_DATA_LIMIT_BYTES
 from dispatcher.services.history_resources import EventItem
-from dispatcher.store import events as stored_events
-from dispatcher.store.delivery_search import DeliverySearch
-from dispatcher.store.history import History
+from dispatcher.store.queries import events as stored_events
+from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.history import History
 from dispatcher.store.session import Queryable
 
 EVENTS_LIMIT: Final = 10
 """Events of one kind that a search returns."""
-EVENTS_SEARCHED: Final = 20_000
-BYTES_SEARCHED: Final = 16 * 2**20
+EVENTS_SEARCHED_LIMIT: Final = 20_000
+SEARCHED_LIMIT_BYTES: Final = 16 * 2**20
 """Events, and bytes of their data as stored, that one search of payloads reads: about 30 ms."""
 
 
@@ -57,8 +57,8 @@ class Search:
             environment_id,
             texts,
             delivery_criteria.of_ids(since, None, None, before),
-            rows=EVENTS_SEARCHED,
-            size_bytes=BYTES_SEARCHED,
+            rows=EVENTS_SEARCHED_LIMIT,
+            size_bytes=SEARCHED_LIMIT_BYTES,
             limit=EVENTS_LIMIT,
         )
         looked_to = None if read.horizon is None else ids.created_at(read.horizon)

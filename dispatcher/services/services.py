@@ -37,7 +37,7 @@ from dispatcher.services.webhooks.webhooks import Webhooks
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.pool import Opening
 from dispatcher.store.session import Queryable, without_locks
-from dispatcher.transport.egress_from_config import guard_from_config
+from dispatcher.transport.addresses.egress_from_config import guard_from_config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

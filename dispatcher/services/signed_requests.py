@@ -14,9 +14,9 @@ from dispatcher.encryption.endpoint_secrets import decrypt_endpoint
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.history import History
 from dispatcher.services.history_resources import Delivery as ShownDelivery
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.session import Queryable
-from dispatcher.transport.request_head import RequestHeads, default_headers
+from dispatcher.transport.exchanging.request_head import RequestHeads, default_headers
 
 _BY_CLIENTS: Final = frozenset({"host", "content-length"})
 """Headers that every client writes itself."""

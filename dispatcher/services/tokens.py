@@ -28,8 +28,8 @@ from dispatcher.core.model import Scope
 from dispatcher.core.pagination import CreationPosition
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.token_inputs import NewToken
-from dispatcher.store import tokens as stored
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries import tokens as stored
 from dispatcher.store.session import Queryable
 
 PREFIX: Final = "dsp_"

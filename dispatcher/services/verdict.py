@@ -5,19 +5,19 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from dispatcher.core import durations
+from dispatcher.core import durations, times
 from dispatcher.core.figures import Backlog
 from dispatcher.core.heartbeats import LEASE_SECONDS
 from dispatcher.services.backlog import Backlogs
-from dispatcher.store.daemons import Daemons
-from dispatcher.store.endpoints import Endpoints, UnwellEndpointRow
+from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.endpoints import Endpoints, UnwellEndpointRow
 from dispatcher.store.session import Queryable
 
-LISTED: Final = 10
+LISTED_LIMIT: Final = 10
 """Webhooks that are listed, at most."""
 BEHIND_SECONDS: Final = 10.0
 """A due delivery that waits for longer means that sending is behind."""
-PENDING_COUNTED: Final = 1_000
+PENDING_COUNTED_LIMIT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class UnwellWebhook:
             since=row["failing_since"],
             code=code if row["active"] else "",
             why=(row["error"] or code or "no attempt on record") if row["active"] else disabled,
-            waiting=min(row["pending"], PENDING_COUNTED),
-            more=row["pending"] > PENDING_COUNTED,
+            waiting=min(row["pending"], PENDING_COUNTED_LIMIT),
+            more=row["pending"] > PENDING_COUNTED_LIMIT,
         )
 
 
@@ -61,7 +61,7 @@ class UnwellWebhook:
 class Verdict:
     """Whether all is well. `problems` are sentences, the most urgent first.
 
-    `unwell` are the webhooks that fail, at most LISTED; `unwell_number` is how many there are.
+    `unwell` are the webhooks that fail, at most LISTED_LIMIT; `unwell_number` is how many there are.
     """
 
     backlog: Backlog
@@ -86,7 +86,7 @@ class Verdicts:
     async def read(self, environment_id: str | None) -> Verdict:
         """Return the verdict on one environment, or on all for None."""
         backlog = await self._backlogs.read(environment_id)
-        rows = await self._endpoints.unwell(environment_id, LISTED)
+        rows = await self._endpoints.unwell(environment_id, LISTED_LIMIT)
         number = rows[0]["number"] if rows else 0
         daemons = await self._daemons.list()
         is_running = any(row["silence"] < LEASE_SECONDS for row in daemons)
@@ -108,7 +108,7 @@ def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, .
         sentences.append("No daemon is running, so nothing is sent. Start one with dispatcher run.")
     if paused is not None:
         sentences.append(
-            f"Sending has been paused since {paused:%Y-%m-%d %H:%M:%S} UTC, and {at_least}{waiting:,} wait."
+            f"Sending has been paused since {times.exact(paused)}, and {at_least}{waiting:,} wait."
         )
     if is_running and pending.oldest_due_seconds > BEHIND_SECONDS:
         lag = durations.rounded(pending.oldest_due_seconds)

@@ -1,1 +1,1 @@
-"""Run all SQL of the project. Each module is one noun, and each method runs one `.sql` file."""
+"""Run all SQL of the project: open sessions, migrate, and run the statements of `sql/queries/`."""

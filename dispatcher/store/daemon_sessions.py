@@ -56,7 +56,7 @@ class DaemonSessions:
             synchronous_commit="off",
         )
         self.lease.on_silent = self._silent
-        self.listen = self._stage("listen")
+        self.listen = self._stage("listen", synchronous_commit="off")
         self.fanout = self._stage("fanout", synchronous_commit="off")
         self.schema_check = self._session("schema_check", synchronous_commit="off")
         self.load = self._stage("load")

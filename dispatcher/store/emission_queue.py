@@ -12,19 +12,19 @@ from typing import NamedTuple
 
 from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.errors import TransactionConflictError
-from dispatcher.store.events import (
+from dispatcher.store.pool import PoolBusyError, PoolShare
+from dispatcher.store.queries.events import (
     EmittedRows,
     EventRejectedError,
     Events,
     NewEventRow,
     UnknownEnvironmentError,
 )
-from dispatcher.store.pool import PoolBusyError, PoolShare
 
 EVENTS_AT_ONCE = 1_000
 CHARACTERS_AT_ONCE = 2**20
 """Limits of one statement, so that it takes milliseconds. A larger request has its own statement."""
-WAITING = 512
+WAITING_LIMIT = 512
 """Requests of one environment that wait for a statement, as many as there are connections."""
 SEPARATE_SECONDS = 2.0
 """After a wait for a key in vain, how long the requests of one statement are repeated, each on its own."""
@@ -86,7 +86,7 @@ class EmissionQueue:
         has_keys = any(row.key is not None for row in rows)
         place = (pool.key, environment_id, has_keys)
         lane = self._lanes.setdefault(place, _Lane())
-        if len(lane.waiting) >= WAITING:
+        if len(lane.waiting) >= WAITING_LIMIT:
             raise PoolBusyError("too many events wait to be inserted")
         result: asyncio.Future[EmittedRows] = asyncio.get_running_loop().create_future()
         lane.waiting.append(_Emission(rows, sum(len(row.data) for row in rows), result))

@@ -13,7 +13,7 @@ from dispatcher.store.session import Queryable, Session, Transaction
 WAIT_SECONDS = 2.0
 """How long a request waits for a connection. After that the client should learn that we are busy.
 """
-WAITING = 64
+WAITING_LIMIT = 64
 WAITING_OF_ONE_LIMIT = 16
 """How many requests may wait for a connection: in all, and of one environment."""
 
@@ -43,7 +43,7 @@ class Pool:
         self._slots = SharedSlots(
             len(self._free),
             slots_of_one=max(1, len(self._free) // 2),
-            waiting=WAITING,
+            waiting=WAITING_LIMIT,
             waiting_of_one=WAITING_OF_ONE_LIMIT,
             wait_seconds=wait_seconds,
         )

@@ -6,14 +6,17 @@ queue of deadlines for each length, and one timer waits for the earliest head of
 """
 
 import asyncio
-from itertools import takewhile
 from math import inf
 from time import monotonic
 from types import TracebackType
 from typing import Protocol, Self
 
-CLOCK_RESOLUTION = 0.001
+CLOCK_RESOLUTION_SECONDS = 0.001
 """Seconds: uvloop counts whole milliseconds, so its timers may fire up to one early."""
+
+
+ITERATIONS = 64
+"""In each iteration of the event loop, this part of all deadlines may be acted on, and always one."""
 
 
 class Expiring(Protocol):
@@ -106,13 +109,23 @@ class Deadlines:
         self._armed_for = when
 
     def _expire(self) -> None:
-        now = self._loop.time() + CLOCK_RESOLUTION
+        """Act on the first deadlines that have passed; the others have a timer of their own.
+
+        So an iteration of the event loop acts on few of them. Otherwise the deadlines of a hundred
+        requests that started together would hold the loop until all of them are ended.
+        """
         self._timer, self._armed_for = None, inf
-        for queue in list(self._queues.values()):
-            for item in list(takewhile(lambda head: head.when <= now, queue)):
-                if item in queue:  # the end of another one may have removed it
-                    del queue[item]
-                    item.expire()
+        now = self._loop.time() + CLOCK_RESOLUTION_SECONDS
+        for _ in range(1 + sum(map(len, self._queues.values())) // ITERATIONS):
+            queue = self._earliest()
+            if queue is None or (item := next(iter(queue))).when > now:
+                break
+            del queue[item]
+            item.expire()
+        if (queue := self._earliest()) is not None:
+            self._arm(next(iter(queue)).when)
+
+    def _earliest(self) -> Queue | None:
+        """Return the queue with the earliest deadline, None if there is none."""
         self._queues = {seconds: queue for seconds, queue in self._queues.items() if queue}
-        if self._queues:
-            self._arm(min(next(iter(queue)).when for queue in self._queues.values()))
+        return min(self._queues.values(), key=lambda queue: next(iter(queue)).when, default=None)

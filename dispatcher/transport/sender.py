@@ -14,18 +14,23 @@ from typing import Self
 from dispatcher.core.credentials import TlsIdentity
 from dispatcher.core.endpoint_url import UrlError
 from dispatcher.core.model import ErrorCode, Response, SendError
-from dispatcher.transport.answer_head import REQUEST_TIMEOUT, NotHttpError
-from dispatcher.transport.connections import Connections
+from dispatcher.transport.addresses.egress import Guard
+from dispatcher.transport.addresses.resolver import Resolver
+from dispatcher.transport.connecting.connections import Connections
+from dispatcher.transport.connecting.progress import Progress
+from dispatcher.transport.connecting.proxy import Proxy
+from dispatcher.transport.connecting.tls import ClientContexts
 from dispatcher.transport.deadlines import Deadlines
-from dispatcher.transport.egress import Guard
-from dispatcher.transport.exchange import Connection, EndedError, ExchangeError, ExpiredError
+from dispatcher.transport.exchanging.answer_head import REQUEST_TIMEOUT, NotHttpError
+from dispatcher.transport.exchanging.exchange import (
+    Connection,
+    EndedError,
+    ExchangeError,
+    ExpiredError,
+)
+from dispatcher.transport.exchanging.request_head import RequestHeads, default_headers
 from dispatcher.transport.failures import PostError, no_answer, one_line
-from dispatcher.transport.progress import Progress
-from dispatcher.transport.proxy import Proxy
-from dispatcher.transport.request_head import RequestHeads, default_headers
-from dispatcher.transport.resolver import Resolver
 from dispatcher.transport.target import Target, target_of
-from dispatcher.transport.tls import ClientContexts
 
 URLS_LIMIT = 4096
 """Most parsed URLs that are kept."""

@@ -15,8 +15,8 @@ import pytest
 
 from dispatcher.api import auth
 from dispatcher.core import signing
-from dispatcher.transport.egress import Guard
-from dispatcher.transport.resolver import Resolver
+from dispatcher.transport.addresses.egress import Guard
+from dispatcher.transport.addresses.resolver import Resolver
 from tests.end_to_end.stories import until
 
 ROOT = Path(__file__).parents[2]

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from dispatcher.services import propagation as module
-from dispatcher.store.change_notices import ChangeNotices
-from dispatcher.store.daemons import Daemons
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
 from dispatcher.store.pool import PoolBusyError
+from dispatcher.store.queries.change_notices import ChangeNotices
+from dispatcher.store.queries.daemons import Daemons
 from tests.api.conftest import Client
 from tests.conftest import Connection
 

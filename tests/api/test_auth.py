@@ -92,7 +92,7 @@ async def test_the_number_of_throttled_requests_that_wait_is_limited(
 
 
 def test_the_number_of_remembered_addresses_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "ADDRESSES", 2)
+    monkeypatch.setattr(auth, "ADDRESSES_LIMIT", 2)
     throttle = Throttle()
     for address in ("a", "b", "c"):
         for _ in range(auth.WRONG_LIMIT):

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from dispatcher.api import connections, sockets
 from dispatcher.api.app import AdminPort, answering
-from dispatcher.api.connection_limits import ConnectionLimits
+from dispatcher.api.port import connections, sockets
+from dispatcher.api.port.connection_limits import ConnectionLimits
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[..., AbstractAsyncContextManager[Stream]]

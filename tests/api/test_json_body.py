@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from dispatcher.api import json_body
-from dispatcher.api.request_parser import FORM_BYTES
+from dispatcher.api.requests import json_body
+from dispatcher.api.requests.request_parser import FORM_BYTES
 from dispatcher.api.types import HttpError
 from dispatcher.schema_validation.validate import NESTING_LIMIT
 from tests.api.conftest import JSONAPI, Client

@@ -12,7 +12,7 @@ from tests.conftest import Connection
 ODD = [f'{{"n":{"9" * 4400}}}', "[" * 1200 + "]" * 1200, "1e999", r'"\ud800"', '"[[[[{{{{"']
 
 
-async def test_events_and_deliveries_are_read_beside_odd_ones(
+async def test_data_that_a_client_cannot_parse_hides_no_other_event_or_delivery(
     api: Api, connection: Connection
 ) -> None:
     token = await api.token("write")
@@ -31,7 +31,7 @@ async def test_events_and_deliveries_are_read_beside_odd_ones(
         assert all(json.dumps(each) for each in found_in)
 
 
-def test_metadata_that_is_too_deep_says_so() -> None:
+def test_metadata_nested_too_deeply_is_refused_with_the_reason() -> None:
     deep: dict[str, object] = {}
     for _ in range(990):
         deep = {"a": deep}

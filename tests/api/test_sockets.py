@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from dispatcher.api import sockets
+from dispatcher.api.port import sockets
 
 
 @pytest.mark.parametrize(

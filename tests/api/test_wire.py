@@ -5,7 +5,7 @@ import asyncio
 import orjson
 import pytest
 
-from dispatcher.api import json_body
+from dispatcher.api.requests import json_body
 from tests.api.conftest import JSON, Api
 from tests.api.refusals import untouched
 from tests.conftest import Connection

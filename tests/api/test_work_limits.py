@@ -7,9 +7,9 @@ from threading import Event
 import pytest
 
 from dispatcher.api.types import HttpError
-from dispatcher.api.work_limits import BODIES_BYTES, SHARES, WAITING_OF_ONE_LIMIT, WorkLimits
+from dispatcher.api.work_limits import BODIES_LIMIT_BYTES, SHARES, WAITING_OF_ONE_LIMIT, WorkLimits
 
-SHARE = BODIES_BYTES // SHARES
+SHARE = BODIES_LIMIT_BYTES // SHARES
 
 
 def test_one_environment_cannot_fill_the_memory_with_bodies() -> None:
@@ -28,7 +28,7 @@ def test_one_environment_cannot_fill_the_memory_with_bodies() -> None:
 
 
 def test_one_body_of_the_largest_size_always_has_room() -> None:
-    with WorkLimits(BODIES_BYTES).body("a", BODIES_BYTES):
+    with WorkLimits(BODIES_LIMIT_BYTES).body("a", BODIES_LIMIT_BYTES):
         pass
 
 

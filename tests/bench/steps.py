@@ -15,8 +15,8 @@ import uvloop
 from dispatcher.core.model import Delivery, Endpoint, Event
 from dispatcher.core.request_headers import RequestBuilder
 from dispatcher.core.signing import HeaderNames
-from dispatcher.transport.connections import Connections
-from dispatcher.transport.exchange import Connection
+from dispatcher.transport.connecting.connections import Connections
+from dispatcher.transport.exchanging.exchange import Connection
 from tests.bench.bare import BODY
 from tests.bench.receiver import ANSWER
 from tests.bench.transport import HEADERS, NAMES, VALUES, new_sender

@@ -16,7 +16,7 @@ from time import monotonic, process_time
 import uvloop
 
 from dispatcher.core.model import Response
-from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.bench import stage
 from tests.bench.bare import BODY

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from tests.campaign import api, burst, fuzz, neighbours, plans, receivers
+from tests.campaign import api, burst, fuzz, neighbours, plans, receivers, slices
 from tests.campaign.registry import CAMPAIGNS
 from tests.campaign.servers import Server, embedded
 from tests.campaign.stage import set_up
@@ -24,6 +24,7 @@ ALONE = {
     "neighbours": neighbours.play,
     "plans": plans.play,
     "receivers": receivers.play,
+    "slices": slices.play,
     **{name: burst.play(name) for name in burst.BURSTS},
 }
 """Campaigns that set their own stage, and lose nothing."""

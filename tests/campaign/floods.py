@@ -45,13 +45,17 @@ SELECT count(*)::int FROM dispatcher.deliveries WHERE environment_id = 'a' AND n
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """`dsn` is a superuser's, `producer` that of one who may emit; `token` is the process's own."""
+    """`dsn` is a superuser's, `producer` that of one who may emit; `token` is the process's own.
+
+    The tenant who is measured works for so many `seconds`, with so many `producers`.
+    """
 
     dsn: str
     producer: str
     address: str
     token: str
     seconds: float = 0.0
+    producers: int = 1
 
 
 async def hostile_receivers(orders: Orders) -> None:
@@ -125,14 +129,14 @@ def asking(flood: requests.Flood) -> Callable[[Orders], Awaitable[None]]:
 
 async def victim(orders: Orders) -> None:
     """Emit and ask steadily, and print how it went."""
-    connection = await asyncpg.connect(orders.dsn)
-    await connection.execute(SAFE)
     tenant = Tenant(orders.address, orders.token)
     until = monotonic() + orders.seconds
     emitted: dict[str, float] = {}
     asked: list[float] = []
 
     async def emit() -> None:
+        connection = await asyncpg.connect(orders.dsn)
+        await connection.execute(SAFE)
         while monotonic() < until:
             name = await connection.fetchval(EMIT, "b", "victim.event")
             emitted[f"evt_{name}"] = monotonic()
@@ -146,7 +150,7 @@ async def victim(orders: Orders) -> None:
                 asked.append(monotonic() - began)
                 await asyncio.sleep(1 / GETS_A_SECOND)
 
-    await asyncio.gather(emit(), ask())
+    await asyncio.gather(ask(), *(emit() for _ in range(orders.producers)))
     print(json.dumps({"emitted": emitted, "asked": asked, "answers": tenant.answers}), flush=True)
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from time import monotonic
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from dispatcher.transport.answer import Answer
-from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES, Head, NotHttpError
-from dispatcher.transport.body_turns import BodyTurns
 from dispatcher.transport.deadlines import Deadlines
-from dispatcher.transport.exchange import Connection, EndedError
+from dispatcher.transport.exchanging.answer import Answer
+from dispatcher.transport.exchanging.answer_head import HEADERS_LIMIT_BYTES, Head, NotHttpError
+from dispatcher.transport.exchanging.body_turns import BodyTurns
+from dispatcher.transport.exchanging.exchange import Connection, EndedError
 from tests.campaign.receivers import resident_mib
 
 BODY_LIMIT = 256

@@ -10,12 +10,13 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -122,7 +123,7 @@ async def beside(scene: Scene, name: str) -> tuple[str, list[str]]:
     attempts = await scene.connection.fetchval(ATTEMPTS)
     alone, during, broken = [await measure(scene)], [], []
     for _ in range(scene.rounds):
-        await _prepare(scene, name)
+        await prepare(scene, name)
         async with working(name, replace(scene.orders, token=scene.tokens["a"])) as flood:
             await asyncio.sleep(2)
             during.append(await measure(scene))
@@ -175,9 +176,8 @@ def _ready(during: Sequence[Round]) -> Figure:
     return Figure(f"ready {sum(said)} of {len(said)}", kept=all(said))
 
 
-async def _prepare(scene: Scene, name: str) -> None:
+async def prepare(scene: Scene, name: str) -> None:
     """What the neighbour has in the database: his webhooks, or rights."""
-    tenant = {"Authorization": f"Bearer {scene.tokens['a']}"}
     urls: dict[str, tuple[str, dict[str, Any]]] = {}
     match name:
         case "receivers":
@@ -190,11 +190,18 @@ async def _prepare(scene: Scene, name: str) -> None:
             await scene.connection.execute("GRANT CREATE ON SCHEMA public TO shop")
         case "listings":
             await scene.connection.execute(MANY, WEBHOOKS)
-    async with aiohttp.ClientSession(scene.orders.address, headers=tenant) as session:
-        for url, (type_, more) in urls.items():
-            form = {"url": url, "events": [type_], **more}
-            async with session.post("/api/webhooks", json=form) as answer:
-                assert answer.status in (200, 201), await answer.text()
+    for url, (type_, more) in urls.items():
+        await asked(scene, "a", "/api/webhooks", {"url": url, "events": [type_], **more})
+
+
+async def asked(scene: Scene, tenant: str, path: str, form: dict[str, Any]) -> None:
+    """POST to the API as this tenant."""
+    headers = {"Authorization": f"Bearer {scene.tokens[tenant]}"}
+    async with (
+        aiohttp.ClientSession(scene.orders.address, headers=headers) as session,
+        session.post(path, json=form) as answer,
+    ):
+        assert answer.status in (200, 201), await answer.text()
 
 
 HOSTILE: list[str] = []
@@ -218,7 +225,10 @@ def quantiles(times: list[float]) -> tuple[float, float]:
 
 
 @asynccontextmanager
-async def _scene(dsn: str, *, short: bool) -> AsyncIterator[Scene]:
+async def scene_of(
+    dsn: str, *, short: bool, settings: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator[Scene]:
+    """Yield the scene; `settings` of the daemon are environment variables, without their prefix."""
     async with AsyncExitStack() as stack:
         connection = await stack.enter_async_context(connected(dsn))
         await asyncio.to_thread(stage.dispatcher, dsn, "migrate")
@@ -233,7 +243,7 @@ async def _scene(dsn: str, *, short: bool) -> AsyncIterator[Scene]:
                 "--environment",
                 each,
                 "--scope",
-                "write",
+                "admin",
                 "--name",
                 each,
                 "--json",
@@ -249,6 +259,7 @@ async def _scene(dsn: str, *, short: bool) -> AsyncIterator[Scene]:
         port = free_port()
         environ = {**stage.environment(dsn), "DISPATCHER_ADMIN__PORT": str(port)}
         environ["DISPATCHER_LIMITS__WEBHOOKS"] = "10000"  # each round makes its own
+        environ |= {f"DISPATCHER_{name}": value for name, value in settings.items()}
         daemon = await stack.enter_async_context(
             stage.process("-m", "dispatcher", "run", env=environ)
         )
@@ -256,19 +267,15 @@ async def _scene(dsn: str, *, short: bool) -> AsyncIterator[Scene]:
         await answering(address)
         orders = Orders(dsn, dsn.replace("postgres@", "shop@", 1), address, "")
         length = (SECONDS_SHORT, 1, NOISE_SECONDS) if short else (SECONDS, ROUNDS, 0.0)
-        yield Scene(connection, orders, tokens, receiver, daemon.pid, *length)
+        scene = Scene(connection, orders, tokens, receiver, daemon.pid, *length)
+        healthy = {"url": f"{receiver.url}/healthy", "events": ["victim.event"]}
+        await asked(scene, "b", "/api/webhooks", healthy)
+        yield scene
 
 
 async def play_all(dsn: str, names: list[str], *, short: bool) -> None:
     """Print for each neighbour a line of JSON: the figures, and what was not kept."""
-    async with _scene(dsn, short=short) as scene:
-        headers = {"Authorization": f"Bearer {scene.tokens['b']}"}
-        form = {"url": f"{scene.receiver.url}/healthy", "events": ["victim.event"]}
-        async with (
-            aiohttp.ClientSession(scene.orders.address, headers=headers) as session,
-            session.post("/api/webhooks", json=form) as answer,
-        ):
-            assert answer.status in (200, 201), await answer.text()
+    async with scene_of(dsn, short=short) as scene:
         await measure(scene)  # for nothing: what is slow only the first time
         for name in names:
             print(json.dumps(await beside(scene, name)), flush=True)

@@ -23,7 +23,7 @@ import uvloop
 
 from dispatcher.core.model import Response, SendError
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.bench import stage
 from tests.hostile_receivers import CATALOGUE

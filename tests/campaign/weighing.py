@@ -8,7 +8,7 @@ from math import inf
 from pathlib import Path
 from statistics import median
 
-from dispatcher.engine.recorder import WAITING_LIMIT
+from dispatcher.engine.sending.recorder import WAITING_LIMIT
 from tests.campaign.oracle import Findings
 from tests.campaign.servers import Server, embedded
 from tests.campaign.stage import CONCURRENCY, Stage

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dispatcher import __version__, client
-from dispatcher.cli import main, port_check
+from dispatcher.cli import main
+from dispatcher.cli.checks import port_check
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.errors import CommandError, MisuseError, explain
 from dispatcher.cli.params import Moment, escape_controls

@@ -2,8 +2,8 @@
 
 import pytest
 
-from dispatcher.cli.delivery_output import ANSWER, BODY_LIMIT, WHEN, print_delivery
-from dispatcher.cli.listing import print_items
+from dispatcher.cli.output.delivery_output import ANSWER, BODY_LIMIT, WHEN, print_delivery
+from dispatcher.cli.output.listing import print_items
 from dispatcher.client import Resource
 
 CREATED, ENDED, NEXT = (f"2026-11-29T01:16:{second}.000Z" for second in (10, 20, 30))

@@ -56,7 +56,9 @@ def test_an_event_of_another_sender_is_verified(receiver: Receiver) -> None:
     assert (arrival.fault, arrival.sample) == (None, None)
 
 
-def test_a_forgotten_emitted_event_counts_as_one_of_others(receiver: Receiver) -> None:
+def test_an_event_that_the_demo_has_forgotten_counts_as_of_another_sender(
+    receiver: Receiver,
+) -> None:
     receiver.emitted.forget(SAMPLE)
     assert receiver.check(body_of(), headers_of(body_of()), perf_counter()).sample is None
 

@@ -38,6 +38,6 @@ def test_every_role_gets_one_of_the_samples() -> None:
         ), role.name
 
 
-def test_only_the_quick_one_keeps_the_configured_schedule() -> None:
+def test_only_the_quick_receiver_keeps_the_configured_schedule() -> None:
     forms = [role.webhook("http://127.0.0.1/", role.name, None) for role in (QUICK, *OTHERS)]
     assert [form.retry is None for form in forms] == [True, False, False, False, False]

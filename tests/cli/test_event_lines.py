@@ -4,10 +4,10 @@ from io import BytesIO
 
 import pytest
 
-from dispatcher.api.event_batch import BATCH_LIMIT_BYTES, EVENTS_LIMIT
+from dispatcher.api.requests.event_batch import BATCH_LIMIT_BYTES, EVENTS_LIMIT
 from dispatcher.cli.errors import MisuseError
 from dispatcher.cli.event_lines import LINES_LIMIT_BYTES, Batch, batches, explain
-from dispatcher.store.events import NewEventRow
+from dispatcher.store.queries.events import NewEventRow
 
 EVENT = b'{"type": "a.b", "data": 1}\n'
 

@@ -14,9 +14,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from dispatcher.cli import main, tables
-from dispatcher.cli.delivery_output import DELIVERIES, LiveLine
-from dispatcher.cli.tables import Column, columns_of, cut, lines
+from dispatcher.cli import main
+from dispatcher.cli.output import tables
+from dispatcher.cli.output.delivery_output import DELIVERIES, LiveLine
+from dispatcher.cli.output.tables import Column, columns_of, cut, lines
 from dispatcher.client import Resource
 
 LONG = "x" * 300

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.cli.webhook_output import old_secret_text, webhook_state, webhook_text
+from dispatcher.cli.output.webhook_output import old_secret_text, webhook_state, webhook_text
 from dispatcher.client import Resource
 
 WEBHOOK = {

@@ -389,7 +389,7 @@ def test_the_state_directory_of_a_plain_user_follows_the_environment_variables(
     assert Config().state_directory(environ) == Path(expected)
 
 
-def test_the_state_directory_of_root_and_without_a_home(
+def test_root_has_a_fixed_state_directory_and_a_user_without_a_home_must_name_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)

@@ -20,7 +20,7 @@ def test_basic_credentials_become_a_header() -> None:
     assert credentials.authorization == "Basic QWxhZGRpbjrDtg=="
 
 
-def test_a_client_is_read() -> None:
+def test_an_oauth2_client_is_read_and_its_repr_hides_the_secret() -> None:
     text = '{"type":"oauth2","token_url":"https://a/","client_id":"b","client_secret":"hush"}'
     client = parse_authentication(text)
     assert client == OAuth2Client("https://a/", "b", HUSH)

@@ -130,7 +130,9 @@ def test_an_invalid_pattern_is_refused_with_the_reason(text: str, complaint: str
 
 
 @pytest.mark.parametrize(("pattern", "type", "expected"), MATCHES)
-def test_a_pattern_matches(pattern: str, type: str, expected: bool) -> None:
+def test_a_pattern_matches_the_types_that_the_table_says(
+    pattern: str, type: str, expected: bool
+) -> None:
     assert event_patterns.matches(pattern, type) is expected
 
 

@@ -21,11 +21,11 @@ def test_common_names_take_a_digit_or_two() -> None:
     assert write(()) == "[]"
 
 
-def test_each_name_is_there_once() -> None:
+def test_each_common_name_is_listed_once() -> None:
     assert len(NAMES) == len(set(NAMES))
 
 
-def test_no_place_ever_changes() -> None:
+def test_the_place_of_a_common_name_never_changes() -> None:
     """Stored texts have the places: append names, and the new number and sum here."""
     known = 83
     assert sha256(",".join(NAMES[:known]).encode()).hexdigest()[:16] == "9eb0a5f40b668012"

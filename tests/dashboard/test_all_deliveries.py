@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.dashboard.views import deliveries
-from dispatcher.store import delivery_search
+from dispatcher.store.queries import delivery_search
 from tests.api.conftest import Api, Client
 from tests.dashboard.conftest import Page, Visitor
 from tests.end_to_end.stories import until

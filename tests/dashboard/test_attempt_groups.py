@@ -78,7 +78,7 @@ def test_successive_equal_attempts_are_one_group(
         ({"outcome": "cancelled", "status": None}, []),
     ],
 )
-def test_what_changed_is_told_by_part(changes: dict[str, Any], told: list[Any]) -> None:
+def test_a_change_names_the_part_that_differs(changes: dict[str, Any], told: list[Any]) -> None:
     found = compare(BROKEN, replace(BROKEN, **changes))
     if told and told[0][0] == "Body":
         assert [each.part for each in found] == ["Body"]
@@ -98,7 +98,7 @@ def test_bodies_are_shown_from_a_little_before_their_first_difference() -> None:
     assert change.before != change.after
 
 
-def test_changes_are_bounded() -> None:
+def test_the_number_and_the_length_of_changes_are_limited() -> None:
     headers = tuple((f"x-{number}", "v" * 500) for number in range(1000))
     found = compare(BROKEN, replace(BROKEN, response_headers=headers))
     assert len(found) == CHANGES_LIMIT

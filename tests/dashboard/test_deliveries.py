@@ -233,7 +233,7 @@ async def test_a_read_token_can_neither_retry_nor_cancel(
     assert (await admin("GET", f"/api/deliveries/{name}")).data["status"] == "PENDING"
 
 
-async def test_a_delivery_of_another_home_is_not_there(
+async def test_a_delivery_of_another_environment_is_not_found(
     standing: Api, stranger: Visitor, admin: Client, receiver: Receiver, other_home: str
 ) -> None:
     await made(admin, receiver.url)

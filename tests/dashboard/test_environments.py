@@ -27,8 +27,8 @@ async def test_the_menu_says_if_there_are_more_environments_than_it_lists(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for limit in (1, 1000):
-        monkeypatch.setattr(environments, "SHOWN", limit)
-        monkeypatch.setattr(environments, "MATCHES", limit)
+        monkeypatch.setattr(environments, "SHOWN_LIMIT", limit)
+        monkeypatch.setattr(environments, "MATCHES_LIMIT", limit)
         for path in ("/environments", "/environments?to=env"):
             shown = (await visitor.get(path, HX_Request="true")).text
             assert ("There are more." in shown) is (limit == 1)

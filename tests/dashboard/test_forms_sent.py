@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from dispatcher.dashboard.protection import is_masked, masked
-from dispatcher.dashboard.signing_in import LARGE_FORMS_OF_ONE
+from dispatcher.dashboard.signing_in import LARGE_FORMS_OF_ONE_LIMIT
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -134,14 +134,14 @@ async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     head += f"Content-Length: {LARGE_FORM_BYTES}\r\n\r\n"
     streams = [
         await asyncio.open_connection(at.hostname, at.port)
-        for _ in range(2 * LARGE_FORMS_OF_ONE + 1)
+        for _ in range(2 * LARGE_FORMS_OF_ONE_LIMIT + 1)
     ]
     for _, writer in streams:
         writer.write(f"{head}a=b".encode())
     reading = [asyncio.create_task(reader.readline()) for reader, _ in streams]
     refused, waiting = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
     assert [each.result() for each in refused] == [b"HTTP/1.1 503 Service Unavailable\r\n"]
-    assert len(waiting) == 2 * LARGE_FORMS_OF_ONE
+    assert len(waiting) == 2 * LARGE_FORMS_OF_ONE_LIMIT
     assert (await own_visitor.send("/sign-in", {"token": await api.token()})).status == 200
     # A client of another address does not wait for them.
     reader, writer = await asyncio.open_connection(
@@ -149,7 +149,7 @@ async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     )
     writer.write(head.encode() + b"token=x".ljust(LARGE_FORM_BYTES, b"x"))
     assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
-    refused, _ = await asyncio.wait(reading[LARGE_FORMS_OF_ONE:])
+    refused, _ = await asyncio.wait(reading[LARGE_FORMS_OF_ONE_LIMIT:])
     assert {each.result() for each in refused} == {b"HTTP/1.1 503 Service Unavailable\r\n"}
     for _, each in [*streams, (reader, writer)]:
         each.close()

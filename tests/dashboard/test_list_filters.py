@@ -161,9 +161,9 @@ def test_a_foreign_host_gets_an_error_that_names_both_remedies(
         "",
     ],
 )
-def test_other_hosts_are_not_flagged(url: str) -> None:
+def test_hosts_of_ascii_letters_are_not_flagged(url: str) -> None:
     assert foreign_host(url) is None
 
 
-def test_a_text_is_a_literal_of_sql() -> None:
+def test_a_quote_in_a_text_is_doubled_in_sql() -> None:
     assert sql("it's") == "'it''s'"

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from dispatcher.services.overview import Overview
-from dispatcher.store.dashboard_sessions import DashboardSessions
 from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.queries.dashboard_sessions import DashboardSessions
 from tests.api.conftest import Api, served
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor, browser_of

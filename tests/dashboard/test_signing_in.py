@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from dispatcher.api import json_body
+from dispatcher.api.requests import json_body
 from tests.api.conftest import Api
 from tests.api.test_unreadable_requests import said_to
 from tests.conftest import Connection

@@ -471,7 +471,7 @@ async def test_every_form_demands_its_token(
     assert await database.fetchrow(STORED, name) == before
 
 
-async def test_a_webhook_of_another_home_is_not_there(
+async def test_a_webhook_of_another_environment_is_not_found(
     standing: Api, stranger: Visitor, admin: Client, receiver: Receiver, other_home: str
 ) -> None:
     name = await made(admin, receiver.url)

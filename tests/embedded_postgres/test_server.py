@@ -356,7 +356,9 @@ def test_an_old_major_version_is_refused(tmp_path: Path, version: str) -> None:
 @pytest.mark.parametrize(
     ("version", "major"), [("18.6", 18), ("19beta1", 19), ("20devel", 20), ("15.18", 15)]
 )
-def test_versions_are_understood(tmp_path: Path, version: str, major: int) -> None:
+def test_the_major_version_is_read_from_what_a_binary_prints(
+    tmp_path: Path, version: str, major: int
+) -> None:
     assert binaries_module.find(fake_binaries(tmp_path / "bin", version)).major == major
 
 
@@ -447,7 +449,7 @@ async def test_root_steps_down_and_changes_nothing_else(
 
 
 @as_root
-async def test_a_plain_user_runs_it_too(
+async def test_a_plain_user_runs_the_server(
     open_directory: Path, open_package: Path, found: Binaries
 ) -> None:
     account = Account("nobody", pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)

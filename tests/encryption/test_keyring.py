@@ -9,8 +9,8 @@ import pytest
 from dispatcher.config.sections import Config
 from dispatcher.encryption import cipher as cipher_module
 from dispatcher.encryption.keyring import KeyRejectedError, unlock
+from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Session
-from dispatcher.store.settings import Settings
 
 
 def config(directory: Path) -> Config:

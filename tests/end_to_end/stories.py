@@ -20,7 +20,7 @@ from dispatcher.services.webhooks.webhook_resource import Webhook
 from dispatcher.services.webhooks.webhook_rules import WebhookRules
 from dispatcher.services.webhooks.webhooks import Webhooks
 from dispatcher.store.session import Session
-from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.addresses.egress import Guard, parse_allow
 from tests.conftest import Connection, connected
 from tests.receivers import Request
 

@@ -12,8 +12,8 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from dispatcher.core.figures import COUNTED_LIMIT
-from dispatcher.engine.loop import BACKOFF_LIMIT_SECONDS
-from dispatcher.engine.recorder import WAITING_LIMIT
+from dispatcher.engine.sending.recorder import WAITING_LIMIT
+from dispatcher.engine.stages.loop import BACKOFF_LIMIT_SECONDS
 from dispatcher.telemetry import metrics
 from tests.api.conftest import Api
 from tests.end_to_end.stories import Daemons, Story, until

@@ -181,7 +181,7 @@ async def test_the_signature_has_the_machines_time_and_the_record_the_databases(
     """Receivers compare the one with their clocks; people compare the other with their events."""
     hour = 3_600.0
     ahead = SimpleNamespace(time=lambda: time.time() + hour)
-    monkeypatch.setattr("dispatcher.engine.attempt.time", ahead)
+    monkeypatch.setattr("dispatcher.engine.sending.attempt.time", ahead)
     await story.subscribe(receiver.url)
     await daemons.start(signing={"schemes": ["standard"]})
     await story.insert()

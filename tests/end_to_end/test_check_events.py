@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from dispatcher.cli import event_checks
-from dispatcher.cli.event_checks import locks_needed
+from dispatcher.cli.checks import event_checks
+from dispatcher.cli.checks.event_checks import locks_needed
 from dispatcher.core import remedies
-from dispatcher.store.server import OldSnapshot, Server
+from dispatcher.store.queries.server import OldSnapshot, Server
 from tests.conftest import Connection, connected
 from tests.end_to_end.shell import Shell
 

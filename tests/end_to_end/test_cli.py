@@ -50,7 +50,9 @@ async def test_an_emitted_event_arrives_signed_with_the_printed_secret(
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_sigterm_ends_it_before_it_is_started(dispatcher: Shell, loop: str) -> None:
+async def test_sigterm_ends_a_daemon_that_still_waits_for_its_database(
+    dispatcher: Shell, loop: str
+) -> None:
     asked, may_end = asyncio.Event(), asyncio.Event()
 
     async def says_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +71,7 @@ async def test_sigterm_ends_it_before_it_is_started(dispatcher: Shell, loop: str
     assert (code, await daemon.errors()) == (0, "")
 
 
-async def test_a_second_sigterm_while_it_drains_changes_nothing(
+async def test_a_second_sigterm_during_the_drain_changes_nothing(
     dispatcher: Shell, receiver: Receiver, connection: Connection
 ) -> None:
     receiver.otherwise = 200

@@ -10,12 +10,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from dispatcher.cli.checks.database_checks import clock_skew
 from dispatcher.cli.database import Database, require_connections
-from dispatcher.cli.database_checks import clock_skew
 from dispatcher.cli.errors import CommandError
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.daemon_sessions import DaemonSessions
-from dispatcher.store.server import Room, connections_needed
+from dispatcher.store.queries.server import Room, connections_needed
 from tests.certificates import Authority
 from tests.conftest import connected
 from tests.end_to_end.shell import KEY, Shell, shell
@@ -92,7 +92,7 @@ async def test_missing_rights_of_migrate_are_reported_by_check_and_migrate(
         assert "GRANT CREATE ON DATABASE bare TO plain" in ended.err
 
 
-async def test_a_role_that_did_not_migrate_is_called_that(
+async def test_a_role_that_did_not_migrate_is_reported_as_such(
     commands: Shell, network: NetworkServer
 ) -> None:
     plain = using(commands, dsn(network.port, "plain", database="owned"))

@@ -57,7 +57,7 @@ async def test_the_command_prints_the_result_as_text(
     assert [row["actor"].partition(":")[0] for row in audited] == ["cli"]
 
 
-async def test_a_json_file_for_another_environment(
+async def test_a_json_file_is_loaded_into_the_named_environment(
     dispatcher: Shell, connection: Connection, tmp_path: Path
 ) -> None:
     await rows.environment(connection, "env_x")

@@ -9,8 +9,9 @@ import pytest
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.store import daemons as store
+from dispatcher.engine.fanout import inbox_mark, inbox_sweep
 from dispatcher.store.migration.migrate import migrate
+from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import connected
 from tests.end_to_end.stories import (
@@ -111,6 +112,27 @@ async def test_a_clock_set_back_while_no_daemon_ran_is_noticed_at_the_start(
     await daemons.start(**RETRY)
     await receiver.wait_for(1, within=cutoff)
     await story.ended(DELIVERED=1)
+
+
+async def test_events_after_the_clock_was_set_back_do_not_wait_until_the_mark_is_read_again(
+    story: Story,
+    clock: SteppedClock,
+    daemons: Daemons,
+    receiver: Receiver,
+    cutoff: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inbox_mark, "MARK_READ_EVERY_SECONDS", HOUR)
+    monkeypatch.setattr(inbox_sweep, "ROUND_EVERY_SECONDS", HOUR)
+    await story.subscribe(receiver.url)
+    daemon = await daemons.start(**RETRY)
+    await story.insert(1)
+    await story.ended(DELIVERED=1)
+    clock.set(-HOUR)
+    await until(lambda: daemon._engine.clock.now() < time.time() - HOUR / 2, "a step")
+    await story.insert(1, first=1)
+    await receiver.wait_for(2, within=cutoff)
+    await story.ended(DELIVERED=2)
 
 
 @pytest.mark.parametrize("seconds", [-HOUR, HOUR])

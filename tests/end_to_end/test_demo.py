@@ -43,6 +43,7 @@ async def test_the_demo_puts_data_aside_that_it_cannot_use(
     assert ended.code == 0, ended.err
     line = f"The demo's data in {demo} {{}}. It was moved to {aside}."
     assert line.format("needs another key") in ended.err.splitlines()
+    assert ended.err.count("No database.dsn") == 1  # of the data it uses, not of those put aside
     assert key.read_bytes() != first
 
     with EmbeddedPostgres(demo, binaries=binaries, settings={"fsync": "off"}) as server:

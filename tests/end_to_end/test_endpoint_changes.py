@@ -3,7 +3,7 @@
 import pytest
 
 from dispatcher.encryption.cipher import Cipher
-from dispatcher.engine import endpoint_cache as endpoints_module
+from dispatcher.engine.loading import endpoint_cache as endpoints_module
 from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from tests.end_to_end.stories import (
     Daemons,

@@ -189,7 +189,7 @@ async def test_the_next_daemon_checks_events_left_by_a_stopped_one(
 async def test_events_wait_while_the_schema_check_is_unavailable(
     story: Story, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher.engine.schema_check.UNAVAILABLE_SECONDS", 0.1)
+    monkeypatch.setattr("dispatcher.engine.fanout.schema_check.UNAVAILABLE_SECONDS", 0.1)
     await enforce(story.connection, "a.b")
     with monkeypatch.context() as broken:
         broken.setattr("sys.executable", "/nonexistent/python")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dispatcher.core.heartbeats import VALID_SECONDS
-from dispatcher.engine import fanout
+from dispatcher.engine.fanout import fanout
 from tests.conftest import connected
 from tests.end_to_end.stories import (
     Daemons,

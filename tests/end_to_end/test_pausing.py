@@ -10,8 +10,8 @@ import pytest
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.propagation import wait_until_applied
-from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.session import Session
 from tests.end_to_end.stories import (
     Daemons,

@@ -4,8 +4,8 @@ import secrets
 
 import pytest
 
+from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Session
-from dispatcher.store.settings import Settings
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 

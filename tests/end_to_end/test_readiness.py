@@ -19,7 +19,7 @@ from tests.receivers import Receiver
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatcher.engine.stage_health.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("dispatcher.engine.stages.stage_health.PATIENCE_SECONDS", 0.5)
     monkeypatch.setattr("dispatcher.daemon.daemon.WATCH_SECONDS", 0.05)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 import pytest
 
-from dispatcher.engine import replayer, step_loop
+from dispatcher.engine.bulk import replayer, step_loop
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.replays import Recovery, Replays

@@ -6,8 +6,8 @@ import pytest
 
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.encryption.keyring import KeyRejectedError, unlock
+from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Session
-from dispatcher.store.settings import Settings
 from tests.end_to_end.stories import (
     Daemons,
     Story,

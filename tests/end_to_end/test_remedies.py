@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.engine import maintenance
+from dispatcher.engine.upkeep import maintenance
 from tests.conftest import Connection
 from tests.end_to_end.shell import Shell, Started
 from tests.end_to_end.stories import Daemons, Story, until

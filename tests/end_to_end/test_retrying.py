@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dispatcher.engine import maintenance
+from dispatcher.engine.upkeep import maintenance
 from tests.end_to_end.stories import (
     Daemons,
     Story,
@@ -193,7 +193,7 @@ async def test_a_410_disables_and_holds_until_the_endpoint_is_enabled(
     assert [r["state"] for r in await story.attempts()].count("DELIVERED") == 4
 
 
-async def test_only_failing_for_long_disables(
+async def test_an_endpoint_is_disabled_only_after_it_failed_for_long(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url, "user.*")

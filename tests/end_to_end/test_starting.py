@@ -17,7 +17,7 @@ from dispatcher.encryption.cipher import Cipher
 from tests.end_to_end.stories import Story, configured, until
 from tests.receivers import Answer, Receiver
 
-SENDING = "dispatcher.cli.database", "dispatcher.cli.port_check", "dispatcher.daemon.daemon"
+SENDING = "dispatcher.cli.database", "dispatcher.cli.checks.port_check", "dispatcher.daemon.daemon"
 """What `dispatcher run` loads before it sends."""
 NOT_FOR_SENDING = "aiohttp", "jinja2", "dispatcher.api.app", "dispatcher.dashboard"
 
@@ -44,7 +44,7 @@ async def loading(
         await running
 
 
-def test_what_sends_loads_nothing_of_the_admin_port() -> None:
+def test_sending_loads_no_module_of_the_admin_port() -> None:
     code = f"import sys, {', '.join(SENDING)}; print(*(set(sys.modules) & set({NOT_FOR_SENDING})))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == ""
@@ -84,7 +84,7 @@ async def test_it_stops_while_the_admin_port_is_loading_and_never_reports_a_star
         _ = daemon.admin_address
 
 
-async def test_what_is_in_flight_is_recorded_before_it_ends_as_the_admin_port_cannot_be_loaded(
+async def test_attempts_in_flight_are_recorded_before_an_admin_port_that_cannot_be_loaded_ends_the_daemon(
     story: Story, receiver: Receiver, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, loaded = asyncio.Event(), Event()

@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from dispatcher.daemon.daemon import Daemon
-from dispatcher.store import daemons as store
+from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import connected
 from tests.end_to_end.stories import (

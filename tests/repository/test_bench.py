@@ -71,8 +71,8 @@ def test_the_page_of_a_run_has_the_bars_and_why_they_are_short() -> None:
 
 def test_samples_are_summed_up_by_the_innermost_frame_with_a_role() -> None:
     stacks = """\
-main (dispatcher/__main__.py);run (dispatcher/engine/deliverer.py);send (dispatcher/transport/sender.py) 3
-main (dispatcher/__main__.py);run_once (dispatcher/engine/recorder.py);execute (asyncpg/protocol.pyx);x (enum.py) 2
+main (dispatcher/__main__.py);run (dispatcher/engine/sending/deliverer.py);send (dispatcher/transport/sender.py) 3
+main (dispatcher/__main__.py);run_once (dispatcher/engine/sending/recorder.py);execute (asyncpg/protocol.pyx);x (enum.py) 2
 main (dispatcher/__main__.py);run (asyncio/runners.py) 1
 """
     counts = sampler.by_role(stacks)

@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 
-from dispatcher.api.hosts import HEALTH
+from dispatcher.api.port.hosts import HEALTH
 from dispatcher.cli import main
 from dispatcher.config.loading import load
 
@@ -145,5 +145,5 @@ def test_its_health_check_asks_the_daemon_also_where_a_proxy_is_set(
 
 
 @pytest.mark.parametrize("document", ["README.md", "RELEASING.md", "docs/installing.md"])
-def test_documents_name_it(document: str) -> None:
+def test_the_documents_name_the_containerfile(document: str) -> None:
     assert "Containerfile" in (ROOT / document).read_text()

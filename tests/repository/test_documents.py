@@ -40,7 +40,7 @@ MIGRATIONS = "".join(
         PACKAGE / "store" / "migration" / "migrate.py",
     ]
 )
-EMITTERS = (PACKAGE / "engine" / "endpoint_health.py").read_text()
+EMITTERS = (PACKAGE / "engine" / "sending" / "endpoint_health.py").read_text()
 """Names the daemon's own events, which look like settings."""
 METRICS = (PACKAGE / "telemetry" / "metrics.py").read_text()
 OTHER_NAMES = {signing_in.COOKIE, *re.findall(r'"(dispatcher_[a-z]+)"', METRICS)}

@@ -37,7 +37,7 @@ def test_every_folder_is_read() -> None:
     assert {**QUERIES, **MIGRATIONS} == TEXTS
 
 
-def test_every_file_is_tidy() -> None:
+def test_no_file_has_tabs_or_white_space_at_the_ends_of_lines() -> None:
     for name, text in TEXTS.items():
         assert text.endswith("\n"), name
         assert not text.endswith("\n\n"), name

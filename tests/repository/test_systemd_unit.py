@@ -57,7 +57,7 @@ def test_the_unit_is_valid(tmp_path: Path) -> None:
 
 
 @needs_systemd
-def test_the_unit_exposes_little() -> None:
+def test_systemd_rates_the_exposure_of_the_unit_as_low() -> None:
     score = ["systemd-analyze", "security", "--offline=true", "--threshold=25", str(UNIT)]
     scored = subprocess.run(score, capture_output=True, text=True, check=False)
     assert scored.returncode == 0, scored.stdout.splitlines()[-1]

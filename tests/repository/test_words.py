@@ -64,6 +64,10 @@ def test_code_speaks_plainly() -> None:
 OTHER_NAMES_OF_LIMITS = re.compile(r"(?:^|_)(?:MOST|MAX|MAXIMUM|DEEPEST|LONGEST|LARGEST)(?:_|$)")
 UNFIT_NAMES = re.compile(r"(?:_GRACE|(?:^|_)(?:CACHED|KEPT|CAPACITY|REMEMBERED))$")
 """Ends of names that leave open how much that is: a time lacks its unit, a number its `_LIMIT`."""
+UNFIT_NAMES_OF_NUMBERS = re.compile(
+    r"^AT_ONCE$|(?:^|_)(?:COUNTED|LISTED|MEMORY|NAMED|OF_ONE|READ|RESOLUTION|REST|SEARCHED|SHOWN|WAITING|WITHIN)$"
+)
+"""Likewise, where the value is a number. Such a name may well be that of a list or a text."""
 NO_LIMITS = {"LARGEST_ID"}
 """A value that exists, and that something may have."""
 
@@ -73,6 +77,26 @@ def constants(text: str) -> Iterator[str]:
     for node in ast.parse(text).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         yield from (t.id for t in targets if isinstance(t, ast.Name) and t.id.isupper())
+
+
+def numbers(text: str) -> Iterator[str]:
+    """The names that a module gives to numbers, in capitals."""
+    for node in ast.parse(text).body:
+        match node:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ) if name.isupper() and _is_number(value):
+                yield name
+
+
+def _is_number(value: ast.expr) -> bool:
+    match value:
+        case ast.Constant(value=number):
+            return isinstance(number, int | float)
+        case ast.BinOp(left=left, right=right):
+            return _is_number(left) and _is_number(right)
+    return False
 
 
 def documented(text: str) -> Iterator[tuple[str, str]]:
@@ -104,6 +128,31 @@ def test_what_is_the_most_of_something_is_called_a_limit() -> None:
 )
 def test_a_constant_shows_its_unit_and_whether_it_is_a_limit(name: str, is_good: bool) -> None:
     assert (UNFIT_NAMES.search(name) is None) == is_good
+
+
+@pytest.mark.parametrize(
+    ("line", "is_good"),
+    [
+        ("WAITING = 32", False),
+        ("WAITING_LIMIT = 32", True),
+        ("MEMORY: Final = 768 * 2**20", False),
+        ("WAITING = 'SELECT 1'", True),
+        ("REST_FACTOR = 8.0", True),
+    ],
+)
+def test_a_number_shows_its_unit_and_whether_it_is_a_limit(line: str, is_good: bool) -> None:
+    assert any(map(UNFIT_NAMES_OF_NUMBERS.search, numbers(line))) != is_good
+
+
+def test_a_number_of_the_package_shows_its_unit_and_whether_it_is_a_limit() -> None:
+    found = [
+        f"{name}: {number}"
+        for name, text in texts().items()
+        if name.startswith("dispatcher/") and name.endswith(".py")
+        for number in numbers(text)
+        if UNFIT_NAMES_OF_NUMBERS.search(number)
+    ]
+    assert found == []
 
 
 def test_a_limit_is_called_a_limit() -> None:

@@ -26,7 +26,9 @@ async def test_environments_take_turns_at_the_worker(monkeypatch: pytest.MonkeyP
     assert asked.index("b0") <= 2
 
 
-async def test_more_than_may_wait_are_turned_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_checks_beyond_the_waiting_places_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def validate(_: object, schema: str, data: str | None = None) -> Rejection | None:
         await asyncio.Event().wait()
         return None

@@ -63,7 +63,7 @@ async def test_an_environment_sees_only_its_own_rows(pool: Pool) -> None:
     assert [e.subject for e in await every(pool, None, 9)] == ["None", "other", "env_default"]
 
 
-async def test_pages_hold_each_once_while_more_is_noted(pool: Pool) -> None:
+async def test_pages_list_each_entry_once_while_new_ones_are_written(pool: Pool) -> None:
     for n in range(5):
         await note(pool, "webhook.update", str(n), "env_default")
     first = await AuditLog(pool).list("env_default", limit=2)

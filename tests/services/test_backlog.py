@@ -10,7 +10,7 @@ from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.backlog import Backlogs, largest
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.pool import Pool
-from dispatcher.store.statistics import Statistics, Sums
+from dispatcher.store.queries.statistics import Statistics, Sums
 from tests.conftest import Connection
 from tests.store import rows
 

@@ -10,14 +10,14 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import Delivery
-from dispatcher.engine import bulk_actions as stage
+from dispatcher.engine.bulk import bulk_actions as stage
 from dispatcher.services import bulk_actions as service
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.bulk_actions import BulkAction, BulkActions
 from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
 from dispatcher.store.connection.plan_settings import plan_settings
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

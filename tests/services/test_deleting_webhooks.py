@@ -14,10 +14,10 @@ from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.webhooks.webhook_rules import WebhookRules
 from dispatcher.services.webhooks.webhooks import Webhooks
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Queryable
-from dispatcher.transport.egress import Guard
+from dispatcher.transport.addresses.egress import Guard
 from tests.conftest import Connection
 from tests.store import rows
 

@@ -11,8 +11,8 @@ from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -175,7 +175,7 @@ async def test_an_invalid_delivery_id_is_unknown(retry: Wish, cancel: Wish, give
             await wish(ENVIRONMENT, given)
 
 
-async def test_a_delivery_of_another_environment_is_as_unknown(
+async def test_a_delivery_of_another_environment_is_unknown(
     connection: Connection, dsn: str, retry: Wish, cancel: Wish
 ) -> None:
     await rows.environment(connection, "env_other")

@@ -50,7 +50,7 @@ async def test_an_existing_id_is_refused_and_nothing_changes(
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.audit") == 0
 
 
-async def test_a_missing_webhook_is_unknown(pool: Pool, actor: Actor) -> None:
+async def test_a_missing_environment_is_unknown(pool: Pool, actor: Actor) -> None:
     with pytest.raises(NotFoundError):
         await Environments(pool, actor).get("missing")
 

@@ -6,8 +6,8 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery, Outcome
 from dispatcher.services import event_outcomes
 from dispatcher.services.event_outcomes import EventOutcome, EventOutcomes
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import DELIVERED, FAILED, RETRIED, result
@@ -113,19 +113,19 @@ async def test_an_event_without_a_delivery_is_told_from_one_that_is_too_old(
     assert not (await of_one(outcomes, number >> 1)).is_kept
 
 
-async def test_the_rows_of_an_event_have_a_limit_that_is_told(
+async def test_counting_stops_at_a_limit_and_says_so(
     connection: Connection, outcomes: EventOutcomes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     number = await event(connection)
     for _ in range(3):
         await rows.delivery(connection, await rows.endpoint(connection, "*"), event_id=number)
     assert not (await of_one(outcomes, number)).is_partial
-    monkeypatch.setattr(event_outcomes, "ROWS_OF_EVENT", 2)
+    monkeypatch.setattr(event_outcomes, "COUNTED_LIMIT", 2)
     found = await of_one(outcomes, number)
     assert (found.counts, found.is_partial) == ((("waiting", 2),), True)
 
 
-async def test_another_environment_counts_nothing(
+async def test_deliveries_of_another_environment_are_not_counted(
     connection: Connection, outcomes: EventOutcomes
 ) -> None:
     number = await event(connection)

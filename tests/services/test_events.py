@@ -6,8 +6,8 @@ import pytest
 from dispatcher.services.events import EmittedEvent, Events
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.errors import TransactionConflictError
-from dispatcher.store.events import NewEventRow
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.events import NewEventRow
 from dispatcher.store.session import Queryable
 from tests.conftest import Connection
 

@@ -17,9 +17,9 @@ from dispatcher.services import history
 from dispatcher.services.history import ANY_DELIVERY, History
 from dispatcher.services.history_resources import DeliveryItem
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
-from dispatcher.store import delivery_search
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries import delivery_search
+from dispatcher.store.queries.deliveries import Deliveries
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import DELIVERED, FAILED, RETRIED, result
@@ -490,7 +490,7 @@ async def test_pages_list_everything_with_any_read_limit(
 ) -> None:
     """Deliveries in every state that they come to by ending and being sent again."""
     monkeypatch.setattr(delivery_search, "PAGE_LIMIT_ROWS", looked_at)
-    monkeypatch.setattr(delivery_search, "LOOKUPS_PER_PAGE", looked_at)
+    monkeypatch.setattr(delivery_search, "LOOKUPS_LIMIT", looked_at)
     chance = random.Random(7)
     endpoints = [await rows.endpoint(connection) for _ in range(3)]
     event = await rows.event(connection)

@@ -9,7 +9,7 @@ from dispatcher.encryption.cipher import Cipher
 from dispatcher.services import key_rotation
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.key_rotation import KeyRotation
-from dispatcher.store.sealed_values import SealedValues
+from dispatcher.store.queries.sealed_values import SealedValues
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -7,9 +7,9 @@ import pytest
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import EMPTY, bin_of
-from dispatcher.services.overview import COUNTED, Count, Overview
+from dispatcher.services.overview import COUNTED_LIMIT, Count, Overview
 from dispatcher.store.pool import Pool
-from dispatcher.store.statistics import Statistics, Sums
+from dispatcher.store.queries.statistics import Statistics, Sums
 from tests.conftest import Connection
 from tests.store import rows
 
@@ -44,7 +44,7 @@ async def test_figures_without_attempts_are_empty(
     assert await overview.daemons() == ()
 
 
-async def test_a_webhook_is_seen_at_a_glance(
+async def test_the_health_of_a_webhook_sums_up_its_last_day(
     pool: Pool, overview: Overview, connection: Connection
 ) -> None:
     webhook = await rows.endpoint(connection)
@@ -76,11 +76,13 @@ async def test_pending_deliveries_are_counted_exactly_up_to_a_bound(
     webhook = await rows.endpoint(connection)
     fill = """INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard)
               SELECT n, n, $1, 'env_default', 'a', now(), 0 FROM generate_series($2::int, $3::int) AS n"""
-    await connection.execute(fill, webhook, 1, COUNTED)
-    assert (await overview.webhooks("env_default", [webhook]))[webhook].pending == Count(COUNTED)
-    assert (await overview.summary("env_default")).pending == Count(COUNTED)
-    await connection.execute(fill, webhook, COUNTED + 1, COUNTED + 1)
-    most = Count(COUNTED, more=True)
+    await connection.execute(fill, webhook, 1, COUNTED_LIMIT)
+    assert (await overview.webhooks("env_default", [webhook]))[webhook].pending == Count(
+        COUNTED_LIMIT
+    )
+    assert (await overview.summary("env_default")).pending == Count(COUNTED_LIMIT)
+    await connection.execute(fill, webhook, COUNTED_LIMIT + 1, COUNTED_LIMIT + 1)
+    most = Count(COUNTED_LIMIT, more=True)
     assert (await overview.webhooks("env_default", [webhook]))[webhook].pending == most
     assert (await overview.summary("env_default")).pending == most
     assert (await overview.summary(None)).pending == most

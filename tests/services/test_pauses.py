@@ -10,8 +10,8 @@ from dispatcher.core.figures import PauseTotals
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pause, Pauses
 from dispatcher.services.propagation import wait_until_applied
-from dispatcher.store.endpoints import Endpoints
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.endpoints import Endpoints
 from tests.conftest import Connection
 from tests.store import rows
 

@@ -9,9 +9,9 @@ from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.history import History
 from dispatcher.services.quarantine import Quarantine
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.inbox import Inbox
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -13,9 +13,9 @@ from dispatcher.services import replays
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.replays import Preview, Recovery, Replays
-from dispatcher.store import replays as stored
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries import replays as stored
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

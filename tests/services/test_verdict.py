@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatcher.core.figures import Backlog, Endpoints, Inbox, Waiting
+from dispatcher.core.figures import Backlog, Inbox, Waiting, WebhookCounts
 from dispatcher.services.backlog import Backlogs
 from dispatcher.services.verdict import Verdicts, problems
-from dispatcher.store.deliveries import Deliveries
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.statistics import Statistics
 from dispatcher.store.session import Session
-from dispatcher.store.statistics import Statistics
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import FAILED, RETRIED, result
@@ -22,7 +22,7 @@ NOTHING = Backlog(
     pending=Waiting(0, 0, 0, more=(), oldest_due_seconds=0.0),
     environments={},
     inbox=Inbox(0, more=False, oldest_seconds=0.0),
-    endpoints=Endpoints(1, 0, 0),
+    endpoints=WebhookCounts(1, 0, 0),
     quarantined=0,
     paused_at=None,
     all_paused_at=None,

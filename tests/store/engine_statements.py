@@ -55,12 +55,7 @@ PEOPLES = frozenset({
     *(f"tokens/{name}" for name in ("authenticate", "create", "list", "revoke")),
 })  # fmt: skip
 """Folders and statements that people's requests and commands run, or the start of a daemon, once."""
-Row = (
-    tuple[str, str, int, int]
-    | tuple[str, str, int, int, str]
-    | tuple[str, str, int, int, str, str]
-    | tuple[str, str, int, int, str, str, str]
-)
+Row = tuple[str, str, int, int, *tuple[str, ...]]
 Rows = Mapping[str, Row]
 
 
@@ -132,11 +127,13 @@ def _fanning_out(queues: Queues) -> Rows:
     return {
         "inbox/fan_out": ("fanout", f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
         "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
+        "inbox/fan_out_plain": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, 20000, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
         "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST_ID}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
         "inbox/announce_listening": ("listen", "10000", 1, 5),
         "inbox/promise_polling": ("fanout", "300", 1, 5),
         "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
         "inbox/first": ("fanout", f"0, {LARGEST_ID}, '{{}}'", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
+        "queues/waiting": ("fanout", "0", 4, 20, "inbox_pkey", "inbox_directed_pkey", "unvalidated_events_pkey", "bulk_actions_running"),
         "inbox/raise_mark": ("fanout", f"{queues.id(5)}, 0", 1, 20, "inbox_pkey", "inbox_directed_pkey"),
     }  # fmt: skip
 

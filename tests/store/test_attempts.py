@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from dispatcher.core.model import Result, Timings
-from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from dispatcher.core.model import SilentDaemon
-from dispatcher.store.daemons import Daemons
+from dispatcher.store.queries.daemons import Daemons
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.store.deliveries import Deliveries, Range
+from dispatcher.store.queries.deliveries import Deliveries, Range
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -7,11 +7,11 @@ import pytest
 
 from dispatcher.core.ids import LARGEST_ID, TIME_SHIFT
 from dispatcher.core.model import Delivery
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.delivery_search import DeliverySearch
-from dispatcher.store.event_outcomes import EventOutcomes
-from dispatcher.store.history import History, HistoryFilter
-from dispatcher.store.replicated import Replicated
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.event_outcomes import EventOutcomes
+from dispatcher.store.queries.history import History, HistoryFilter
+from dispatcher.store.queries.replicated import Replicated
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -64,28 +64,36 @@ async def state(case: Case, session: Session, request: pytest.FixtureRequest) ->
     return str(request.param)
 
 
-async def test_the_page_of_an_event(case: Case, state: str, session: Session) -> None:
+async def test_the_page_of_an_event_lists_its_deliveries_alone(
+    case: Case, state: str, session: Session
+) -> None:
     read = History(session)
     assert await read.of_event(OURS, case.event_id, LARGEST_ID, 9) == [case.delivery.id]
     assert await read.of_event(OURS, case.other_event_id, LARGEST_ID, 9) == []
     assert await read.of_event("env_other", case.event_id, LARGEST_ID, 9) == []
 
 
-async def test_a_search_by_events(case: Case, state: str, session: Session) -> None:
+async def test_a_search_by_events_finds_their_deliveries_alone(
+    case: Case, state: str, session: Session
+) -> None:
     search, all_of_them = DeliverySearch(session), HistoryFilter()
     both = [case.event_id, case.other_event_id]
     assert await search.of_events(OURS, both, all_of_them, 9) == [case.delivery.id]
     assert await search.of_events(OURS, both[1:], all_of_them, 9) == []
 
 
-async def test_the_outcomes_of_a_list_of_events(case: Case, state: str, session: Session) -> None:
+async def test_the_outcomes_of_events_count_their_own_deliveries(
+    case: Case, state: str, session: Session
+) -> None:
     found = await EventOutcomes(session).of_events(OURS, [case.event_id, case.other_event_id], 9)
     counts = {row["id"]: (row["waiting"], row["delivered"]) for row in found}
     expected = (1, 0) if state == "pending" else (0, 1)
     assert counts == {case.event_id: expected, case.other_event_id: (0, 0)}
 
 
-async def test_a_replay_of_missed_events(connection: Connection, case: Case, state: str) -> None:
+async def test_a_replay_counts_an_event_as_missed_only_without_a_delivery(
+    connection: Connection, case: Case, state: str
+) -> None:
     other = await rows.endpoint(connection, "*")
     assert await missed(connection, case, case.delivery.endpoint_id) == [case.other_event_id]
     assert await missed(connection, case, other) == sorted([case.event_id, case.other_event_id])
@@ -103,7 +111,7 @@ async def missed(connection: Connection, case: Case, endpoint: UUID) -> list[int
     return [row["event_id"] for row in found]
 
 
-async def test_replicated_events(
+async def test_a_replicated_event_is_sent_only_without_a_delivery(
     connection: Connection, case: Case, state: str, session: Session
 ) -> None:
     await connection.execute(
@@ -115,7 +123,9 @@ async def test_replicated_events(
     assert dict(found) == {case.event_id: "known", case.other_event_id: "sent"}
 
 
-async def test_retention(connection: Connection, case: Case, state: str) -> None:
+async def test_an_event_is_kept_for_its_pending_delivery(
+    connection: Connection, case: Case, state: str
+) -> None:
     bound = (case.event_id | SEQUENCE) + 1
     is_referenced = await connection.fetchval("SELECT dispatcher.events_are_referenced($1)", bound)
     assert is_referenced is (state == "pending")

@@ -6,10 +6,10 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.store.change_notices import ChangeNotices
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.delivery_actions import DeliveryActions, DeliveryStateRow
-from dispatcher.store.inbox import Inbox
+from dispatcher.store.queries.change_notices import ChangeNotices
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.delivery_actions import DeliveryActions, DeliveryStateRow
+from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

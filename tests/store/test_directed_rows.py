@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.queries.inbox import FannedOut, Inbox
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

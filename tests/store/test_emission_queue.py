@@ -9,8 +9,8 @@ import pytest
 from dispatcher.store import emission_queue
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.errors import TransactionConflictError
-from dispatcher.store.events import EmittedRows, EventRejectedError, NewEventRow
 from dispatcher.store.pool import Pool, PoolBusyError, PoolShare
+from dispatcher.store.queries.events import EmittedRows, EventRejectedError, NewEventRow
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.end_to_end.stories import until
@@ -94,7 +94,7 @@ async def test_a_cancelled_request_gives_up_its_place(
     connection: Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(emission_queue, "WAITING", 2)
+    monkeypatch.setattr(emission_queue, "WAITING_LIMIT", 2)
     queue = EmissionQueue()
     transaction = connection.transaction()
     await transaction.start()

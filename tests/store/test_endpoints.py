@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from dispatcher.store.endpoint_search import EndpointFind, EndpointSearch
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.store.queries.endpoint_search import EndpointFind, EndpointSearch
+from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
 from tests.store import rows

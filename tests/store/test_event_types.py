@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from dispatcher.store.event_types import EventTypes
+from dispatcher.store.queries.event_types import EventTypes
+from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents, Waiting
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
-from dispatcher.store.unvalidated_events import UnvalidatedEvents, Waiting
 from tests.conftest import Connection, connected
 from tests.store import rows
 

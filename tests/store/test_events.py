@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from dispatcher.core import ids
-from dispatcher.store.events import EventRejectedError, Events
+from dispatcher.store.queries.events import EventRejectedError, Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -5,8 +5,8 @@ from io import BytesIO
 import asyncpg
 import pytest
 
+from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Session
-from dispatcher.store.settings import Settings
 from tests.conftest import Connection, connected
 from tests.store import rows
 

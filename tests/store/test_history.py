@@ -7,8 +7,8 @@ import pytest
 
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Delivery
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.history import History, HistoryFilter
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.history import History, HistoryFilter
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -232,7 +232,9 @@ async def test_failures_are_read_without_what_was_delivered_between_them(
         assert read <= 100 + 25 + looked_up
 
 
-async def test_answers_of_pending_deliveries_are_looked_up_each(statistics: Connection) -> None:
+async def test_the_answer_of_each_pending_delivery_is_looked_up_by_index(
+    statistics: Connection,
+) -> None:
     plan = await ran(
         statistics,
         "of_endpoints",
@@ -252,14 +254,14 @@ async def test_events_are_found_by_their_reference(statistics: Connection) -> No
     assert read <= 8 * (20 + 20)
 
 
-async def test_causes_read_as_many_failures_as_they_were_told(statistics: Connection) -> None:
+async def test_causes_read_no_more_failures_than_their_limit(statistics: Connection) -> None:
     arguments = ("env_default", None, LARGEST_ID, 0, 100, None, None, None)
     read = await rows_read(statistics, TABLES, "delivery_search/causes", *arguments)
     # For each failure: whether it is pending, or ended again on one of the days after it.
     assert read <= 100 + 25 + 100
 
 
-async def test_payloads_are_searched_within_the_rows_that_were_told(
+async def test_payloads_are_searched_in_no_more_rows_than_the_limit(
     statistics: Connection,
 ) -> None:
     arguments = ("env_default", ["nothing"], LARGEST_ID, 0, 500, 2**20, 10)

@@ -8,8 +8,8 @@ import pytest
 from dispatcher.core.durations import DAY_SECONDS as DAY
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import RefusedError
-from dispatcher.engine.maintenance import Maintenance, MaintenanceSteps
-from dispatcher.store.idempotency import IdempotentResponse, IdempotentResponses
+from dispatcher.engine.upkeep.maintenance import Maintenance, MaintenanceSteps
+from dispatcher.store.queries.idempotency import IdempotentResponse, IdempotentResponses
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

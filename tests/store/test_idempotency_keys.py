@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from dispatcher.store.events import Events
+from dispatcher.store.queries.events import Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
 from tests.store import rows

@@ -81,7 +81,9 @@ async def filled(server: str, maintenance: Connection, template: str) -> AsyncIt
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_a_page_costs_its_own_rows(filled: Connection, page: str) -> None:
+async def test_a_page_reads_few_more_rows_and_blocks_than_it_lists(
+    filled: Connection, page: str
+) -> None:
     name = page.partition(" ")[0].rstrip(",")
     settings = plan_settings("api")
     plan = await explain(filled, name, PAGES[page], "custom", MEASURED, settings)

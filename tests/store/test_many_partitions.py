@@ -15,22 +15,22 @@ import pytest
 
 from dispatcher.core import ids
 from dispatcher.core.ids import LARGEST_ID
-from dispatcher.engine import bulk_changes
-from dispatcher.engine.bulk_actions import BulkActions
+from dispatcher.engine.bulk import bulk_changes
+from dispatcher.engine.bulk.bulk_actions import BulkActions
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.history import History as HistoryOfPeople
-from dispatcher.store import bulk_actions
 from dispatcher.store.connection.plan_settings import plan_settings
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.delivery_actions import DeliveryActions as StoredActions
-from dispatcher.store.delivery_search import DeliverySearch
-from dispatcher.store.endpoints import Endpoints
-from dispatcher.store.event_outcomes import EventOutcomes
-from dispatcher.store.history import History, HistoryFilter
-from dispatcher.store.inbox import Inbox
-from dispatcher.store.owners import Owners
-from dispatcher.store.replays import Replays
+from dispatcher.store.queries import bulk_actions
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.delivery_actions import DeliveryActions as StoredActions
+from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.event_outcomes import EventOutcomes
+from dispatcher.store.queries.history import History, HistoryFilter
+from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.queries.owners import Owners
+from dispatcher.store.queries.replays import Replays
 from dispatcher.store.session import Session, without_locks
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, _database, connected, with_database
@@ -44,6 +44,7 @@ LOCKS_LIMIT = 650
 EVENT_LOCKS_LIMIT = 300
 """The same of statements that read events alone: a day has half as many relations."""
 FAN_OUT_LOCKS_LIMIT = 80
+FAN_OUTS = {"inbox/fan_out", "inbox/fan_out_plain"}
 ENGINE_LOCKS_LIMIT = 150
 ENVIRONMENT = "env_default"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"
@@ -374,7 +375,7 @@ async def test_an_attempt_that_was_recorded_long_after_the_end_counts(
         (HistoryFilter(), 1),
     ],
 )
-async def test_a_bulk_action_sends_all_of_them_again(
+async def test_a_bulk_action_retries_all_failures_in_steps_of_some_days(
     long_history: Connection,
     session: CountingSession,
     endpoint: UUID,
@@ -422,13 +423,18 @@ async def _run_all(session: Session) -> int:
 # ── the engine ──────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("name", ["fan_out", "fan_out_plain"])
 @pytest.mark.parametrize("session", ["fanout"], indirect=True)
 async def test_the_fan_out_locks_the_partitions_of_two_days(
-    long_history: Connection, session: CountingSession, owner_of_history: int, endpoint: UUID
+    long_history: Connection,
+    session: CountingSession,
+    owner_of_history: int,
+    endpoint: UUID,
+    name: str,
 ) -> None:
     event = await rows.event(long_history, data="1")
     async with session.transaction() as opened:
-        done = await Inbox(cast(Session, opened)).fan_out(
+        done = await getattr(Inbox(cast(Session, opened)), name)(
             limit=10,
             shard=5,
             daemon=owner_of_history,
@@ -448,7 +454,7 @@ async def test_no_statement_of_the_engine_locks_the_partitions_of_all_days(
     queues = Queues("", long_history, (await ids_of(long_history))[0])
     locks = {}
     for name, call in calls(queues).items():
-        if name.partition(":")[0] != "inbox/fan_out":
+        if name.partition(":")[0] not in FAN_OUTS:
             locks[name] = await _locks_of(long_history, name.partition(":")[0], call)
     assert {name: number for name, number in locks.items() if number > ENGINE_LOCKS_LIMIT} == {}
 

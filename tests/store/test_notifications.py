@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatcher.store.inbox import Inbox
+from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Session
-from dispatcher.store.settings import Settings
 from tests.conftest import Connection, connected
 from tests.store import rows
 

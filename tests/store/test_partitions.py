@@ -7,7 +7,7 @@ from time import monotonic
 
 import pytest
 
-from dispatcher.store.partitions import Partitions
+from dispatcher.store.queries.partitions import Partitions
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
 from tests.store import rows

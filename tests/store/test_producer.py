@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from dispatcher.store.delivery_actions import DeliveryActions
-from dispatcher.store.inbox import Inbox
+from dispatcher.store.queries.delivery_actions import DeliveryActions
+from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, connected

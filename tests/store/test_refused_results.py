@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.recorder import Recorder
-from dispatcher.store.deliveries import Deliveries
+from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.store.errors import StoreError
-from dispatcher.store.inbox import Inbox
-from dispatcher.store.quarantine import Quarantine
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.queries.quarantine import Quarantine
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

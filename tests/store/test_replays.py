@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.inbox import Inbox
-from dispatcher.store.replays import Counted, Replays, Step
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.queries.replays import Counted, Replays, Step
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

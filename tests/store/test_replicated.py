@@ -6,9 +6,9 @@ import pytest
 
 from dispatcher.core import remedies
 from dispatcher.core.remedies import DEFINITIONS
-from dispatcher.store.replicated import Replicated
+from dispatcher.store.queries.replicated import Replicated
+from dispatcher.store.queries.triggers import Triggers
 from dispatcher.store.session import Session
-from dispatcher.store.triggers import Triggers
 from tests.conftest import Connection
 from tests.store import rows
 

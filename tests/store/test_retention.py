@@ -6,14 +6,14 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.engine.maintenance import MaintenanceSteps, Step
-from dispatcher.store.audit import Audit
-from dispatcher.store.dashboard_sessions import DashboardSessions
-from dispatcher.store.partitions import Partitions
-from dispatcher.store.quarantine import Quarantine
-from dispatcher.store.replays import Replays
+from dispatcher.engine.upkeep.maintenance import MaintenanceSteps, Step
+from dispatcher.store.queries.audit import Audit
+from dispatcher.store.queries.dashboard_sessions import DashboardSessions
+from dispatcher.store.queries.partitions import Partitions
+from dispatcher.store.queries.quarantine import Quarantine
+from dispatcher.store.queries.replays import Replays
+from dispatcher.store.queries.tokens import Tokens
 from dispatcher.store.session import Session
-from dispatcher.store.tokens import Tokens
 from tests.conftest import Connection
 from tests.store import rows
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import ChangeNoticeRow, DeliveryRow
-from dispatcher.store import (
+from dispatcher.store.queries import (
     audit,
     bulk_actions,
     daemons,
@@ -25,6 +25,7 @@ from dispatcher.store import (
     inbox,
     pauses,
     quarantine,
+    queues,
     replays,
     sealed_values,
     statistics,
@@ -77,12 +78,13 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     history.AttemptRow: ("history/attempts",),
     history.DeliveryItemRow: ("history/items",),
     history.EventItemRow: ("history/event_items",),
-    inbox.FannedOutRow: ("inbox/fan_out", "inbox/fan_out_slice"),
+    inbox.FannedOutRow: ("inbox/fan_out", "inbox/fan_out_plain", "inbox/fan_out_slice"),
     inbox.InboxRow: ("inbox/quarantine",),
     pauses.ConfiguredPauseRow: ("pauses/configured",),
     pauses.PauseRow: ("pauses/current",),
     pauses.PauseTotalsRow: ("pauses/totals",),
     pauses.EnvironmentPausesRow: ("pauses/of_environment",),
+    queues.WaitingRow: ("queues/waiting",),
     quarantine.LeftQuarantineRow: ("quarantine/discard", "quarantine/release"),
     quarantine.QuarantineRow: ("quarantine/get", "quarantine/list"),
     sealed_values.SealedValuesRow: ("sealed_values/list",),

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatcher.cli.rights_checks import warnings
-from dispatcher.store.schema_rights import SchemaRights
+from dispatcher.cli.checks.rights_checks import warnings
+from dispatcher.store.queries.schema_rights import SchemaRights
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dispatcher.store.server import Facts
+from dispatcher.store.queries.server import Facts
 
 FACTS = Facts(
     version="17.5",

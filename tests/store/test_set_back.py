@@ -3,9 +3,9 @@
 import pytest
 
 from dispatcher.core.model import ClockSetBack
-from dispatcher.engine.rescheduler import Rescheduler
-from dispatcher.store.deliveries import Deliveries
-from dispatcher.store.endpoints import Endpoints
+from dispatcher.engine.upkeep.rescheduler import Rescheduler
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -95,7 +95,7 @@ async def test_each_row_is_moved_once_in_any_number_of_parts(
     finished: list[bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatcher.engine.rescheduler.BATCH_ROWS", 7)
+    monkeypatch.setattr("dispatcher.engine.upkeep.rescheduler.BATCH_ROWS", 7)
     endpoint = await rows.endpoint(connection, "*")
     for n in range(40):
         await rows.delivery(connection, endpoint, due_in=300 * 60, shard=n % 2)

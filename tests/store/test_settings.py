@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
+from dispatcher.store.queries.settings import Settings, StoredSettings
 from dispatcher.store.session import Session
-from dispatcher.store.settings import Settings, StoredSettings
 from tests.conftest import Connection
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
-from dispatcher.store.inbox import FannedOut, Inbox
+from dispatcher.store.queries.inbox import FannedOut, Inbox
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

@@ -24,9 +24,9 @@ SQL = re.compile(
 MAY_KNOW = {"embedded_postgres", "demo"}
 """Edges of the database, and the advice that people can INSERT themselves."""
 MAY_ADVISE = {
-    "cli/database_checks.py",
+    "cli/checks/database_checks.py",
     "cli/errors.py",
-    "cli/event_checks.py",
+    "cli/checks/event_checks.py",
     "core/remedies.py",
     "telemetry/observe/maintenance.py",
 }

@@ -8,9 +8,9 @@ import pytest
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import BINS, EMPTY, bin_of
-from dispatcher.store.daemons import Daemons
+from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.statistics import Statistics, Sums
 from dispatcher.store.session import Session
-from dispatcher.store.statistics import Statistics, Sums
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import DAEMON

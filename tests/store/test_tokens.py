@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from dispatcher.core.pagination import CreationPosition
+from dispatcher.store.queries.tokens import Tokens
 from dispatcher.store.session import Session
-from dispatcher.store.tokens import Tokens
 from tests.conftest import Connection
 from tests.store import rows
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from dispatcher.core import ids
-from dispatcher.store.deliveries import Deliveries
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows

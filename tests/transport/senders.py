@@ -1,6 +1,6 @@
 """Senders for tests, which may connect to the loopback only."""
 
-from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 
 LIMIT = 16 * 1024

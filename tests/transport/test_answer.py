@@ -6,14 +6,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dispatcher.transport.answer import (
+from dispatcher.transport.exchanging.answer import (
     CHUNK_FRAMING_LIMIT_BYTES,
     HEAD_LIMIT_BYTES,
     INTERIM_LIMIT,
     Answer,
     whole_answer,
 )
-from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES, NotHttpError, parse_head
+from dispatcher.transport.exchanging.answer_head import (
+    HEADERS_LIMIT_BYTES,
+    NotHttpError,
+    parse_head,
+)
 
 LIMIT = 64
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from dispatcher.transport.body_turns import PIECES_A_TURN_LIMIT, BodyTurns
+from dispatcher.transport.exchanging.body_turns import PIECES_A_TURN_LIMIT, BodyTurns
 
 
 async def test_each_body_has_one_piece_in_its_turn_and_a_few_go_in_one_iteration() -> None:

@@ -15,11 +15,11 @@ import pytest
 from cryptography import x509
 
 from dispatcher.core.model import Response, SendError, Timings
-from dispatcher.transport import connections as module
-from dispatcher.transport import handshake_slots
-from dispatcher.transport.answer_head import Head
-from dispatcher.transport.egress import Guard, parse_allow
-from dispatcher.transport.exchange import Connection
+from dispatcher.transport.addresses.egress import Guard, parse_allow
+from dispatcher.transport.connecting import connections as module
+from dispatcher.transport.connecting import handshake_slots
+from dispatcher.transport.exchanging.answer_head import Head
+from dispatcher.transport.exchanging.exchange import Connection
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request

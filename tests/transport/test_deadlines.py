@@ -1,6 +1,7 @@
 """A deadline cuts off what takes too long, and nothing else."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -41,6 +42,31 @@ async def test_each_block_ends_at_its_own_deadline_whatever_the_order_they_began
 
     await asyncio.gather(*map(block, [0.09, 0.03, 0.06, 0.03, 0.09]))
     assert ended == [0.03, 0.03, 0.06, 0.09, 0.09]
+
+
+async def test_of_deadlines_that_pass_together_one_is_acted_on_in_each_iteration() -> None:
+    deadlines = Deadlines()
+    items = [Item(deadlines, seconds) for seconds in (0.03, 0.03, 0.02, 0.03, 0.02)]
+    time.sleep(0.05)  # noqa: ASYNC251 - the loop is late, so that all have passed
+    expired = 0
+    async with asyncio.timeout(10):
+        while expired < len(items):
+            await asyncio.sleep(0)
+            before, expired = expired, sum(item.is_expired for item in items)
+            assert expired - before <= 1
+
+
+class Item:
+    """Has a deadline."""
+
+    when = 0.0
+
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+        self.is_expired = False
+        deadlines.start(self, seconds, time.monotonic())
+
+    def expire(self) -> None:
+        self.is_expired = True
 
 
 async def test_a_later_block_is_cut_off_though_the_earlier_ones_have_ended() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from dispatcher.transport.dial_turns import DialTurns
+from dispatcher.transport.connecting.dial_turns import DialTurns
 
 
 async def test_the_first_connection_starts_at_once_and_the_others_one_an_iteration() -> None:

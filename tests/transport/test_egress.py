@@ -12,10 +12,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dispatcher.core.endpoint_url import EndpointUrl, UrlError, parse_url
-from dispatcher.transport import egress
-from dispatcher.transport.egress import Allowed, BlockedError, Guard, is_own_address, parse_allow
-from dispatcher.transport.egress_from_config import database_hosts
-from dispatcher.transport.own_ports import OwnPort, own_ports
+from dispatcher.transport.addresses import egress
+from dispatcher.transport.addresses.egress import (
+    Allowed,
+    BlockedError,
+    Guard,
+    is_own_address,
+    parse_allow,
+)
+from dispatcher.transport.addresses.egress_from_config import database_hosts
+from dispatcher.transport.addresses.own_ports import OwnPort, own_ports
 
 MAPPED = ip_network("::ffff:0:0/96")
 """Written in another way since Python 3.13."""

@@ -9,16 +9,16 @@ import pytest
 
 from dispatcher.core.endpoint_url import parse_url
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport import failed_handshakes
-from dispatcher.transport.failed_handshakes import (
+from dispatcher.transport.connecting import failed_handshakes
+from dispatcher.transport.connecting.failed_handshakes import (
     FORGET_SECONDS,
     IN_A_ROW,
     RETRY_SECONDS,
     SPACING_SECONDS,
     FailedHandshakes,
 )
+from dispatcher.transport.connecting.progress import Progress
 from dispatcher.transport.failures import PostError
-from dispatcher.transport.progress import Progress
 from dispatcher.transport.sender import Sender
 from dispatcher.transport.target import Origin, target_of
 from tests.certificates import Authority

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport.egress import Guard, parse_allow
-from dispatcher.transport.exchange import PIECE_BYTES
+from dispatcher.transport.addresses.egress import Guard, parse_allow
+from dispatcher.transport.exchanging.exchange import PIECE_BYTES
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.hostile_receivers.floods import FLOODS
@@ -37,7 +37,7 @@ async def sender() -> AsyncIterator[Sender]:
 
 
 @pytest.mark.parametrize("name", FLOODS)
-async def test_a_flood_gets_its_outcome_and_leaves_no_connection(
+async def test_each_post_of_a_flood_gets_its_outcome_and_no_connection_is_left(
     sender: Sender, authority: Authority, tmp_path: Path, name: str
 ) -> None:
     flood = FLOODS[name]

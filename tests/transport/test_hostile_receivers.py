@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport import exchange
+from dispatcher.transport.exchanging import exchange
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.hostile_receivers import CATALOGUE

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.receivers import read_request
 

@@ -14,9 +14,9 @@ import pytest
 from dispatcher.config.sections import Config, ConfigError
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport import sender as send
-from dispatcher.transport.egress import Guard, parse_allow
-from dispatcher.transport.proxy import HEAD_LIMIT_BYTES, Proxy, proxy_of
-from dispatcher.transport.resolver import Resolver
+from dispatcher.transport.addresses.egress import Guard, parse_allow
+from dispatcher.transport.addresses.resolver import Resolver
+from dispatcher.transport.connecting.proxy import HEAD_LIMIT_BYTES, Proxy, proxy_of
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Receiver, Script

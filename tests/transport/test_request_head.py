@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.endpoint_url import parse_url
-from dispatcher.transport.request_head import FRAMING, RequestHeads
+from dispatcher.transport.exchanging.request_head import FRAMING, RequestHeads
 from dispatcher.transport.target import target_of
 
 HEADS = RequestHeads({"Accept": "*/*", "User-Agent": "Test/1.0"})

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from dispatcher.transport import resolver as module
-from dispatcher.transport.egress import BlockedError, Guard
-from dispatcher.transport.hosts_file import HostsFile, parse_hosts
-from dispatcher.transport.known_hosts import KnownHosts
-from dispatcher.transport.resolver import Resolver
+from dispatcher.transport.addresses import resolver as module
+from dispatcher.transport.addresses.egress import BlockedError, Guard
+from dispatcher.transport.addresses.hosts_file import HostsFile, parse_hosts
+from dispatcher.transport.addresses.known_hosts import KnownHosts
+from dispatcher.transport.addresses.resolver import Resolver
 
 PUBLIC = "93.184.216.34"
 BUDGET = 0.5

@@ -20,11 +20,11 @@ from typing import Any
 import pytest
 
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport import exchange
 from dispatcher.transport import sender as send
-from dispatcher.transport.answer_head import HEADERS_LIMIT_BYTES
-from dispatcher.transport.egress import AddrInfo
-from dispatcher.transport.resolver import Resolver, addr_info
+from dispatcher.transport.addresses.egress import AddrInfo
+from dispatcher.transport.addresses.resolver import Resolver, addr_info
+from dispatcher.transport.exchanging import exchange
+from dispatcher.transport.exchanging.answer_head import HEADERS_LIMIT_BYTES
 from dispatcher.transport.sender import Sender
 from tests.certificates import ELSEWHERE, Authority, at_most
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request

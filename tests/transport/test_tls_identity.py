@@ -10,9 +10,9 @@ import pytest
 
 from dispatcher.core.credentials import TlsIdentity, tls_identity
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport import tls as tls_module
+from dispatcher.transport.connecting import tls as tls_module
+from dispatcher.transport.connecting.tls import ClientContext, ClientContexts
 from dispatcher.transport.sender import Sender
-from dispatcher.transport.tls import ClientContext, ClientContexts
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Receiver, read_request
 

@@ -9,7 +9,7 @@ import pytest
 
 from dispatcher.core.credentials import tls_identity
 from dispatcher.core.model import Response, SendError
-from dispatcher.transport.egress import Guard, parse_allow
+from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Script, read_request
@@ -91,7 +91,9 @@ def test_bodies_go_out_whole_and_connections_are_kept(
         (b"HTTP/1.1 410 Gone\r\n\r\n", b"x" * 65536, 410),
     ],
 )
-def test_floods_get_their_outcome(first: bytes, again: bytes, verdict: int | str) -> None:
+def test_each_post_of_a_flood_gets_its_outcome(
+    first: bytes, again: bytes, verdict: int | str
+) -> None:
     async def main() -> None:
         async with RawReceiver(says(first, again=again)) as receiver, new_sender() as sender:
             posts = [sender.post(receiver.url, {}, b"{}", timeout=30) for _ in range(50)]

@@ -25,7 +25,7 @@ import type {
   PageParams,
   Pause,
   Preview,
-  Quarantined,
+  QuarantinedEvent,
   RecoverParams,
   Recovery,
   Stats,
@@ -316,11 +316,11 @@ export class Pauses extends Group {
 
 /** The methods for events that could not be fanned out. */
 export class Quarantine extends Group {
-  list(params?: PageParams): Promise<Page<Quarantined>> {
+  list(params?: PageParams): Promise<Page<QuarantinedEvent>> {
     return this.read(path("quarantine"), params);
   }
 
-  get(id: string): Promise<Quarantined> {
+  get(id: string): Promise<QuarantinedEvent> {
     return this.read(path("quarantine", id));
   }
 

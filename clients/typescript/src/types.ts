@@ -25,7 +25,7 @@ export type Preview = Schemas["Preview"];
 export type BulkAction = Schemas["BulkAction"];
 export type BulkCount = Schemas["BulkCount"];
 export type Recovery = Schemas["Recovery"];
-export type Quarantined = Schemas["Quarantined"];
+export type QuarantinedEvent = Schemas["QuarantinedEvent"];
 export type AuditEntry = Schemas["AuditEntry"];
 export type Stats = Schemas["Stats"];
 

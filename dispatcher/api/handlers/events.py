@@ -12,7 +12,7 @@ from dispatcher.services.events import EmittedEvent
 from dispatcher.services.history_resources import Event, EventItem
 from dispatcher.services.inputs.event_inputs import BatchEvent, NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters, EventQuery
-from dispatcher.store.events import NewEventRow
+from dispatcher.store.queries.events import NewEventRow
 
 Item = TypeVar("Item", bound=EventItem)
 

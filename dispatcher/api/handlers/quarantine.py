@@ -5,7 +5,7 @@ from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
 from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.webhook_inputs import Empty
-from dispatcher.services.quarantine import Quarantined
+from dispatcher.services.quarantine import QuarantinedEvent
 
 ONE = "/api/quarantine/{quarantine_id}"
 
@@ -13,7 +13,9 @@ routes = Routes(Shape("quarantined_event"))
 
 
 @routes.get("/api/quarantine", scope="read", page=True)
-async def list_quarantined_events(call: Call, query: ListQuery) -> Answer[tuple[Quarantined, ...]]:
+async def list_quarantined_events(
+    call: Call, query: ListQuery
+) -> Answer[tuple[QuarantinedEvent, ...]]:
     """List the events in quarantine with the reason of each, newest first."""
     page = await call.services.quarantine.list(
         call.environment_id, before=call.before, limit=page_limit(query)
@@ -22,7 +24,7 @@ async def list_quarantined_events(call: Call, query: ListQuery) -> Answer[tuple[
 
 
 @routes.get(ONE, scope="read")
-async def get_quarantined_event(call: Call) -> Answer[Quarantined]:
+async def get_quarantined_event(call: Call) -> Answer[QuarantinedEvent]:
     """Return an event in quarantine."""
     quarantine_id = call.path["quarantine_id"]
     return Answer(await call.services.quarantine.get(call.environment_id, quarantine_id))

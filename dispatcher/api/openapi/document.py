@@ -5,7 +5,6 @@ from dataclasses import replace
 from http import HTTPStatus
 
 from dispatcher import __version__
-from dispatcher.api import event_batch
 from dispatcher.api.openapi.health import health_paths
 from dispatcher.api.openapi.links import linked
 from dispatcher.api.openapi.parameters import UntitledSchema, parameters
@@ -22,6 +21,7 @@ from dispatcher.api.openapi.schemas import (
     ref,
 )
 from dispatcher.api.representations import Dialect, jsonapi
+from dispatcher.api.requests import event_batch
 from dispatcher.api.routes import Batch, Route
 from dispatcher.services.inputs.base import Form
 

@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.listing import PAGE_LIMIT, as_json_option, first, limit_option, print_items
-from dispatcher.cli.tables import Column, clock
+from dispatcher.cli.output.listing import (
+    PAGE_LIMIT,
+    as_json_option,
+    first,
+    limit_option,
+    print_items,
+)
+from dispatcher.cli.output.tables import Column, clock
 from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:

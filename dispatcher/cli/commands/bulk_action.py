@@ -3,7 +3,7 @@
 import click
 
 from dispatcher.cli.bulk import print_result
-from dispatcher.cli.listing import (
+from dispatcher.cli.output.listing import (
     as_json_option,
     call_about_one,
     call_newest,
@@ -11,7 +11,7 @@ from dispatcher.cli.listing import (
     print_item,
     print_items,
 )
-from dispatcher.cli.tables import Column, clock
+from dispatcher.cli.output.tables import Column, clock
 from dispatcher.cli.target import Target, with_target
 
 COLUMNS = (

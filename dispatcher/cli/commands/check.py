@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dispatcher.cli.errors import CommandError, explain
-from dispatcher.cli.tables import mark
+from dispatcher.cli.output.tables import mark
 
 if TYPE_CHECKING:
     from dispatcher.config.sections import Config
@@ -37,7 +37,7 @@ class Findings:
 
         Raise exceptions that no command explains, because they are programming errors.
         """
-        from dispatcher.cli.database_checks import CheckWarningError
+        from dispatcher.cli.checks.database_checks import CheckWarningError
 
         try:
             yield lambda note: self.notes.append(note) if note else None
@@ -129,7 +129,7 @@ def _database(config: "Config", findings: Findings) -> None:
 
 async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:
     """Run the checks of a database, and those of its schema if the others found no problem."""
-    from dispatcher.cli import database_checks
+    from dispatcher.cli.checks import database_checks
     from dispatcher.cli.database import Database, session
 
     async with session(Database(dsn, ours=False), config) as opened:
@@ -151,7 +151,7 @@ def _port(config: "Config", has_daemon: bool | None) -> str:
 
     Raise CommandError if another daemon or program has it.
     """
-    from dispatcher.cli import port_check
+    from dispatcher.cli.checks import port_check
 
     host, port = config.admin.host, config.admin.port
     if not port_check.why_unavailable(host, port):
@@ -172,7 +172,7 @@ def _proxy(config: "Config") -> str | None:
     """Return a note if the configured proxy takes connections, None if there is no proxy."""
     import socket
 
-    from dispatcher.transport.proxy import proxy_of
+    from dispatcher.transport.connecting.proxy import proxy_of
 
     proxy = proxy_of(config)
     if proxy is None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dispatcher.cli.bulk import change_many
-from dispatcher.cli.delivery_options import Selection, filter_options, selection_options
-from dispatcher.cli.delivery_output import DELIVERIES, print_delivery
-from dispatcher.cli.listing import (
+from dispatcher.cli.options.delivery_options import Selection, filter_options, selection_options
+from dispatcher.cli.output.delivery_output import DELIVERIES, print_delivery
+from dispatcher.cli.output.listing import (
     PAGE_LIMIT,
     as_json_option,
     call_about_one,

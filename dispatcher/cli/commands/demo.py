@@ -36,7 +36,7 @@ def demo(context: click.Context, events: int | None, once: bool, port: int | Non
     one recovers, and one is gone. It needs no configuration. If database.dsn is set, it uses that
     database, in the environment env_demo. Its own database is put aside if it is of another version.
     """
-    from dispatcher.cli import port_check
+    from dispatcher.cli.checks import port_check
     from dispatcher.cli.demo_data import UnusableDemoDataError, put_aside
     from dispatcher.config.loading import load
     from dispatcher.telemetry import log
@@ -62,7 +62,7 @@ def _staged(
     It allows loopback, signs with two schemes and uses a free port. For an embedded database it
     also has its own state directory, with a key beside the data, so that people can delete both.
     """
-    from dispatcher.cli import port_check
+    from dispatcher.cli.checks import port_check
     from dispatcher.config.loading import load
 
     admin = configured.admin
@@ -124,6 +124,7 @@ async def _demo(config: "Config", serving: "Database", events: int | None, *, on
         raise UnusableDemoDataError(
             f"The demo's data in {config.state_directory()} {problem}."
         ) from None
+    database.warn_of_embedded(serving)
     return await run(
         config, serving.dsn, cipher, own_database=serving.ours, events=events, once=once
     )

@@ -138,7 +138,7 @@ async def _emit(
     target_database: "Database", config: "Config", event: Event, environment: str
 ) -> str:
     from dispatcher.cli import database
-    from dispatcher.store.events import Events
+    from dispatcher.store.queries.events import Events
 
     if target_database.is_embedded:  # a producer of another database may not read its migrations
         await database.check_schema(target_database)
@@ -197,7 +197,7 @@ async def _lines_on_the_database(
     target_database: "Database", config: "Config", environment: str, file: BinaryIO, as_json: bool
 ) -> None:
     from dispatcher.cli import database
-    from dispatcher.store.events import EventRejectedError, Events
+    from dispatcher.store.queries.events import EventRejectedError, Events
 
     if target_database.is_embedded:  # a producer of another database may not read its migrations
         await database.check_schema(target_database)

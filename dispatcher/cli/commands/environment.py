@@ -5,9 +5,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.listing import PAGE_LIMIT, as_json_option, first, limit_option, print_items
+from dispatcher.cli.output.listing import (
+    PAGE_LIMIT,
+    as_json_option,
+    first,
+    limit_option,
+    print_items,
+)
+from dispatcher.cli.output.tables import Column
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.tables import Column
 from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.delivery_output import DELIVERIES_OF_AN_EVENT
-from dispatcher.cli.listing import (
+from dispatcher.cli.output.delivery_output import DELIVERIES_OF_AN_EVENT
+from dispatcher.cli.output.listing import (
     as_json_option,
     call_about_one,
     call_newest,
@@ -15,8 +15,8 @@ from dispatcher.cli.listing import (
     print_item,
     print_items,
 )
+from dispatcher.cli.output.tables import Column, clip, clock, print_table
 from dispatcher.cli.params import Moment, escape_controls
-from dispatcher.cli.tables import Column, clip, clock, print_table
 from dispatcher.cli.target import Target, with_target
 from dispatcher.cli.webhook_names import add_names
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dispatcher.cli.commands.emit import Data
-from dispatcher.cli.listing import as_json_option, print_items
+from dispatcher.cli.output.listing import as_json_option, print_items
+from dispatcher.cli.output.tables import Column
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.tables import Column
 from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:

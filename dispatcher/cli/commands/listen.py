@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dispatcher.cli.output.tables import mark, printable
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.tables import mark, printable
 from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:

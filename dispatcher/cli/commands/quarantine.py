@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.listing import (
+from dispatcher.cli.output.listing import (
     as_json_option,
     call_about_one,
     call_newest,
@@ -13,8 +13,8 @@ from dispatcher.cli.listing import (
     print_item,
     print_items,
 )
+from dispatcher.cli.output.tables import Column, clip, clock
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.tables import Column, clip, clock
 from dispatcher.cli.target import Target, with_target
 
 if TYPE_CHECKING:

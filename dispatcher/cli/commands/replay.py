@@ -9,10 +9,11 @@ from uuid import UUID
 import click
 
 from dispatcher.cli.errors import CommandError
+from dispatcher.cli.options.replay_options import replay_options
+from dispatcher.cli.output.progress import show_progress
+from dispatcher.cli.output.tables import Column, clip, counted, print_table
+from dispatcher.cli.output.webhook_output import preview_text
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.progress import show_progress
-from dispatcher.cli.replay_options import replay_options
-from dispatcher.cli.tables import Column, clip, counted, print_table
 from dispatcher.cli.target import (
     Target,
     call_api,
@@ -20,7 +21,6 @@ from dispatcher.cli.target import (
     with_target,
 )
 from dispatcher.cli.webhook_names import WebhookParam, find_webhook
-from dispatcher.cli.webhook_output import preview_text
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource

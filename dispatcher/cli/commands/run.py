@@ -31,7 +31,8 @@ def run(config_file: Path | None, migrate: bool, loop: LoopName | None) -> None:
     """
     import asyncio
 
-    from dispatcher.cli import database, port_check
+    from dispatcher.cli import database
+    from dispatcher.cli.checks import port_check
     from dispatcher.config.loading import load
     from dispatcher.telemetry import log
 
@@ -81,6 +82,7 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
 
     statements.read_all()
     _raise_file_limit()
+    database.warn_of_embedded(serving)
     database.warn_of_address(serving)
     await database.prepare(serving, config, migrate=migrate)
     await database.require_connections(serving, config)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.cli.listing import as_json_option
+from dispatcher.cli.output.listing import as_json_option
 from dispatcher.cli.target import Target, call_api, with_target
 from dispatcher.core import durations
 

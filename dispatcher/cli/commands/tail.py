@@ -7,13 +7,13 @@ from uuid import UUID
 
 import click
 
-from dispatcher.cli.delivery_output import (
+from dispatcher.cli.output.delivery_output import (
     attempt_document,
     attempt_line,
     delivery_line,
 )
-from dispatcher.cli.listing import first
-from dispatcher.cli.tables import width
+from dispatcher.cli.output.listing import first
+from dispatcher.cli.output.tables import width
 from dispatcher.cli.target import (
     Target,
     call_api,

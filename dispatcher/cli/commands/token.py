@@ -7,8 +7,8 @@ from uuid import UUID
 
 import click
 
+from dispatcher.cli.output.tables import Column, print_table, width
 from dispatcher.cli.params import Duration, escape_controls
-from dispatcher.cli.tables import Column, print_table, width
 from dispatcher.cli.target import Target, call_api, with_target
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
 from dispatcher.core.model import Scope

@@ -9,13 +9,19 @@ from uuid import UUID
 import click
 
 from dispatcher.cli.commands.emit import Data
-from dispatcher.cli.credential_options import check_url, credential_options
-from dispatcher.cli.delivery_options import filter_options
-from dispatcher.cli.delivery_output import DELIVERIES_OF_A_WEBHOOK
-from dispatcher.cli.listing import PAGE_LIMIT, first, limit_option, print_items
+from dispatcher.cli.options.credential_options import check_url, credential_options
+from dispatcher.cli.options.delivery_options import filter_options
+from dispatcher.cli.options.replay_options import replay_options
+from dispatcher.cli.output.delivery_output import DELIVERIES_OF_A_WEBHOOK
+from dispatcher.cli.output.listing import PAGE_LIMIT, first, limit_option, print_items
+from dispatcher.cli.output.tables import print_table
+from dispatcher.cli.output.webhook_output import (
+    WEBHOOKS,
+    old_secret_text,
+    preview_text,
+    print_webhook,
+)
 from dispatcher.cli.params import Duration
-from dispatcher.cli.replay_options import replay_options
-from dispatcher.cli.tables import print_table
 from dispatcher.cli.target import (
     Target,
     call_api,
@@ -23,7 +29,6 @@ from dispatcher.cli.target import (
     with_target,
 )
 from dispatcher.cli.webhook_names import WebhookParam, find_webhook
-from dispatcher.cli.webhook_output import WEBHOOKS, old_secret_text, preview_text, print_webhook
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource

@@ -20,14 +20,14 @@ from dispatcher.services.inputs.bulk_action_inputs import (
     NewBulkAction,
 )
 
-SHOWN: Final = 20
+SHOWN_LIMIT: Final = 20
 NONE_SELECTED: Final = "No delivery is selected. Tick the deliveries, then choose again."
 
 
 async def list_(request: DashboardRequest) -> web.Response:
     """Show the bulk actions of the environment, the newest first."""
     page = await request.services.bulk_actions.list(
-        request.environment_id, before=request.position(), limit=SHOWN
+        request.environment_id, before=request.position(), limit=SHOWN_LIMIT
     )
     return request.page(
         "bulk_actions.html",

@@ -17,7 +17,7 @@ from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.services.services import Services
 from dispatcher.services.webhooks.webhook_resource import Webhook
 
-GROUPS_SHOWN: Final = 20
+GROUPS_LIMIT: Final = 20
 """Groups of attempts on a page, each with headers and a body that the receiver chose."""
 
 
@@ -110,8 +110,8 @@ async def _page(
         "delivery.html",
         status=status,
         delivery=delivery,
-        groups=groups[:GROUPS_SHOWN],
-        hidden=delivery.attempts - sum(len(each.attempts) for each in groups[:GROUPS_SHOWN]),
+        groups=groups[:GROUPS_LIMIT],
+        hidden=delivery.attempts - sum(len(each.attempts) for each in groups[:GROUPS_LIMIT]),
         webhook=await _webhook(request, delivery),
         names=await request.services.webhook_names.of(
             request.environment_id, [delivery.webhook_id]

@@ -11,8 +11,8 @@ from dispatcher.dashboard.request import DashboardRequest, field_errors, see_oth
 from dispatcher.services.environments import Environment
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges
 
-SHOWN = 100
-MATCHES = 20
+SHOWN_LIMIT = 100
+MATCHES_LIMIT = 20
 """Environments that the menu lists for a typed text."""
 
 
@@ -22,10 +22,12 @@ async def show(request: DashboardRequest) -> web.Response:
     name = addresses.counterpart(request.http.query.get("page", "overview"))
     wanted = request.http.query.get("to", "").strip()
     if "HX-Request" in request.http.headers and wanted:
-        found = await request.services.environments.search(wanted, limit=MATCHES + 1)
-        return _options(request, found[:MATCHES], name, has_more=len(found) > MATCHES)
+        found = await request.services.environments.search(wanted, limit=MATCHES_LIMIT + 1)
+        return _options(request, found[:MATCHES_LIMIT], name, has_more=len(found) > MATCHES_LIMIT)
     if "HX-Request" in request.http.headers:
-        page = await request.services.environments.list(before=request.position(), limit=SHOWN)
+        page = await request.services.environments.list(
+            before=request.position(), limit=SHOWN_LIMIT
+        )
         return _options(request, page.items, name, has_more=page.next is not None)
     return await _page(request, request.environment.name, {})
 
@@ -59,7 +61,7 @@ async def _environment_id(request: DashboardRequest, wanted: str) -> str:
     try:
         return (await request.services.environments.get(wanted)).id
     except NotFoundError:
-        found = await request.services.environments.search(wanted, limit=MATCHES)
+        found = await request.services.environments.search(wanted, limit=MATCHES_LIMIT)
         named = [each.id for each in found if each.name.lower() == wanted.lower()]
         if len(named) != 1:
             raise
@@ -80,7 +82,9 @@ async def _page(
     links: list[tuple[Environment, str]] = []
     following = None
     if request.sees_all:
-        page = await request.services.environments.list(before=request.position(), limit=SHOWN)
+        page = await request.services.environments.list(
+            before=request.position(), limit=SHOWN_LIMIT
+        )
         links, following = _links(page.items, name), page.next
     return request.page(
         "environments.html",

@@ -6,7 +6,7 @@ from functools import partial
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.api import json_body
+from dispatcher.api.requests import json_body
 from dispatcher.api.types import HttpError
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson

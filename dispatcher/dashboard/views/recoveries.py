@@ -13,7 +13,7 @@ from dispatcher.dashboard.views import webhook
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.replays import Preview
 
-SHOWN = 20
+SHOWN_LIMIT = 20
 PRESETS = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -72,7 +72,7 @@ async def _page(
     view = await webhook.load(request)
     before = request.position()
     recoveries = await request.services.replays.list(
-        request.environment_id, view.webhook.id, before=before, limit=SHOWN
+        request.environment_id, view.webhook.id, before=before, limit=SHOWN_LIMIT
     )
     return webhook.page(
         request,

@@ -21,7 +21,7 @@ from dispatcher.services.search import TextHits, is_text_to_search
 from dispatcher.services.webhooks.webhook_names import WebhookName
 from dispatcher.services.webhooks.webhook_resource import Webhook
 
-SHOWN: Final = 8
+SHOWN_LIMIT: Final = 8
 """Webhooks, event types and environments that are listed."""
 TEXT_LIMIT_CHARACTERS: Final = 255
 SPANS: Final = {
@@ -92,13 +92,15 @@ async def _find(request: DashboardRequest, found: Found, span: str | None) -> No
     if found.link is None and found.elsewhere is None:
         found.events = await request.services.search.named(request.environment_id, found.text)
         found.webhooks = await request.services.webhook_names.search(
-            request.environment_id, found.text, limit=SHOWN
+            request.environment_id, found.text, limit=SHOWN_LIMIT
         )
         found.event_types = await request.services.event_types.search(
-            request.environment_id, found.text, limit=SHOWN
+            request.environment_id, found.text, limit=SHOWN_LIMIT
         )
         if request.sees_all:
-            found.environments = await request.services.environments.search(found.text, limit=SHOWN)
+            found.environments = await request.services.environments.search(
+                found.text, limit=SHOWN_LIMIT
+            )
         found.pages = _pages(request, found.text)
         if found.is_empty:
             found.unlisted_type = await _unlisted_type(request, found.text)

@@ -21,7 +21,7 @@ SEARCH_LIMIT_CHARACTERS: Final = 200
 """Most characters that are searched for."""
 _STATES: Final[Mapping[str, WebhookState]] = {each: each for each in get_args(WebhookState)}
 _ORDERS: Final[Mapping[str, WebhookOrder]] = {each: each for each in get_args(WebhookOrder)}
-NAMED = 40
+NAMED_LIMIT = 40
 """How many matching types are listed by name. The page only counts the others."""
 
 
@@ -126,8 +126,8 @@ def matching(events: Iterable[str], types: Sequence[str]) -> Matches:
     chosen = [t for t in types if any(event_patterns.matches(event, t) for event in good)]
     return Matches(
         wrong=tuple(wrong),
-        chosen=tuple(chosen[:NAMED]),
-        more=max(0, len(chosen) - NAMED),
+        chosen=tuple(chosen[:NAMED_LIMIT]),
+        more=max(0, len(chosen) - NAMED_LIMIT),
         known=len(types),
         reserved=tuple(e for e in good if event_patterns.is_reserved(e) and not e.endswith(".*")),
         others=any(event not in types for event in good),

@@ -10,7 +10,7 @@ import orjson
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit.audit_names import Names, is_looked_up, read_names, token_names
-from dispatcher.store.audit import Audit, AuditIds, AuditRow, Part, Via
+from dispatcher.store.queries.audit import Audit, AuditIds, AuditRow, Part, Via
 from dispatcher.store.session import Queryable
 
 PAGE_LIMIT_ROWS = 10_000

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 from uuid import UUID
 
-from dispatcher.store.audit import Audit, AuditIds, AuditNameRow, AuditRow
+from dispatcher.store.queries.audit import Audit, AuditIds, AuditNameRow, AuditRow
 from dispatcher.store.session import Queryable
 
 SubjectKind = Literal[

@@ -7,7 +7,7 @@ from typing import Any, Final
 from dispatcher.core import event_patterns
 from dispatcher.core.errors import InvalidError
 from dispatcher.services.inputs.event_type_inputs import EventTypePut, text
-from dispatcher.store.event_types import EventTypeRow
+from dispatcher.store.queries.event_types import EventTypeRow
 
 NEW: Final[Mapping[str, Any]] = {
     "description": "",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dispatcher.core.model import RawJson
-from dispatcher.store.event_types import EventTypeRow
+from dispatcher.store.queries.event_types import EventTypeRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.event_types.event_type_changes import NEW, EventTypeChange, columns_of
 from dispatcher.services.event_types.event_type_resource import EventType
 from dispatcher.services.inputs.event_type_inputs import EventTypeEntry, EventTypePut
-from dispatcher.store import event_types as stored
 from dispatcher.store.pool import Opening
+from dispatcher.store.queries import event_types as stored
 from dispatcher.store.session import Queryable
 
 TRIES: Final = 4

@@ -15,12 +15,12 @@ from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import SEARCHED_LIMIT, Page, PageBounds, fill_page
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.event_types.event_type_resource import EventType
-from dispatcher.store import event_types as stored
+from dispatcher.store.queries import event_types as stored
 from dispatcher.store.session import Queryable
 
-OUTLINED: Final = 1000
+OUTLINED_LIMIT: Final = 1000
 """Types on one page of the dashboard."""
-AT_ONCE: Final = 20
+TYPES_AT_ONCE: Final = 20
 """Types that are read in one step. Each may have texts of 128 KiB."""
 ROW_BYTES: Final = 200
 """Approximate bytes that field names, times and the like take in a response."""
@@ -38,11 +38,11 @@ class EventTypes:
         self._journal = Journal(session, actor)
 
     async def list(self, environment_id: str) -> tuple[EventType, ...]:
-        """Return at most `OUTLINED` types by name, for a page without examples and schemas.
+        """Return at most `OUTLINED_LIMIT` types by name, for a page without examples and schemas.
 
         `schema` is `true` if the type has one.
         """
-        rows = await self._stored.outline(environment_id, OUTLINED)
+        rows = await self._stored.outline(environment_id, OUTLINED_LIMIT)
         return tuple(EventType.from_row(row) for row in rows)
 
     async def page(
@@ -56,7 +56,7 @@ class EventTypes:
         return await fill_page(
             partial(self._stored.list, environment_id),
             after,
-            PageBounds(limit, most_bytes, AT_ONCE),
+            PageBounds(limit, most_bytes, TYPES_AT_ONCE),
             key=lambda row: row["name"],
             size=_size,
             make=EventType.from_row,

@@ -3,7 +3,7 @@
 import orjson
 
 from dispatcher.services.inputs.webhook_inputs import NewWebhook, Schedule, WebhookChanges
-from dispatcher.store.endpoints import EndpointRow
+from dispatcher.store.queries.endpoints import EndpointRow
 
 ROW_BYTES = 1000
 """Approximate bytes of a webhook in a response, besides its metadata and patterns."""

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from dispatcher.core.credentials import tls_identity
 from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.services.inputs.credential_inputs import Authentication, TlsSettings
-from dispatcher.transport.tls import ClientContext
+from dispatcher.transport.connecting.tls import ClientContext
 
 SUBJECT_CHARACTERS = 500
 """Longest part of a certificate's subject that is shown."""

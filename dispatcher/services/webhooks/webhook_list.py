@@ -8,7 +8,7 @@ from dispatcher.core.pagination import SEARCHED_LIMIT, Page
 from dispatcher.services.inputs.webhook_inputs import WebhookState
 from dispatcher.services.webhooks.webhook_resource import Webhook
 from dispatcher.services.webhooks.webhooks import Webhooks
-from dispatcher.store.endpoint_search import EndpointBrowse, EndpointFind, EndpointSearch
+from dispatcher.store.queries.endpoint_search import EndpointBrowse, EndpointFind, EndpointSearch
 from dispatcher.store.session import Queryable
 
 PAGES_LIMIT: Final = 1_000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from dispatcher.core.pagination import SEARCHED_LIMIT
-from dispatcher.store.endpoints import EndpointNameRow, Endpoints
+from dispatcher.store.queries.endpoints import EndpointNameRow, Endpoints
 from dispatcher.store.session import Queryable
 
 

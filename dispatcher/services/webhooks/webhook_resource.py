@@ -7,7 +7,7 @@ from uuid import UUID
 
 from dispatcher.core.model import RawJson
 from dispatcher.services.webhooks.webhook_credentials import WebhookAuthentication, WebhookTls
-from dispatcher.store.endpoints import EndpointRow
+from dispatcher.store.queries.endpoints import EndpointRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dispatcher.config.sections import Limits
 from dispatcher.core.endpoint_url import UrlError
 from dispatcher.core.errors import ConflictError, InvalidError, Problem
 from dispatcher.services.inputs.credential_inputs import Authentication
-from dispatcher.transport.egress import Guard
+from dispatcher.transport.addresses.egress import Guard
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.services.inputs.credential_inputs import Authentication, TlsSettings
 from dispatcher.services.webhooks import webhook_credentials
 from dispatcher.services.webhooks.webhook_credentials import WebhookTls
-from dispatcher.store.endpoints import EndpointRow
+from dispatcher.store.queries.endpoints import EndpointRow
 
 
 class WebhookSecrets:

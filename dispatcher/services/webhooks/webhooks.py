@@ -22,12 +22,12 @@ from dispatcher.services.webhooks.webhook_resource import Webhook
 from dispatcher.services.webhooks.webhook_resource import revision as revision_of
 from dispatcher.services.webhooks.webhook_rules import WebhookRules
 from dispatcher.services.webhooks.webhook_secrets import WebhookSecrets
-from dispatcher.store.endpoints import EndpointRow, Endpoints, SealedEndpointRow
-from dispatcher.store.events import Events
+from dispatcher.store.queries.endpoints import EndpointRow, Endpoints, SealedEndpointRow
+from dispatcher.store.queries.events import Events
 from dispatcher.store.session import Queryable
 
 SECRET_BYTES = 32
-AT_ONCE = 50
+WEBHOOKS_AT_ONCE = 50
 """Webhooks read in one step. More would block the event loop and delay heartbeats."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
@@ -125,7 +125,7 @@ class Webhooks:
         return await fill_page(
             read,
             after,
-            PageBounds(limit or limits.page, limits.page_bytes, AT_ONCE),
+            PageBounds(limit or limits.page, limits.page_bytes, WEBHOOKS_AT_ONCE),
             key=lambda row: row["id"],
             size=webhook_columns.size,
             make=self._webhook,

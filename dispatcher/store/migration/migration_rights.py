@@ -1,7 +1,7 @@
 """The rights that migrating needs: ask for all of them before anything is applied."""
 
 from dispatcher.store.migration.migration_files import ForbiddenSchemaError
-from dispatcher.store.server import Server
+from dispatcher.store.queries.server import Server
 from dispatcher.store.session import Queryable
 
 

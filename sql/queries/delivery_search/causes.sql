@@ -1,6 +1,6 @@
 -- $1 environment  $2 endpoint, or NULL for all  $3 delivery ids below this one  $4 delivery ids from this
 -- one on  $5 failures to read  $6 event type, or NULL  $7 prefix of event types, or NULL
--- $8 attempts with ids up to this one, or NULL: see store/history.py
+-- $8 attempts with ids up to this one, or NULL: see store/queries/history.py
 --
 -- Group the newest failed deliveries by what went wrong: the endpoint, and the outcome and response
 -- status of the last attempt. Deliveries that were sent again since are left out, as in failed.sql.

@@ -1,6 +1,6 @@
 -- $1 environment  $2 endpoint of it, or NULL for all  $3 delivery ids below this one  $4 delivery ids
 -- from this one on  $5 rows to read  $6 event type, or NULL  $7 prefix of event types, or NULL  $8 ids
--- to return  $9 attempts with ids up to this one, or NULL: see store/history.py  $10 first response status, or
+-- to return  $9 attempts with ids up to this one, or NULL: see store/queries/history.py  $10 first response status, or
 -- NULL  $11 last response status  $12 outcome, or NULL
 --
 -- Return deliveries whose last end is a failure, newest first. `horizon` is that of

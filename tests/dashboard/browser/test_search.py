@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from dispatcher.dashboard.views import deliveries
-from dispatcher.store import delivery_search
+from dispatcher.store.queries import delivery_search
 from tests.api.conftest import Api
 from tests.dashboard.browser.browsing import Browsing, Place
 from tests.receivers import Receiver
@@ -78,6 +78,6 @@ async def test_a_filtered_list_fills_itself(
     await expect(page.locator("#further")).to_have_count(0)
 
 
-async def test_an_event_without_a_key_is_no_error(page: Page) -> None:
+async def test_a_key_event_without_a_key_raises_no_error(page: Page) -> None:
     await page.goto("/events")
     await page.evaluate("document.body.dispatchEvent(new Event('keydown', {bubbles: true}))")

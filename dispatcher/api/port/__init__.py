@@ -1,0 +1,1 @@
+"""The sockets and connections of the admin port, before there is a request."""

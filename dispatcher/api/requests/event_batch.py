@@ -1,0 +1,211 @@
+"""Reading of many events in one body: a JSON array, a JSON:API document with an array, or NDJSON.
+
+The JSON text of each event's data is kept as it is.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from pydantic import BaseModel, ValidationError
+
+from dispatcher.api.representations import Dialect, envelope, jsonapi
+from dispatcher.api.requests import json_body
+from dispatcher.api.routes import Batch
+from dispatcher.api.types import Detail, HttpError, Shape
+from dispatcher.schema_validation.validate import NESTING_LIMIT
+from dispatcher.services.inputs.base import problems
+from dispatcher.services.inputs.event_inputs import BatchEvent
+from dispatcher.store.queries.events import NewEventRow
+
+NDJSON = "application/x-ndjson"
+EVENTS_LIMIT = 1_000
+BATCH_LIMIT_BYTES = 8 * 2**20
+"""Limits of one request, so that its statement takes less than a second."""
+FORM_LIMIT_CHARACTERS = 16 * 1024
+"""Most characters of an event without its data. Validation holds the interpreter lock, and takes long
+for many unknown fields."""
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=json_body.unique,
+    parse_constant=json_body.no_number,
+    parse_int=json_body.integer,
+)
+_SPACE = re.compile(r"[ \t\n\r]*")
+_ARRAY = re.compile(rb"[ \t\n\r]*\[")
+_DOCUMENT = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"data"[ \t\n\r]*:[ \t\n\r]*\[')
+_DOCUMENT_END = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*")
+
+
+class Form(NamedTuple):
+    """The form of the events of a body. `data` is the path of an event's data.
+
+    A problem of event 3 has the pointer `before` + `/3` and the place in the event.
+    """
+
+    dialect: Dialect
+    is_ndjson: bool = False
+
+    @property
+    def before(self) -> str:
+        """Return the JSON pointer to the array."""
+        return "/data" if self.dialect is jsonapi else ""
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """Return the path of the data in an event."""
+        return ("attributes", "data") if self.dialect is jsonapi else ("data",)
+
+    def pointer(self, index: int, *place: str | int) -> str:
+        """Return the JSON pointer to a place in an event."""
+        return "".join([self.before, *(f"/{part}" for part in (index, *place))])
+
+
+def is_ndjson(content_type: str | None) -> bool:
+    """Return True if the media type is that of NDJSON."""
+    return content_type is not None and content_type.partition(";")[0].strip().lower() == NDJSON
+
+
+def form_of(content_type: str | None, dialect: Dialect, body: bytes) -> Form | None:
+    """Return the form of the events in a body, None if it is not a batch."""
+    if is_ndjson(content_type):
+        return Form(envelope, is_ndjson=True)
+    start = _DOCUMENT if dialect is jsonapi else _ARRAY
+    return Form(dialect) if start.match(body) else None
+
+
+def read(
+    form: Form, batch: Batch, shape: Shape, body: bytes, *, most_data: int
+) -> tuple[NewEventRow, ...]:
+    """Return the events in a body. `most_data` limits the data of each, in bytes.
+
+    Raise an HttpError that names the first wrong event: 400 if it is not JSON, 422 if it is not
+    valid. Raise one (413) if there are too many events, or more than BATCH_LIMIT_BYTES.
+    """
+    if len(body) > BATCH_LIMIT_BYTES:
+        raise _too_large(f"must be at most {BATCH_LIMIT_BYTES} bytes")
+    model = form.dialect.model(batch.form, shape, has_id=False)
+    texts = _lines(form, body) if form.is_ndjson else _elements(form, body)
+    rows: list[NewEventRow] = []
+    for index, (value, text) in enumerate(texts):
+        if index >= EVENTS_LIMIT:
+            raise _too_large(f"must be at most {EVENTS_LIMIT} events")
+        row = _row(form, model, index, value, text)
+        if len(row.data) * 4 > most_data and (size := len(row.data.encode())) > most_data:
+            pointer = form.pointer(index, *form.data)
+            raise _invalid(Detail(f"data is {size} bytes, the limit is {most_data}", pointer))
+        rows.append(row)
+    if not rows:
+        raise _invalid(Detail("must have at least one event", form.before))
+    return tuple(rows)
+
+
+def _row(form: Form, model: type[BaseModel], index: int, value: object, text: str) -> NewEventRow:
+    """Return the event of a JSON value, whose text is `text`."""
+    span = json_body.span_of(text, form.data)
+    data = "null" if span is None else text[span[0] : span[1]]
+    if len(text) - len(data) > FORM_LIMIT_CHARACTERS:
+        reason = f"must have at most {FORM_LIMIT_CHARACTERS} characters, not counting its data"
+        raise _invalid(Detail(reason, form.pointer(index)))
+    if span is not None:
+        value = _without(value, form.data)  # data is passed on as text, and not validated
+    try:
+        document = {"data": value} if form.dialect is jsonapi else value
+        read: Any = model.model_validate(document, by_alias=True, by_name=False)
+    except ValidationError as error:
+        skipped = 1 if form.dialect is jsonapi else 0
+        raise _invalid(
+            *(
+                Detail(p.reason, form.pointer(index, *p.place[skipped:]))
+                for p in problems(error).problems
+            )
+        ) from None
+    event: BatchEvent = read.data.attributes if form.dialect is jsonapi else read
+    return NewEventRow(event.type, data, event.idempotency_key, event.reference)
+
+
+def _without(value: object, path: Sequence[str]) -> object:
+    """Return a copy of a JSON object with null at `path`, where it has a value."""
+    if not path:
+        return None
+    fields = cast("Mapping[str, object]", value)
+    return {**fields, path[0]: _without(fields[path[0]], path[1:])}
+
+
+def _lines(form: Form, body: bytes) -> Iterator[tuple[Any, str]]:
+    """Yield the value of each line that is not empty, and its text."""
+    index = 0
+    for line in body.split(b"\n"):
+        text = _decoded(form, index, line)
+        start = _after_space(text, 0)
+        if start == len(text):
+            continue
+        value, end = _value(form, index, text, start)
+        if _after_space(text, end) != len(text):
+            raise _bad(form, index, f"has more than one value in its line, at character {end}")
+        yield value, text[start:end]
+        index += 1
+
+
+def _elements(form: Form, body: bytes) -> Iterator[tuple[Any, str]]:
+    """Yield the value of each element of the array, and its text."""
+    text = _decoded(form, None, body)
+    at = _after_space(text, text.index("[") + 1)
+    index = 0
+    is_at_end = text[at : at + 1] == "]"
+    while not is_at_end:
+        value, end = _value(form, index, text, at)
+        yield value, text[at:end]
+        at = _after_space(text, end)
+        is_at_end = text[at : at + 1] == "]"
+        if not is_at_end:
+            if text[at : at + 1] != ",":
+                raise _bad(form, index, f"is not followed by a comma or ], at character {at}")
+            at = _after_space(text, at + 1)
+        index += 1
+    end_of_body = _DOCUMENT_END if form.dialect is jsonapi else _SPACE
+    if not end_of_body.fullmatch(text, at + 1):
+        raise _bad(form, None, f"The body goes on after the array, at character {at + 1}")
+
+
+def _value(form: Form, index: int, text: str, start: int) -> tuple[Any, int]:
+    """Return the JSON value at `start`, and where it ends."""
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+        is_too_deep = json_body.is_too_deep(text[start:end])
+    except RecursionError:
+        value, end, is_too_deep = None, start, True
+    except ValueError as error:
+        raise _bad(form, index, f"is not JSON: {json_body.one_line(str(error))}") from None
+    if is_too_deep:
+        raise _bad(form, index, f"is nested more than {NESTING_LIMIT} deep")
+    return value, end
+
+
+def _decoded(form: Form, index: int | None, body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        said = (
+            "is not UTF-8" if index is not None else f"The body is not UTF-8, at byte {error.start}"
+        )
+        raise _bad(form, index, said) from None
+
+
+def _after_space(text: str, start: int) -> int:
+    return _SPACE.match(text, start).end()  # type: ignore[union-attr] # it always matches
+
+
+def _bad(form: Form, index: int | None, said: str) -> HttpError:
+    """Return the failure for what is not JSON. `index` is None if it concerns no single event."""
+    pointer = None if index is None else form.pointer(index)
+    return HttpError(400, "bad_json", "The body is not JSON", Detail(said, pointer))
+
+
+def _invalid(*details: Detail) -> HttpError:
+    return HttpError(422, "invalid", "The input is not valid", *details)
+
+
+def _too_large(said: str) -> HttpError:
+    return HttpError(413, "too_large", "The request's body is too large", Detail(f"A batch {said}"))

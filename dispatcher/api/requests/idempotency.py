@@ -1,0 +1,56 @@
+"""The Idempotency-Key: a repeated request gets the response of the first one."""
+
+import hashlib
+from typing import NamedTuple
+
+from dispatcher.api.representations import Dialect
+from dispatcher.api.types import Call, Detail, HttpError
+from dispatcher.store.queries.idempotency import IdempotentResponses
+
+
+class IdempotencyKey(NamedTuple):
+    """The key of a request, and the SHA-256 of its method, address and body."""
+
+    key: str
+    fingerprint: bytes
+
+    @classmethod
+    def of(cls, key: str, address: str, dialect: Dialect, body: bytes) -> "IdempotencyKey":
+        """Return the key of a request. `address` is its method and its URL."""
+        text = f"{address} {dialect.media_type}\n".encode() + body
+        return cls(key, hashlib.sha256(text).digest())
+
+
+class StoredResponse(NamedTuple):
+    """The status and the body of the response to an earlier request."""
+
+    status: int
+    body: bytes
+
+
+async def claim(call: Call, idempotency: IdempotencyKey) -> StoredResponse | None:
+    """Return the stored response if the key was used before, without its secrets.
+
+    Return None if the key is new. It is then taken until the transaction ends. Raise an HttpError
+    (409) if another request used the key, or if no response is stored.
+    """
+    key, fingerprint = idempotency
+    stored = await IdempotentResponses(call.services.session).claim(
+        call.environment_id, key, fingerprint
+    )
+    if stored.new:
+        return None
+    if stored.fingerprint != fingerprint or stored.status is None:
+        raise HttpError(
+            409,
+            "idempotency_key_reused",
+            "The Idempotency-Key was used for another request",
+            Detail("was used for another request", header="Idempotency-Key"),
+        )
+    return StoredResponse(stored.status, stored.body or b"")
+
+
+async def keep(call: Call, idempotency: IdempotencyKey, response: StoredResponse) -> None:
+    """Store a response, to be returned to the next request with the same key."""
+    answered = IdempotentResponses(call.services.session)
+    await answered.keep(call.environment_id, idempotency.key, response.status, response.body)

@@ -1,0 +1,85 @@
+"""The response to a parsed request, in the dialect that it asks for."""
+
+import asyncio
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from io import BytesIO
+from urllib.parse import urlencode
+
+import orjson
+from aiohttp import hdrs, web
+
+from dispatcher.api.cursors import Cursors, listing
+from dispatcher.api.requests.idempotency import StoredResponse
+from dispatcher.api.requests.request_parser import ParsedRequest
+from dispatcher.api.types import Answer
+
+ITEMS_AT_ONCE = 10
+"""How many resources are written before other tasks may run. A thread would not help: it would
+compete for the interpreter lock."""
+SHORT_ITEMS = 50
+"""How many resources are written without a pause."""
+PAUSE_SECONDS = 0.002
+"""The pause in a longer list. To send a delivery takes several turns of the event loop. Without a
+pause each of these turns would wait for resources to be written."""
+LONG_BYTES = 65_536
+"""A longer body is sent in pieces of this size, between which other tasks may run."""
+
+HEADERS = {"Vary": "Accept, Authorization, X-Environment-Id"}
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseWriter:
+    """The writer of successful responses."""
+
+    cursors: Cursors
+
+    async def write(self, parsed: ParsedRequest, answer: Answer[object]) -> web.Response:
+        """Return the response for the answer of a handler."""
+        response = web.Response(status=answer.status, headers=HEADERS)
+        if answer.status != HTTPStatus.NO_CONTENT:
+            if isinstance(answer.body, tuple):
+                items = await _items(parsed, answer, answer.body)
+                answer = replace(answer, body=items)
+            body = self.body(parsed, answer, secrets=True)
+            is_long = len(body) > LONG_BYTES and parsed.request.method == hdrs.METH_GET
+            response.body = BytesIO(body) if is_long else body
+            response.content_type = parsed.dialect.media_type
+        if answer.revision is not None:
+            response.headers["ETag"] = f'"{answer.revision}"'
+        if answer.location is not None:
+            response.headers["Location"] = answer.location
+        return response
+
+    def body(self, parsed: ParsedRequest, answer: Answer[object], *, secrets: bool) -> bytes:
+        """Return the body for the answer of a handler. Leave out secrets unless `secrets`."""
+        link = None
+        if answer.next is not None:
+            request, parameters = parsed.request, parsed.parameters
+            identity = listing(request.path, parsed.call.environment_id, parameters)
+            answer = replace(answer, is_page=True, next=self.cursors.seal(answer.next, identity))
+            link = f"{request.path}?{urlencode({**parameters, 'cursor': answer.next})}"
+        shape = answer.shape or parsed.route.shape
+        return parsed.dialect.write(answer, shape, link=link, secrets=secrets)
+
+
+def stored_response(parsed: ParsedRequest, stored: StoredResponse) -> web.Response:
+    """Return the response for a repeated request."""
+    response = web.Response(status=stored.status, body=stored.body, headers=HEADERS)
+    response.content_type = parsed.dialect.media_type
+    response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+async def _items(
+    parsed: ParsedRequest, answer: Answer[object], resources: tuple[object, ...]
+) -> tuple[orjson.Fragment, ...]:
+    """Return the resources of a list as JSON, and let other tasks run after every few."""
+    shape = answer.shape or parsed.route.shape
+    items: list[orjson.Fragment] = []
+    for number, resource in enumerate(resources):
+        if number and number % ITEMS_AT_ONCE == 0:
+            await asyncio.sleep(0 if number < SHORT_ITEMS else PAUSE_SECONDS)
+        item = parsed.dialect.item(resource, shape, secrets=True)
+        items.append(orjson.Fragment(orjson.dumps(item)))
+    return tuple(items)

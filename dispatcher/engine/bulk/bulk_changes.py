@@ -1,0 +1,109 @@
+"""Retry or cancel some deliveries at once, for one step of a bulk action."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from dispatcher.core import ids as id_times
+from dispatcher.core.retry_refusal import retry_refusal
+from dispatcher.store.queries.delivery_actions import BY_HAND, DeliveryActions, DeliveryStateRow
+from dispatcher.store.queries.history import DAY_MS, DAYS_AT_ONCE_LIMIT
+from dispatcher.store.session import Queryable
+
+
+class Changed(NamedTuple):
+    """How many deliveries were changed, and how many were not, by reason.
+
+    The reasons are those of `retry_refusal`, and `changed`: in another status by now, or not in the
+    environment. `position` is the id below which the next step goes on, None after the last.
+    """
+
+    made: int
+    skipped: Mapping[str, int]
+    position: int | None
+
+
+async def lock(
+    session: Queryable, ids: Sequence[int], position: int | None
+) -> tuple[Sequence[int], int | None]:
+    """Lock deliveries until the transaction ends. Return them, and the position after them.
+
+    `ids` are the newest first. If an attempt at one is being recorded, return those before it. The next
+    step begins with it.
+    """
+    actions = DeliveryActions(session)
+    await actions.lock(ids)
+    if not (held := await actions.lock_pending(ids)):
+        return ids, position
+    return [id_ for id_ in ids if id_ > max(held)], max(held) + 1
+
+
+async def cancel(
+    session: Queryable, environment_id: str, ids: Sequence[int], position: int | None
+) -> Changed:
+    """End those of the deliveries that are pending. Call this after `lock`."""
+    made = await DeliveryActions(session).cancel(ids, environment_id, BY_HAND)
+    return Changed(made, _without_none({"changed": len(ids) - made}), position)
+
+
+async def retry(
+    session: Queryable,
+    environment_id: str,
+    ids: Sequence[int],
+    position: int | None,
+    *,
+    status: str | None,
+) -> Changed:
+    """Send pending deliveries now, and ended ones again. Call this after `lock`.
+
+    `ids` are the newest first. Skip those in another status than `status`. If the events are of too many
+    days, do only the first deliveries.
+    """
+    actions = DeliveryActions(session)
+    found = await actions.find(ids, environment_id)
+    near = _of_some_days(found)
+    if len(near) < len(found):
+        position = near[-1]["id"]
+        ids = [id_ for id_ in ids if id_ >= position]
+    kept = set(await actions.keep_events({row["event_id"] for row in near}))
+    wanted = [row for row in near if status in (None, row["status"])]
+    refusals = {row["id"]: _refusal(row, row["event_id"] in kept) for row in wanted}
+    fine = [row for row in wanted if refusals[row["id"]] is None]
+    made = sum(row["state"] == "QUEUED" for row in fine)
+    made += await actions.expedite([row["id"] for row in fine if row["state"] == "PENDING"])
+    made += await actions.enqueue([row for row in fine if row["state"] == "ENDED"], environment_id)
+    skipped = Counter(reason for reason in refusals.values() if reason is not None)
+    return Changed(
+        made,
+        _without_none({**skipped, "changed": len(ids) - made - skipped.total()}),
+        position,
+    )
+
+
+def _refusal(row: DeliveryStateRow, is_event_kept: bool) -> str | None:
+    return retry_refusal(
+        is_ended=row["state"] == "ENDED",
+        attempts=row["attempt"],
+        is_active=row["active"],
+        is_deleted=row["deleted"],
+        is_event_kept=is_event_kept,
+        has_unapplied_notices=row["has_unapplied_notices"],
+    )
+
+
+def _of_some_days(found: Sequence[DeliveryStateRow]) -> Sequence[DeliveryStateRow]:
+    """Return the first of the deliveries, whose events are of DAYS_AT_ONCE_LIMIT days at most.
+
+    The partitions of the events are locked until the transaction ends.
+    """
+    days: set[int] = set()
+    for number, row in enumerate(found):
+        days.add(id_times.created_ms(row["event_id"]) // DAY_MS)
+        if len(days) > DAYS_AT_ONCE_LIMIT:
+            return found[:number]
+    return found
+
+
+def _without_none(counts: Mapping[str, int]) -> Mapping[str, int]:
+    """Return the counts that are not zero."""
+    return {reason: number for reason, number in counts.items() if number}

@@ -1,0 +1,44 @@
+"""Run replays step by step: each step turns ended deliveries and events into inbox rows.
+
+A replay sends many deliveries of one endpoint again, chosen by time or filter.
+"""
+
+from typing import Final
+
+from dispatcher.engine.batch_size import BatchSize
+from dispatcher.engine.bulk.step_loop import FAILURES_LIMIT, StepLoop
+from dispatcher.store.queries.replays import Replays
+from dispatcher.telemetry import observe
+
+READ_LIMIT: Final = 2_000
+"""Ended deliveries and events that one step reads, at most."""
+ROWS_LIMIT: Final = 1_000
+"""Inbox rows that one step makes, and that may wait in the inbox before the next step."""
+PENDING_LIMIT: Final = 5_000
+"""Pending deliveries of the endpoint. Otherwise new events would wait behind the whole replay."""
+
+
+class Replayer:
+    """The stage that runs replays."""
+
+    def __init__(self, replays: Replays) -> None:
+        self._replays = replays
+        self._loop = StepLoop(
+            step=self._step, next_wait=replays.next, note_failure=self._note_failure
+        )
+        self.wake = self._loop.wake
+
+    async def run_once(self) -> float:
+        """Run one step, and return the seconds to the next. Raise what StepLoop.run_once raises."""
+        return await self._loop.run_once()
+
+    async def _step(self, size: BatchSize) -> bool:
+        step = await self._replays.step(
+            look=size.scale(READ_LIMIT), make=ROWS_LIMIT, waiting=ROWS_LIMIT, pending=PENDING_LIMIT
+        )
+        return step is not None
+
+    async def _note_failure(self, description: str, error: Exception) -> None:
+        failed = await self._replays.note_failure(description, FAILURES_LIMIT)
+        if failed is not None:
+            observe.replays.step_failed(*failed, error)

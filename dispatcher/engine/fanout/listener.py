@@ -1,0 +1,42 @@
+"""Keep the LISTEN connection, which wakes fan-out and schema check when an event was committed.
+
+Nothing else uses the connection. A notification may be lost with it, so the backstop looks for
+events once a second. They are also read at once after each reconnection: first LISTEN, then read.
+"""
+
+from collections.abc import Callable
+
+from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.session import Session
+from dispatcher.telemetry import observe
+
+CHANNEL = "dispatcher"
+KEEPALIVE_SECONDS = 3.0
+"""Seconds between two statements that test the connection."""
+ANNOUNCED_MS = 10_000
+"""Emitters notify for so long after the last keepalive, so that they stop without a daemon."""
+
+
+class Listener:
+    """The stage that listens, on its own session; `on_events` is called for each notification."""
+
+    def __init__(self, session: Session, on_events: Callable[[], None]) -> None:
+        self._session = session
+        self._inbox = Inbox(session)
+        self._on_events = on_events
+
+    @property
+    def is_listening(self) -> bool:
+        return self._session.listening
+
+    async def run_once(self) -> float:
+        """Listen if the session does not yet, and test the connection with a statement.
+
+        Return the seconds to the next test. Raises StoreError or StatementTimeoutError.
+        """
+        is_new = await self._session.listen(CHANNEL, self._on_events)
+        await self._inbox.announce_listening(ANNOUNCED_MS)
+        if is_new:
+            observe.daemon.listening()
+            self._on_events()
+        return KEEPALIVE_SECONDS

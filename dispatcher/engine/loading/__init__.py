@@ -1,0 +1,1 @@
+"""Read deliveries and endpoints into memory, and keep it in agreement with their tables."""

@@ -1,0 +1,186 @@
+"""Hold the lease: which shards this daemon owns, and whether it may send now.
+
+A heartbeat every quarter of a second renews one row. Its answer has all that a daemon must know to
+go on: its shards, whether an endpoint or one of its deliveries was changed, and the other daemons.
+A send starts only if a heartbeat sent less than a second ago was answered, and its changes applied.
+Other daemons take over after 1.2 s of silence if the server process of our session is gone, else
+after the lease of 10 s. So a late daemon has stopped before its successor starts.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Collection
+from secrets import randbits
+
+from dispatcher.core.heartbeats import VALID_SECONDS
+from dispatcher.core.model import ClockSetBack
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
+from dispatcher.engine.loading.endpoint_cache import EndpointCache
+from dispatcher.engine.ownership.other_daemons import OtherDaemons
+from dispatcher.engine.stages.loop import to_tick
+from dispatcher.store.queries.daemons import Claimed, Daemons, Renewal
+from dispatcher.telemetry import observe
+
+SHARDS = 64
+HEARTBEAT_SECONDS = 0.25
+"""Seconds between two heartbeats, half a tick more or less."""
+CONFIRM_SECONDS = 0.02
+"""Seconds to the next heartbeat after changes were applied: callers wait for its confirmation."""
+
+
+class Lease:
+    """The lease of this daemon on its shards.
+
+    `on_shards_changed` is called after the owned shards have changed. `apply_changes` applies the
+    waiting change notices. `on_set_back` is called if rows of shards hold times of a clock that was
+    set back.
+    """
+
+    def __init__(
+        self,
+        daemons: Daemons,
+        buffer: DeliveryBuffer,
+        endpoints: EndpointCache,
+        clock: Clock,
+        *,
+        on_shards_changed: Callable[[], None],
+        apply_changes: Callable[[], Awaitable[None]],
+        on_set_back: Callable[[ClockSetBack], None],
+    ) -> None:
+        self._daemons = daemons
+        self._buffer = buffer
+        self._endpoints = endpoints
+        self._clock = clock
+        self._on_shards_changed = on_shards_changed
+        self._apply_changes = apply_changes
+        self._on_set_back = on_set_back
+        self._other_daemons = OtherDaemons()
+        self.daemon: int | None = None
+        self._previous_daemon: int | None = None
+        self._next_daemon: int | None = None
+        self.owned: frozenset[int] = frozenset()
+        self._confirmed_at = float("-inf")
+        self._leaving: frozenset[int] = frozenset()
+        self._has_left = False
+
+    def __repr__(self) -> str:
+        return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.valid}>"
+
+    def database_time(self) -> float:
+        """Return the database's time in epoch seconds, carried forward from the last heartbeat."""
+        return self._clock.now()
+
+    @property
+    def valid(self) -> bool:
+        """Return True while sends may start."""
+        return monotonic() - self._confirmed_at < VALID_SECONDS
+
+    def covers(self, shard: int) -> bool:
+        """Return True if a delivery of this shard may start now."""
+        return self.valid and shard in self.owned
+
+    def give_up(self) -> None:
+        """Give up all shards until the next join, as others may take over: the session is lost."""
+        self._previous_daemon = self.daemon or self._previous_daemon
+        self.daemon = None
+        self._confirmed_at = float("-inf")
+        self._own(frozenset())
+
+    async def run_once(self) -> float:
+        """Send one heartbeat, apply its answer, and return the seconds to the next.
+
+        Raises StoreError or StatementTimeoutError.
+        """
+        if self._has_left:
+            return HEARTBEAT_SECONDS
+        daemon = self.daemon or await self._join()
+        asked_at = monotonic()
+        renewal = await self._daemons.renew(daemon, self._endpoints.version)
+        if renewal is None:
+            self.give_up()
+            return 0.0
+        self._other_daemons.note_heartbeats(renewal.others, monotonic())
+        self._note_step(renewal, self._clock.set(renewal.now, asked_at))
+        has_changes = renewal.version != self._endpoints.version
+        if has_changes and not await self._endpoints.refresh():
+            return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
+        if renewal.has_change_notices:
+            await self._apply_changes()
+        others = self._other_daemons.count_sending(monotonic())
+        await self._endpoints.share_limits(others)
+        self._confirmed_at = asked_at
+        await self._balance(daemon, renewal, others)
+        now = monotonic()
+        wait = (CONFIRM_SECONDS if has_changes else HEARTBEAT_SECONDS) - (now - asked_at)
+        if not has_changes:
+            wait = to_tick(wait, time.monotonic())  # with the waits of the other stages
+        return max(0.0, min(wait, self._other_daemons.next_change(now)))
+
+    async def leave(self) -> None:
+        """Give up all shards at once, so that other daemons need not wait for the lease to end."""
+        self._has_left = True
+        if self.daemon is not None:
+            await self._daemons.leave(self.daemon)
+            self.give_up()
+
+    async def _join(self) -> int:
+        """Join with a new daemon id, which takes over the shards of the last one; return it."""
+        # An id is kept until a join succeeds: a join whose answer was lost may be committed.
+        if self._next_daemon is None:
+            self._next_daemon = randbits(62)
+        await self._daemons.join(self._next_daemon, self._previous_daemon)
+        self.daemon = joined = self._next_daemon
+        self._next_daemon = self._previous_daemon = None
+        return joined
+
+    def _note_step(self, renewal: Renewal, step: float) -> None:
+        """Note by how many seconds the database's clock was set; 0.0 if it was not."""
+        if step:
+            observe.database.clock_stepped(step)
+        if step < 0:
+            self._buffer.set_back(-step)
+            self._on_set_back(ClockSetBack(-step, renewal.shards, renewal.horizon))
+
+    def _note_claimed(self, claimed: Collection[Claimed], horizon: str) -> None:
+        """Note a clock step that the last owner of a claimed shard did not handle.
+
+        If its last heartbeat is in the future, the clock was set back after that heartbeat.
+        """
+        ages: dict[float, set[int]] = {}
+        for shard, age in claimed:
+            if age is not None and age <= -CLOCK_STEP_SECONDS:
+                ages.setdefault(age, set()).add(shard)
+        for age, shards in ages.items():
+            observe.database.clock_stepped(age)
+            self._on_set_back(ClockSetBack(-age, frozenset(shards), horizon))
+
+    async def _balance(self, daemon: int, renewal: Renewal, others: int) -> None:
+        """Claim shards up to this daemon's equal share, or release those above it.
+
+        A shard is released only when none of its deliveries is in memory.
+        """
+        share = -(-SHARDS // (others + 1))
+        shards = renewal.shards
+        if len(shards) < share:
+            silent = self._other_daemons.silent(monotonic())
+            claimed = await self._daemons.claim_shards(daemon, share - len(shards), silent)
+            self._note_claimed(claimed, renewal.horizon)
+            shards |= {c.shard for c in claimed}
+        elif len(shards) > share and not self._leaving:
+            self._leaving = frozenset(sorted(shards)[share:])
+        self._leaving &= shards
+        self._own(shards - self._leaving)
+        if idle := self._idle(self._leaving):
+            await self._daemons.release_shards(daemon, idle)
+            self._leaving -= idle
+
+    def _idle(self, shards: frozenset[int]) -> frozenset[int]:
+        """Return the shards without deliveries in memory."""
+        return shards - self._buffer.count_by_shard().keys() if shards else shards
+
+    def _own(self, shards: frozenset[int]) -> None:
+        if shards != self.owned:
+            self.owned = shards
+            self._buffer.own(shards)
+            observe.daemon.shards_changed(self.daemon, len(shards))
+            self._on_shards_changed()

@@ -1,0 +1,1 @@
+"""Start attempts, make them, and record what came of each."""

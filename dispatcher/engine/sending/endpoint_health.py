@@ -1,0 +1,190 @@
+"""Write the state of endpoints that sending shows: failures, successes, rests and disabling.
+
+Notes are collected in memory and written about once a second. So an endpoint that fails a thousand
+times a second costs one row a second.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+
+from dispatcher.core import event_patterns, ids
+from dispatcher.core.model import Delivery, Endpoint, Outcome
+from dispatcher.engine.bisection import bisect
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.events import Events
+from dispatcher.telemetry import observe
+
+WRITE_EVERY_SECONDS = 1.0
+"""Seconds between two writes."""
+SUCCESS_EVERY_SECONDS = 60.0
+"""Seconds until a success is written again, as another daemon may have noted failures."""
+_NO_OUTCOME = (False, float("-inf"))
+EMIT_BATCH = 500
+"""Operational events that one statement emits."""
+
+
+class OperationalEvent(NamedTuple):
+    """An event about a delivery that the daemon emits; `data` is JSON."""
+
+    environment_id: str
+    type: str
+    data: str
+
+
+@dataclass(slots=True)
+class Notes:
+    """Observations that are not in the database yet."""
+
+    failures: Counter[UUID] = field(default_factory=Counter)
+    successes: set[UUID] = field(default_factory=set)
+    rests: dict[UUID, float] = field(default_factory=dict)
+    """The end of the rest of each endpoint, in monotonic seconds."""
+    disabled: dict[UUID, str] = field(default_factory=dict)
+    exhausted: list[OperationalEvent] = field(default_factory=list)
+
+    def add(self, newer: "Notes") -> None:
+        """Merge newer notes into these; a success clears older failures of its endpoint."""
+        for endpoint_id in newer.successes:
+            self.failures.pop(endpoint_id, None)
+        self.failures += newer.failures
+        self.successes |= newer.successes
+        self.rests |= newer.rests
+        self.disabled |= newer.disabled
+        self.exhausted += newer.exhausted
+
+
+class EndpointHealth:
+    """The stage that writes notes about endpoints.
+
+    `disable_after` is in seconds: an endpoint with only failures for this time is disabled.
+    """
+
+    def __init__(self, endpoints: Endpoints, events: Events, *, disable_after: float) -> None:
+        self._endpoints = endpoints
+        self._events = events
+        self._disable_after = disable_after
+        self._notes = Notes()
+        self._writing = asyncio.Lock()
+        # By endpoint: whether the last outcome was a failure, and its monotonic time. Entries
+        # older than SUCCESS_EVERY_SECONDS are removed.
+        self._last: OrderedDict[UUID, tuple[bool, float]] = OrderedDict()
+        self.wake = asyncio.Event()
+
+    def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
+        """Note one outcome; return without waiting."""
+        if outcome.code == "ok":
+            self._succeeded(endpoint)
+            return
+        self._remember(endpoint.id, failing=True)
+        self._notes.failures[endpoint.id] += 1
+        if outcome.rest:
+            rests = self._notes.rests
+            rests[endpoint.id] = max(monotonic() + outcome.rest, rests.get(endpoint.id, 0.0))
+        if outcome.disable:
+            self._notes.disabled[endpoint.id] = outcome.disable
+            self.wake.set()
+        if outcome.state == "FAILED" and not event_patterns.is_reserved(type_):
+            self._notes.exhausted.append(_exhausted(endpoint, delivery, type_, outcome))
+
+    async def run_once(self) -> float:
+        """Write the notes, and return the seconds to the next pass.
+
+        Raises StoreError or StatementTimeoutError; the next pass writes what was not
+        written.
+        """
+        async with self._writing:
+            notes, self._notes = self._notes, Notes()
+            try:
+                await self._write(notes)
+            except BaseException:
+                notes.add(self._notes)
+                self._notes = notes
+                raise
+        return WRITE_EVERY_SECONDS
+
+    async def drained(self) -> None:
+        """Write all notes made so far, then return."""
+        await self.run_once()
+
+    async def _write(self, notes: Notes) -> None:
+        """Write `notes`, and remove from it each part that was written."""
+        await bisect(list(notes.successes), self._endpoints.note_successes, self._refused)
+        notes.successes.clear()
+
+        async def note_failures(batch: Sequence[UUID]) -> None:
+            counts = {i: notes.failures[i] for i in batch}
+            for endpoint_id in await self._endpoints.note_failures(counts, self._disable_after):
+                notes.disabled.setdefault(endpoint_id, "failing")
+            for endpoint_id in batch:
+                del notes.failures[endpoint_id]
+
+        await bisect(list(notes.failures), note_failures, self._refused)
+        notes.failures.clear()
+        for endpoint_id in list(notes.rests):
+            await bisect([endpoint_id], partial(self._rest, notes), self._refused)
+            del notes.rests[endpoint_id]
+        for endpoint_id in list(notes.disabled):
+            await bisect([endpoint_id], partial(self._disable, notes), self._refused)
+            del notes.disabled[endpoint_id]
+        while batch := notes.exhausted[:EMIT_BATCH]:
+            await bisect(
+                batch, self._events.emit_operational, observe.endpoints.operational_event_discarded
+            )
+            del notes.exhausted[: len(batch)]
+
+    def _refused(self, endpoint_id: UUID, error: Exception) -> None:
+        """Discard a note that the database refuses.
+
+        Otherwise the notes of all other endpoints would stay in memory and grow without limit.
+        """
+        observe.endpoints.state_discarded(endpoint_id, error)
+
+    async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
+        for endpoint_id in endpoint_ids:
+            left = max(0.0, notes.rests[endpoint_id] - monotonic())
+            await self._endpoints.rest(endpoint_id, left)
+
+    def _succeeded(self, endpoint: Endpoint) -> None:
+        failing, since = self._last.get(endpoint.id, _NO_OUTCOME)
+        if failing or monotonic() - since > SUCCESS_EVERY_SECONDS:
+            self._remember(endpoint.id, failing=False)
+            self._notes.successes.add(endpoint.id)
+            self._notes.failures.pop(endpoint.id, None)  # failures before a success do not count
+
+    def _remember(self, endpoint_id: UUID, *, failing: bool) -> None:
+        """Store the last outcome of an endpoint, and remove entries that are too old to be used."""
+        now = monotonic()
+        self._last[endpoint_id] = (failing, now)
+        self._last.move_to_end(endpoint_id)
+        while now - next(iter(self._last.values()))[1] > SUCCESS_EVERY_SECONDS:
+            self._last.popitem(last=False)
+
+    async def _disable(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
+        for endpoint_id in endpoint_ids:
+            reason = notes.disabled[endpoint_id]
+            if await self._endpoints.disable(endpoint_id, reason) is not None:
+                observe.endpoints.disabled(endpoint_id, reason)
+
+
+def _exhausted(
+    endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome
+) -> OperationalEvent:
+    data = {
+        "webhook_id": str(endpoint.id),
+        "delivery_id": ids.delivery_name(delivery.id),
+        "event_id": ids.event_name(delivery.event_id),
+        "event": type_,
+        "attempts": delivery.attempt + 1,
+        "error": outcome.error,
+    }
+    return OperationalEvent(
+        endpoint.environment_id, "delivery.exhausted", orjson.dumps(data).decode()
+    )

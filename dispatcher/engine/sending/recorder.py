@@ -1,0 +1,234 @@
+"""Record results in batches; if they cannot be written, sending stops.
+
+A result waits until a batch is full or BATCH_SECONDS have passed. The bound on waiting results also
+bounds how many POSTs are repeated after a crash.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from time import monotonic
+
+from dispatcher.core.model import Delivery, Result
+from dispatcher.engine.stages.loop import wait_for_event
+from dispatcher.store.data_errors import describe, is_data_error
+from dispatcher.store.errors import StatementTimeoutError, StoreError
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.telemetry import observe
+
+WAITING_LIMIT = 500
+"""Results that may wait until sending stops."""
+FULL_BATCH = 250
+"""Results that are written without waiting for more."""
+BATCH_SECONDS = 0.04
+"""Time between two batches that are not full."""
+
+
+class Recorder:
+    """The stage that records results.
+
+    `on_recorded(delivery, retry)` is called for each recorded result; `retry` is the delivery with
+    its next attempt, None if it has ended. `on_superseded(delivery)` is called if the row was
+    changed since the delivery was read. `on_room` is called whenever there is room again,
+    `on_batch(results)` after a batch is recorded.
+    """
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        *,
+        on_recorded: Callable[[Delivery, Delivery | None], None],
+        on_superseded: Callable[[Delivery], None],
+        on_room: Callable[[], None],
+        on_batch: Callable[[Sequence[Result]], None] = observe.deliveries.recorded,
+    ) -> None:
+        self._deliveries = deliveries
+        self._on_recorded = on_recorded
+        self._on_superseded = on_superseded
+        self._on_room = on_room
+        self._on_batch = on_batch
+        self._waiting: list[Result] = []
+        self._refused: list[tuple[Result, Exception]] = []
+        self._refused_before: set[int] = set()
+        self._has_results = asyncio.Event()
+        self._has_full_batch = asyncio.Event()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        self._written_at = 0.0
+        self._batch_limit = WAITING_LIMIT
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._refused)
+
+    @property
+    def has_room(self) -> bool:
+        """Return True if fewer than WAITING_LIMIT results wait; sending stops while it is False."""
+        return len(self._waiting) + len(self._refused) < WAITING_LIMIT
+
+    def put(self, result: Result) -> None:
+        """Add a result to the next batch."""
+        if not self._waiting:
+            self._has_results.set()
+            self._is_empty.clear()
+        self._waiting.append(result)
+        if len(self._waiting) >= FULL_BATCH:
+            self._has_full_batch.set()
+
+    async def run_once(self) -> float:
+        """Wait for results and write them; return 0.0, the seconds to the next pass.
+
+        If the database refuses the data of a result, even without the receiver's answer, its
+        delivery goes to quarantine. Otherwise it would block all other results. Raises
+        StoreError or StatementTimeoutError; results that may be unwritten stay and are
+        written again, which is harmless.
+        """
+        await self._has_results.wait()
+        batch_due = self._written_at + BATCH_SECONDS - monotonic()
+        await wait_for_event(self._has_full_batch, max(0.0, batch_due))
+        batch = self._waiting[: self._batch_limit]
+        self._written_at = monotonic()
+        try:
+            await self._write(batch)
+            await self._quarantine_refused(len(batch))
+        except StatementTimeoutError:
+            self._batch_limit = max(1, len(batch) // 2)
+            raise
+        finally:
+            # Refused results that are not in quarantine come first in the next batch.
+            self._waiting[:0] = [result for result, _ in self._refused]
+            self._refused.clear()
+        self._batch_limit = min(WAITING_LIMIT, self._batch_limit * 2)
+        self._has_full_batch.clear()
+        if not self._waiting:
+            self._has_results.clear()
+            self._is_empty.set()
+        self._on_room()
+        return 0.0
+
+    async def drained(self) -> None:
+        """Wait until all results are written."""
+        await self._is_empty.wait()
+
+    async def _write(self, batch: Sequence[Result]) -> None:
+        """Write `batch`, the first of the waiting results, and remove them."""
+        try:
+            next_times = await self._deliveries.record(batch)
+        except (StoreError, StatementTimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
+            await self._write_in_parts(batch, error, self._write)
+            return
+        recorded, late = batch, []
+        if len(next_times) < len(batch):
+            recorded = [r for r in batch if r.delivery.id in next_times]
+            late = [r for r in batch if r.delivery.id not in next_times]
+        self._waiting[: len(batch)] = late
+        for result in recorded:
+            delivery = result.delivery
+            self._on_recorded(delivery, _retry(delivery, next_times[delivery.id]))
+        self._on_batch(recorded)
+        await self._write_late(late)
+
+    async def _write_late(self, late: Sequence[Result]) -> None:
+        """Write the attempts of `late`, the first of the waiting results, and remove them.
+
+        Their rows were changed since they were read: the attempts are recorded, and a 2xx answer
+        ends its delivery.
+        """
+        if not late:
+            return
+        try:
+            new = await self._deliveries.record_late(late)
+        except (StoreError, StatementTimeoutError):
+            raise
+        except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
+            await self._write_in_parts(late, error, self._write_late)
+            return
+        observe.deliveries.superseded(len(new), len(late))
+        del self._waiting[: len(late)]
+        for result in late:
+            self._on_superseded(result.delivery)
+        self._on_batch(late)
+
+    async def _write_in_parts(
+        self,
+        batch: Sequence[Result],
+        error: Exception,
+        write: Callable[[Sequence[Result]], Awaitable[None]],
+    ) -> None:
+        """Split the batch until one refused result is left; write it without the answer's text.
+
+        Raises StoreError if it is refused for another reason than its data.
+        """
+        if len(batch) > 1:
+            half = len(batch) // 2
+            await write(batch[:half])
+            await write(batch[half:])
+            return
+        bare = _without_answer(batch[0])
+        if bare != batch[0]:
+            observe.deliveries.response_discarded(bare.delivery, error)
+            self._waiting[0] = bare
+            await write([bare])
+        elif is_data_error(error):
+            self._refused.append((self._waiting.pop(0), error))
+        else:  # the data is not the reason, so nothing can be written at present
+            raise StoreError(f"results are refused: {describe(error)}") from error
+
+    async def _quarantine_refused(self, batch_size: int) -> None:
+        """Quarantine deliveries whose results were refused twice while others can be written.
+
+        `batch_size` is the number of results in the batch, the refused ones included.
+        """
+        if self._refused and len(self._refused) == batch_size:
+            await self._check_table()
+        for refusal in list(self._refused):
+            result, error = refusal
+            if result.delivery.id in self._refused_before:
+                await self._quarantine(result.delivery, error)
+                self._refused.remove(refusal)
+        # The others are tried once more, as the fault may have ended during the batch.
+        self._refused_before = {result.delivery.id for result, _ in self._refused}
+
+    async def _check_table(self) -> None:
+        """Raise StoreError if no attempt at all can be written.
+
+        Then the refused results are not the cause, and they wait.
+        """
+        try:
+            await self._deliveries.probe()
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            raise StoreError(f"all results are refused: {describe(error)}") from error
+
+    async def _quarantine(self, delivery: Delivery, error: Exception) -> None:
+        try:
+            was_moved = await self._deliveries.set_aside(delivery, describe(error))
+        except Exception as refusal:
+            if not is_data_error(refusal):
+                raise
+            # The row cannot even be moved. The delivery stays in memory as unrecorded. Otherwise it
+            # would be read and sent again and again.
+            observe.deliveries.result_discarded(delivery, refusal, moved=False)
+            return
+        observe.deliveries.result_discarded(delivery, error, moved=was_moved)
+        if was_moved:
+            self._on_recorded(delivery, None)
+        else:
+            self._on_superseded(delivery)
+
+
+def _without_answer(result: Result) -> Result:
+    """Return the result without what the receiver sent, which may be what is refused."""
+    outcome = result.outcome
+    if outcome.error is not None:
+        outcome = replace(outcome, error="the answer could not be stored")
+    return replace(result, outcome=outcome, response_headers=None, response_body=None)
+
+
+def _retry(delivery: Delivery, next_at: float | None) -> Delivery | None:
+    """Return the delivery with its next attempt, None if it has ended."""
+    if next_at is None:
+        return None
+    return replace(delivery, attempt=delivery.attempt + 1, next_at=next_at)

@@ -1,0 +1,1 @@
+"""Run stages: repeat their passes, and find those that make no progress."""

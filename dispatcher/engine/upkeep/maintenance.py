@@ -1,0 +1,258 @@
+"""Run periodic maintenance: a table of steps, where each step runs and fails on its own.
+
+A step does a bounded part of its work per pass, so that it does not delay the others for long. A
+step that fails is tried again with growing delays, while the others go on.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from dispatcher.core import ids
+from dispatcher.core.durations import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
+from dispatcher.core.figures import COUNTED_LIMIT
+from dispatcher.engine.upkeep.trigger_check import TriggerCheck
+from dispatcher.store.errors import StoreError
+from dispatcher.store.queries.audit import Audit
+from dispatcher.store.queries.bulk_actions import BulkActions
+from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.dashboard_sessions import DashboardSessions
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.idempotency import IdempotentResponses
+from dispatcher.store.queries.partitions import Partitions
+from dispatcher.store.queries.quarantine import Quarantine
+from dispatcher.store.queries.replays import Replays
+from dispatcher.store.queries.replicated import Replicated
+from dispatcher.store.queries.settings import Settings
+from dispatcher.store.queries.statistics import Statistics
+from dispatcher.store.queries.tokens import Tokens
+from dispatcher.store.queries.triggers import Triggers
+from dispatcher.store.session import Session
+from dispatcher.telemetry import observe
+
+DAYS_AHEAD = 7
+"""Partitions are made this many days ahead, as inserts fail without one."""
+TRIGGERS_SECONDS = 15.0
+"""Events are not sent while a trigger is disabled, so people must see it, and its end, soon. The
+check reads a few rows of the catalogue."""
+CANCEL_SECONDS = 5.0
+"""Seconds between two passes of the most frequent step, and so the longest wait of the stage."""
+REPLICATED_SECONDS = 5.0
+"""The rows that show an event's fate are replicated too, up to this many seconds after it."""
+REPLICATED_AGE_LIMIT_SECONDS = DAY_SECONDS
+"""Oldest replicated event that is sent. Otherwise an initial copy would send all old events."""
+BACKOFF_FIRST_SECONDS = 5.0
+BACKOFF_LIMIT_SECONDS = 600.0
+"""The delay of a step after its first failure, and the longest one: each failure doubles it."""
+CANCEL_LIMIT = 2_000
+"""Deliveries cancelled per statement."""
+KEYS_LIMIT = 5_000
+"""Idempotency keys deleted per statement."""
+SUMS_LIMIT = 5_000
+"""Rows of statistics deleted per statement."""
+ROWS_LIMIT = 1_000
+"""Rows of other kinds per statement."""
+RESPONSES_LIMIT = 1_000
+"""Idempotent responses removed per statement: fewer, as each may hold a long body."""
+
+
+@dataclass(slots=True)
+class Step:
+    """One kind of maintenance work.
+
+    `run` does a bounded part of it and returns True if more is left. `due_at` is in monotonic
+    seconds; `failures` counts the failures in a row.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[bool]]
+    every_seconds: float
+    due_at: float = float("-inf")
+    failures: int = 0
+
+
+class Maintenance:
+    """The stage that runs the due steps, in the order of their table."""
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self._steps = tuple(steps)
+
+    async def run_once(self) -> float:
+        """Make one pass; return the seconds to the next.
+
+        Raises StoreError; the next pass starts with another step, as this one is
+        delayed.
+        """
+        for step in self._steps:
+            if step.due_at <= monotonic():
+                await self._run(step)
+        wait = min(step.due_at for step in self._steps) - monotonic()
+        return max(0.0, min(wait, CANCEL_SECONDS))
+
+    async def _run(self, step: Step) -> None:
+        try:
+            more = await step.run()
+        except Exception as error:
+            delay = min(BACKOFF_LIMIT_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(step.failures, 20))
+            step.failures += 1
+            step.due_at = monotonic() + delay
+            observe.maintenance.step_failed(step.name, error, delay)
+            if isinstance(error, StoreError):
+                raise  # otherwise each of the other steps would wait for the database as long
+            return
+        step.failures = 0
+        step.due_at = monotonic() + (0.0 if more else step.every_seconds)
+
+
+class MaintenanceSteps:
+    """The maintenance steps of a daemon.
+
+    `keep_…` are retention times in seconds; `now` returns the database's time in epoch seconds.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        keep_events: float,
+        keep_attempts: float,
+        keep_audit: float,
+        now: Callable[[], float],
+    ) -> None:
+        self._partitions = Partitions(session)
+        self._deliveries = Deliveries(session)
+        self._daemons = Daemons(session)
+        self._responses = IdempotentResponses(session)
+        self._statistics = Statistics(session)
+        self._quarantine = Quarantine(session)
+        self._replays = Replays(session)
+        self._bulk_actions = BulkActions(session)
+        self._audit = Audit(session)
+        self._tokens = Tokens(session)
+        self._dashboard_sessions = DashboardSessions(session)
+        self._replicated = Replicated(session)
+        self._settings = Settings(session)
+        self.triggers = TriggerCheck(Triggers(session))
+        self._keep_events = keep_events
+        self._keep_attempts = keep_attempts
+        self._keep_audit = keep_audit
+        self._now = now
+
+    def table(self) -> Sequence[Step]:
+        """Return all steps, due at once.
+
+        Steps that end what still needs events come before the step that drops events.
+        """
+        return (
+            Step("cancel_deliveries", self._cancel_deliveries, CANCEL_SECONDS),
+            Step("adopt_replicated_events", self._adopt_replicated_events, REPLICATED_SECONDS),
+            Step("check_triggers", self.triggers.run, TRIGGERS_SECONDS),
+            Step("refresh_fast_path", self._refresh_fast_path, MINUTE_SECONDS),
+            Step("create_partitions", self._create_partitions, HOUR_SECONDS),
+            Step("expire_quarantine", self._expire_quarantine, MINUTE_SECONDS),
+            Step("skip_dropped_events", self._skip_dropped_events, MINUTE_SECONDS),
+            Step("drop_attempts", self._drop_attempts, HOUR_SECONDS),
+            Step("drop_events", self._drop_events, HOUR_SECONDS),
+            Step("prune_idempotency_keys", self._prune_idempotency_keys, HOUR_SECONDS),
+            Step("prune_idempotent_responses", self._prune_idempotent_responses, HOUR_SECONDS),
+            Step("sample_backlog", self._sample_backlog, MINUTE_SECONDS),
+            Step("prune_statistics", self._prune_statistics, HOUR_SECONDS),
+            Step("prune_replays", self._prune_replays, HOUR_SECONDS),
+            Step("prune_bulk_actions", self._prune_bulk_actions, HOUR_SECONDS),
+            Step("prune_audit_log", self._prune_audit_log, HOUR_SECONDS),
+            Step("prune_tokens", self._prune_tokens, HOUR_SECONDS),
+            Step("prune_dashboard_sessions", self._prune_dashboard_sessions, HOUR_SECONDS),
+            Step("prune_daemons", self._prune_daemons, HOUR_SECONDS),
+        )
+
+    async def _cancel_deliveries(self) -> bool:
+        cancelled = await self._deliveries.cancel(CANCEL_LIMIT, self._expired())
+        if cancelled:
+            observe.deliveries.cancelled(cancelled)
+        return cancelled >= CANCEL_LIMIT
+
+    async def _adopt_replicated_events(self) -> bool:
+        fates = await self._replicated.adopt(
+            after_seconds=REPLICATED_SECONDS,
+            limit=ROWS_LIMIT,
+            too_old_below=self._floor(REPLICATED_AGE_LIMIT_SECONDS),
+        )
+        if fates:
+            observe.events.replicated(fates)
+        return len(fates) == ROWS_LIMIT
+
+    async def _refresh_fast_path(self) -> bool:
+        await self._settings.refresh_fast_path()
+        return False
+
+    async def _create_partitions(self) -> bool:
+        created = await self._partitions.ensure(DAYS_AHEAD)
+        if created:
+            observe.maintenance.partitions_created(created)
+        return False
+
+    async def _expire_quarantine(self) -> bool:
+        expired = await self._quarantine.expire(self._expired(), ROWS_LIMIT)
+        for event_id, reason in expired:
+            observe.events.quarantine_expired(event_id, reason)
+        return len(expired) == ROWS_LIMIT
+
+    async def _skip_dropped_events(self) -> bool:
+        for replay in await self._replays.skip_dropped_events(self._expired()):
+            observe.replays.dropped_events_skipped(replay)
+        return False
+
+    async def _drop_attempts(self) -> bool:
+        name = await self._partitions.drop_one("attempts", self._keep_attempts)
+        if name is not None:
+            observe.maintenance.partition_dropped(name)
+        return name is not None
+
+    async def _drop_events(self) -> bool:
+        name = await self._partitions.drop_one("events", self._keep_events)
+        if name is not None:
+            observe.maintenance.partition_dropped(name)
+        return name is not None
+
+    async def _prune_idempotency_keys(self) -> bool:
+        oldest = self._floor(self._keep_events + DAY_SECONDS)
+        return await self._partitions.forget_keys(oldest, KEYS_LIMIT) == KEYS_LIMIT
+
+    async def _prune_idempotent_responses(self) -> bool:
+        return await self._responses.prune(DAY_SECONDS, RESPONSES_LIMIT) == RESPONSES_LIMIT
+
+    async def _sample_backlog(self) -> bool:
+        await self._statistics.sample_backlog(COUNTED_LIMIT)
+        return False
+
+    async def _prune_statistics(self) -> bool:
+        return await self._statistics.prune(SUMS_LIMIT) == SUMS_LIMIT
+
+    async def _prune_replays(self) -> bool:
+        return await self._replays.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
+
+    async def _prune_bulk_actions(self) -> bool:
+        return await self._bulk_actions.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
+
+    async def _prune_audit_log(self) -> bool:
+        return await self._audit.prune(self._floor(self._keep_audit), ROWS_LIMIT) == ROWS_LIMIT
+
+    async def _prune_tokens(self) -> bool:
+        return await self._tokens.prune(self._keep_audit, ROWS_LIMIT) == ROWS_LIMIT
+
+    async def _prune_dashboard_sessions(self) -> bool:
+        return await self._dashboard_sessions.prune(ROWS_LIMIT) == ROWS_LIMIT
+
+    async def _prune_daemons(self) -> bool:
+        await self._daemons.forget_dead()
+        await self._daemons.forget_status()
+        return False
+
+    def _expired(self) -> int:
+        """Return the id below which everything must end now: its events are dropped in a day."""
+        return self._floor(self._keep_events - DAY_SECONDS)
+
+    def _floor(self, age: float) -> int:
+        """Return the smallest id of the time `age` seconds ago; 0 before the first possible id."""
+        milliseconds = int((self._now() - age) * 1000) - ids.EPOCH_MS
+        return max(0, milliseconds << ids.TIME_SHIFT)

@@ -1,0 +1,65 @@
+"""Move scheduled times back after the database's clock was set back.
+
+A retry is stored as a time by the database's clock. If the clock is set back by an hour, each
+retry would wait an hour too long. The owner of a shard notices the step with a heartbeat, and moves
+the rows of its shards once, one part of the table at a time.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from dispatcher.core.model import ClockSetBack
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.telemetry import observe
+
+BATCH_ROWS = 5_000
+"""Rows of the table that one statement reads."""
+STEPS_LIMIT = 16
+"""Steps that may wait; older ones are dropped. A clock that is set back more often is broken."""
+IDLE_SECONDS = 60.0
+
+
+class Rescheduler:
+    """The stage that moves scheduled times.
+
+    `on_moved` is called after all rows of a step were moved, as memory may hold their old times.
+    """
+
+    def __init__(
+        self, deliveries: Deliveries, endpoints: Endpoints, *, on_moved: Callable[[], None]
+    ) -> None:
+        self._deliveries = deliveries
+        self._endpoints = endpoints
+        self._on_moved = on_moved
+        self._steps: deque[ClockSetBack] = deque(maxlen=STEPS_LIMIT)
+        self._after_id: int | None = None
+        self._moved = 0
+        self.wake = asyncio.Event()
+
+    def set_back(self, step: ClockSetBack) -> None:
+        """Note that the clock was set back; return without waiting."""
+        self._steps.append(step)
+        self.wake.set()
+
+    async def run_once(self) -> float:
+        """Move the rows of one part of the table, and return the seconds to the next pass.
+
+        Raises StoreError or StatementTimeoutError; the part is tried again then.
+        """
+        if not self._steps:
+            return IDLE_SECONDS
+        step = self._steps[0]
+        if self._after_id is None:
+            await self._endpoints.bring_forward(step)
+            self._after_id = 0
+        last, moved = await self._deliveries.bring_forward(step, self._after_id, BATCH_ROWS)
+        self._moved += moved
+        self._after_id = last
+        if last is None:
+            self._steps.popleft()
+            observe.database.retries_moved(step.seconds, self._moved)
+            self._moved = 0
+            self._on_moved()
+        return 0.0

@@ -1,0 +1,166 @@
+"""Read and write bulk actions: retries or cancellations of all deliveries that a filter selects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Literal, TypedDict
+from uuid import UUID
+
+import orjson
+
+from dispatcher.store.queries.history import HistoryFilter
+from dispatcher.store.rows import all_rows, first_row
+from dispatcher.store.session import Queryable
+from dispatcher.store.statements import statement
+
+
+class BulkActionRow(TypedDict):
+    """A bulk action. `criteria` and `skipped` are JSON; `rate` is in deliveries a second."""
+
+    id: int
+    environment_id: str
+    action: Literal["retry", "cancel"]
+    criteria: str
+    ids: list[int] | None
+    position: int
+    rate: int | None
+    state: Literal["RUNNING", "DONE", "CANCELLED", "FAILED"]
+    total: int | None
+    made: int
+    skipped: str
+    next_at: datetime
+    created_at: datetime
+    finished_at: datetime | None
+    failures: int
+    error: str | None
+
+
+class ClaimedBulkActionRow(BulkActionRow):
+    """A bulk action whose next step is due. `has_room` is false if the inbox is full."""
+
+    has_room: bool
+
+
+class BulkActions:
+    """The table of bulk actions."""
+
+    def __init__(self, session: Queryable) -> None:
+        self._session = session
+
+    async def lock(self, environment_id: str) -> None:
+        """Let no other bulk action of the environment start until the transaction ends."""
+        await self._session.fetch(statement("bulk_actions/lock"), environment_id)
+
+    async def start(
+        self,
+        environment_id: str,
+        action: str,
+        criteria: HistoryFilter,
+        *,
+        ids: Sequence[int] | None,
+        rate: int | None,
+        total: int | None,
+        limit: int,
+    ) -> BulkActionRow | None:
+        """Start a bulk action. Return None if the environment has `limit` running ones.
+
+        Call `lock` first, in the same transaction.
+        """
+        rows = await self._session.fetch(
+            statement("bulk_actions/start"),
+            environment_id,
+            action,
+            to_json(criteria),
+            ids,
+            criteria.high,
+            rate,
+            total,
+            limit,
+        )
+        return first_row(BulkActionRow, rows)
+
+    async def get(self, environment_id: str, action_id: int) -> BulkActionRow | None:
+        """Return one bulk action, or None if there is none."""
+        rows = await self._session.fetch(statement("bulk_actions/get"), environment_id, action_id)
+        return first_row(BulkActionRow, rows)
+
+    async def list(
+        self, environment_id: str, *, before: int | None, limit: int
+    ) -> list[BulkActionRow]:
+        """Return at most `limit` bulk actions with ids below `before`, newest first."""
+        rows = await self._session.fetch(
+            statement("bulk_actions/list"), environment_id, before, limit
+        )
+        return all_rows(BulkActionRow, rows)
+
+    async def cancel(self, environment_id: str, action_id: int) -> BulkActionRow | None:
+        """Cancel a running bulk action. Return its row, or None if it is not running."""
+        rows = await self._session.fetch(
+            statement("bulk_actions/cancel"), environment_id, action_id
+        )
+        return first_row(BulkActionRow, rows)
+
+    async def claim(self, waiting: int) -> ClaimedBulkActionRow | None:
+        """Lock the bulk action that has been due longest, until the transaction ends.
+
+        It has no room if `waiting` rows of the inbox are to be sent again. Return None if none is
+        due.
+        """
+        rows = await self._session.fetch(statement("bulk_actions/claim"), waiting)
+        return first_row(ClaimedBulkActionRow, rows)
+
+    async def advance(
+        self,
+        environment_id: str,
+        action_id: int,
+        position: int,
+        *,
+        made: int,
+        skipped: Mapping[str, int],
+        wait: float,
+        is_done: bool,
+    ) -> None:
+        """Record a step. `skipped` are all skipped deliveries by reason, `wait` is in seconds."""
+        await self._session.fetch(
+            statement("bulk_actions/advance"),
+            action_id,
+            position,
+            made,
+            orjson.dumps(skipped).decode(),
+            wait,
+            is_done,
+            environment_id,
+        )
+
+    async def next(self) -> float | None:
+        """Return the seconds until a bulk action is due. Return None if none is running."""
+        rows = await self._session.fetch(statement("bulk_actions/next"))
+        wait: float | None = rows[0]["wait"]
+        return wait
+
+    async def note_failure(self, error: str, limit: int) -> tuple[int, str] | None:
+        """Postpone the bulk action whose step failed, which is the one that has been due longest.
+
+        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None if
+        none is due any more.
+        """
+        rows = await self._session.fetch(statement("bulk_actions/note_failure"), error, limit)
+        return (rows[0]["id"], rows[0]["state"]) if rows else None
+
+    async def prune(self, keep: float, limit: int) -> int:
+        """Delete up to `limit` bulk actions that ended `keep` seconds ago. Return how many."""
+        return len(await self._session.fetch(statement("bulk_actions/prune"), keep, limit))
+
+
+def to_json(criteria: HistoryFilter) -> str:
+    """Return a filter as JSON, without the fields that are not set."""
+    given = {name: value for name, value in asdict(criteria).items() if value is not None}
+    return orjson.dumps(given, default=str).decode()
+
+
+def from_json(text: str) -> HistoryFilter:
+    """Return the filter of a JSON text that `to_json` made."""
+    given = orjson.loads(text)
+    if "endpoint_id" in given:
+        given["endpoint_id"] = UUID(given["endpoint_id"])
+    return HistoryFilter(**given)

@@ -1,0 +1,269 @@
+"""Turn events of the inbox into deliveries, and tell producers when they need not notify."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple, TypedDict
+from uuid import UUID
+
+from dispatcher.core.ids import LARGEST_ID
+from dispatcher.core.model import Delivery, DeliveryRow
+from dispatcher.store.rows import all_rows, uncopied_rows
+from dispatcher.store.session import Session
+from dispatcher.store.statements import statement
+
+
+class SmallEvent(NamedTuple):
+    """An event that came with its deliveries. `data` is the producer's text in UTF-8."""
+
+    id: int
+    type: str
+    environment_id: str
+    data: bytes
+
+
+class FannedOutRow(DeliveryRow):
+    """A delivery that was made. Of the first row only the summary counts: it is no delivery."""
+
+    picked: int
+    last_picked: int | None
+    seen: int
+    chosen: int
+    last_waiting: int | None
+    crowding: list[str] | None
+    small_ids: list[int] | None
+    small_types: list[str] | None
+    small_environments: list[str] | None
+    small_data: list[bytes] | None
+    is_lost: bool | None
+    is_unusual: bool | None
+    parked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FannedOut:
+    """The result of one fan-out statement: rows taken from the inbox, and the deliveries made.
+
+    `parked` are the endpoints whose deliveries were made parked. `seen` is how many rows were
+    available, up to the limit, and `chosen` how many of them make few enough deliveries. Fewer are
+    picked if another session was faster. `crowding` are the environments that had the larger part.
+    `last_waiting` is the highest id in the inbox. It is read only if environments were passed over.
+    `small_events` are the small events of the deliveries that are not parked.
+    `is_lost` is True if events may wait, but another daemon owns the shard: then nothing was read.
+    `is_unusual` is True if events may wait that only `Inbox.fan_out` can take: then nothing was taken.
+    """
+
+    picked: int
+    last_picked: int | None
+    made: int
+    deliveries: list[Delivery]
+    parked: set[UUID]
+    seen: int = 0
+    crowding: tuple[str, ...] = ()
+    last_waiting: int | None = None
+    small_events: list[SmallEvent] = field(default_factory=list)
+    is_lost: bool = False
+    chosen: int = 0
+    is_unusual: bool = False
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[FannedOutRow]) -> "FannedOut":
+        """Return the result of a statement: its first row is the summary."""
+        summary, *made = rows
+        return cls(
+            picked=summary["picked"],
+            last_picked=summary["last_picked"],
+            made=len(made),
+            deliveries=[Delivery.from_row(row) for row in made if not row["parked"]],
+            parked={row["endpoint_id"] for row in made if row["parked"]},
+            seen=summary["seen"],
+            crowding=tuple(summary["crowding"] or ()),
+            last_waiting=summary["last_waiting"],
+            small_events=_small_events(summary),
+            is_lost=bool(summary["is_lost"]),
+            chosen=summary["chosen"],
+            is_unusual=bool(summary["is_unusual"]),
+        )
+
+
+def _small_events(summary: FannedOutRow) -> list[SmallEvent]:
+    return list(
+        map(
+            SmallEvent,
+            summary["small_ids"] or (),
+            summary["small_types"] or (),
+            summary["small_environments"] or (),
+            summary["small_data"] or (),
+        )
+    )
+
+
+class InboxRow(TypedDict):
+    """An event that was taken out of the inbox and put into quarantine."""
+
+    id: int
+    event_id: int
+    environment_id: str
+    type: str
+
+
+class Batch(TypedDict):
+    """What one statement fans out: arguments of `Inbox.fan_out` and `Inbox.fan_out_plain`."""
+
+    limit: int
+    shard: int
+    daemon: int
+    saturated: Sequence[UUID]
+    after_id: int
+    deliveries_limit: int
+    small_bytes: int
+    small_ids: range
+
+
+@lru_cache(maxsize=4)
+def _with_ids(name: str, parameter: int, small_ids: range) -> str:
+    """Return the text of a fan-out with the ids of small events instead of its last two parameters.
+
+    `parameter` is the number of the first of the two.
+    """
+    text = statement(name).replace(f"${parameter}", str(small_ids.start))
+    return text.replace(f"${parameter + 1}", str(small_ids.stop))
+
+
+class Inbox:
+    """The inbox."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def fan_out(
+        self,
+        *,
+        limit: int,
+        shard: int,
+        daemon: int,
+        saturated: Sequence[UUID],
+        after_id: int,
+        excluded_environments: Sequence[str] = (),
+        deliveries_limit: int = 20_000,
+        up_to: int = LARGEST_ID,
+        small_bytes: int = 0,
+        small_ids: range = range(0),
+    ) -> FannedOut:
+        """Turn up to `limit` inbox rows into deliveries of `shard`.
+
+        Their ids are above `after_id` and at most `up_to`, and they are of none of the
+        `excluded_environments`.
+        Rows are taken until they make `deliveries_limit` deliveries. Events of at most `small_bytes`
+        come with their deliveries, if their ids are in `small_ids`. Each range has a plan of its own: let it
+        change once a day.
+        """
+        rows = await self._session.fetch(
+            _with_ids("inbox/fan_out", 10, small_ids),
+            limit,
+            shard,
+            daemon,
+            saturated,
+            after_id,
+            excluded_environments,
+            deliveries_limit,
+            up_to,
+            small_bytes,
+        )
+        return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
+
+    async def fan_out_plain(
+        self,
+        *,
+        limit: int,
+        shard: int,
+        daemon: int,
+        saturated: Sequence[UUID],
+        after_id: int,
+        deliveries_limit: int = 20_000,
+        small_bytes: int = 0,
+        small_ids: range = range(0),
+    ) -> FannedOut:
+        """Do what `fan_out` does in the usual case, of all environments, for two thirds of the work.
+
+        In any other case, nothing is taken and `is_unusual` is True. Usual is that this daemon is
+        alone, no endpoint is ordered, and all rows are plain, held by no session, and make at most
+        `deliveries_limit` deliveries together.
+        """
+        rows = await self._session.fetch(
+            _with_ids("inbox/fan_out_plain", 8, small_ids),
+            limit,
+            shard,
+            daemon,
+            saturated,
+            after_id,
+            deliveries_limit,
+            small_bytes,
+        )
+        return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
+
+    async def fan_out_slice(
+        self,
+        *,
+        limit: int,
+        shard: int,
+        daemon: int,
+        saturated: Sequence[UUID],
+        after_id: int = 0,
+        excluded_environments: Sequence[str] = (),
+        up_to: int = LARGEST_ID,
+    ) -> FannedOut:
+        """Make the next `limit` deliveries of the oldest event that is too large for one statement.
+
+        `picked` is 1 when all its deliveries are made.
+        """
+        rows = await self._session.fetch(
+            statement("inbox/fan_out_slice"),
+            limit,
+            shard,
+            daemon,
+            saturated,
+            after_id,
+            excluded_environments,
+            up_to,
+        )
+        return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
+
+    async def first(
+        self, *, after_id: int, up_to: int = LARGEST_ID, excluded_environments: Sequence[str] = ()
+    ) -> tuple[int | None, int]:
+        """Return the oldest id of such rows, or None, and the id up to which rows were read.
+
+        That is `up_to`, or the id of a second ago by the database's clock.
+        """
+        (row,) = await self._session.fetch(
+            statement("inbox/first"), after_id, up_to, excluded_environments
+        )
+        return row["first"], row["up_to"]
+
+    async def raise_mark(self, taken: int, clear: int = 0) -> int:
+        """Raise the mark from which all daemons read the inbox, to `taken` at most. Return the mark.
+
+        The mark does not pass a row that waits. Rows up to the id `clear` are not looked for, as
+        the caller knows that none waits there. After the clock was set back, the mark is lowered.
+        """
+        (row,) = await self._session.fetch(statement("inbox/raise_mark"), taken, clear)
+        mark: int = row["mark"]
+        return mark
+
+    async def quarantine(self, reason: str, detail: str, inbox_id: int) -> list[InboxRow]:
+        """Put this row aside, so that it holds up no other one.
+
+        Returns the row with the keys `id event_id environment_id type`, or nothing if another daemon
+        holds it.
+        """
+        rows = await self._session.fetch(statement("inbox/quarantine"), reason, detail, inbox_id)
+        return all_rows(InboxRow, rows)
+
+    async def promise_polling(self, milliseconds: int) -> None:
+        """Announce a polling window: for this time producers need not notify."""
+        await self._session.fetch(statement("inbox/promise_polling"), milliseconds)
+
+    async def announce_listening(self, milliseconds: int) -> None:
+        """Announce that a daemon listens for notifications for this time."""
+        await self._session.fetch(statement("inbox/announce_listening"), milliseconds)

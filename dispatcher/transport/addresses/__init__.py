@@ -1,0 +1,1 @@
+"""Look host names up, and decide which addresses may be dialled."""

@@ -1,0 +1,1 @@
+"""Open connections to receivers and keep them, few at a time: TLS, the proxy, turns and slots."""

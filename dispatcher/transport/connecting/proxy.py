@@ -1,0 +1,126 @@
+"""Reach receivers through the operator's HTTP proxy, by CONNECT.
+
+The proxy's address is the operator's, so the egress guard does not check it. The proxy looks up the
+receiver's name itself: what it may reach is decided by its own rules too.
+"""
+
+import asyncio
+import os
+import re
+import socket
+from base64 import b64encode
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from dispatcher.config.secret_file import read_secret_file
+from dispatcher.config.sections import Config
+from dispatcher.core.endpoint_url import ends_in_number
+from dispatcher.transport.addresses.egress import Guard
+from dispatcher.transport.failures import PostError
+from dispatcher.transport.target import Origin
+
+HEAD_LIMIT_BYTES = 16 * 1024
+"""Most bytes of the proxy's answer; a longer one is refused."""
+
+AUTHENTICATION_REQUIRED = 407
+UNREACHABLE = frozenset({502, 503, 504})
+"""Statuses by which a proxy reports that it cannot reach the receiver."""
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})\b")
+
+
+class Proxy(NamedTuple):
+    """An HTTP proxy. `authorization` is the value of Proxy-Authorization, "" if it needs none."""
+
+    host: str
+    port: int
+    authorization: str = ""
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host!r}, {self.port})"  # without the credentials
+
+    @property
+    def is_literal(self) -> bool:
+        """Return True if the host is an IP address."""
+        return ":" in self.host or ends_in_number(self.host)
+
+    async def open_tunnel(self, sock: socket.socket, origin: Origin) -> None:
+        """Ask the proxy on this connected socket for a tunnel to `origin`. Raises PostError."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.sock_sendall(sock, self._request(origin))
+            head = b""
+            while b"\r\n\r\n" not in head:
+                data = await loop.sock_recv(sock, HEAD_LIMIT_BYTES)
+                head += data
+                if not data or len(head) > HEAD_LIMIT_BYTES:
+                    raise _not_a_proxy()
+        except OSError:
+            raise PostError("connect", "no connection: the proxy broke it off") from None
+        _check(head)
+
+    def _request(self, origin: Origin) -> bytes:
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        authority = f"{host}:{origin.port}"
+        lines = [f"CONNECT {authority} HTTP/1.1", f"Host: {authority}"]
+        if self.authorization:
+            lines.append(f"Proxy-Authorization: {self.authorization}")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+class ProxyGuard(Guard):
+    """Rules under which the proxy may be dialled at any address."""
+
+    def check_address(self, ip: str, port: int) -> None:
+        """Permit the address, as the operator chose it."""
+
+
+def no_proxy(error: Exception) -> PostError:
+    """Return the error of a proxy that cannot be reached, without its address."""
+    number = getattr(error, "errno", None)
+    reason = os.strerror(number) if number and number > 0 else "none of its addresses answers"
+    return PostError("connect", f"no connection to the proxy: {reason}")
+
+
+def proxy_of(config: Config) -> Proxy | None:
+    """Return the configured proxy, None if there is none. Raises ConfigError."""
+    if config.egress.proxy is None:
+        return None
+    parts = urlsplit(config.egress.proxy)
+    credentials = _credentials(config)
+    authorization = f"Basic {b64encode(credentials.encode()).decode()}" if credentials else ""
+    return Proxy(parts.hostname or "", parts.port or 80, authorization)
+
+
+def _credentials(config: Config) -> str:
+    if config.egress.proxy_credentials is not None:
+        return config.egress.proxy_credentials.get_secret_value()
+    path = config.egress.proxy_credentials_file
+    if path is None:
+        return ""
+    return read_secret_file("egress.proxy_credentials_file", path, _user_and_password)
+
+
+def _user_and_password(text: str) -> str:
+    if ":" not in text or not text.isprintable():
+        raise ValueError("must hold user:password in one line")
+    return text
+
+
+def _check(head: bytes) -> None:
+    found = _STATUS_LINE.match(head)
+    if found is None:
+        raise _not_a_proxy()
+    status = int(found[1])
+    if status == AUTHENTICATION_REQUIRED:
+        raise PostError("connect", "no connection: the proxy refuses the credentials (407)")
+    if status in UNREACHABLE:
+        raise PostError("connect", f"no connection: the proxy cannot reach the receiver ({status})")
+    if not 200 <= status <= 299:
+        raise PostError("connect", f"no connection: the proxy refuses this receiver ({status})")
+    if head.index(b"\r\n\r\n") + 4 != len(head):
+        raise _not_a_proxy()  # the receiver does not speak first, so nothing may follow
+
+
+def _not_a_proxy() -> PostError:
+    return PostError("connect", "no connection: the proxy does not answer as one")

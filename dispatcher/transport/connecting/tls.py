@@ -1,0 +1,144 @@
+"""Set up TLS to receivers: version 1.2 or newer, verified, HTTP/1.1, with session resumption."""
+
+import asyncio
+import os
+import ssl
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Self
+
+from dispatcher.core.credentials import TlsIdentity
+from dispatcher.transport.connecting.system_certificates import load_when_needed
+
+SESSIONS_LIMIT = 1024
+"""Most sessions kept, one per host name."""
+
+SESSION_SECONDS = 600.0
+"""Longest age of a resumed session, as resumption does not check the certificate again."""
+
+OWN_CA_LIMIT = 1024
+"""Most contexts kept for endpoints that trust own certificates: each takes about 25 KiB."""
+
+SYSTEM_CA_LIMIT = 64
+"""Most contexts kept for endpoints with a client certificate that trust the system's certificates:
+some systems only permit to copy all of them, which takes 0.8 MiB each."""
+
+
+class ClientContext(ssl.SSLContext):
+    """A TLS context for connections to receivers, which keeps one session for each host name.
+
+    Resuming a session saves a round trip and the expensive half of a handshake. With an `identity`,
+    its certificates are used. Raises OSError or ValueError if they cannot be used.
+    """
+
+    def __new__(cls, identity: TlsIdentity | None = None) -> Self:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def __init__(self, identity: TlsIdentity | None = None) -> None:
+        self._sessions: OrderedDict[str, tuple[ssl.SSLSession, float]] = OrderedDict()
+        self.minimum_version = ssl.TLSVersion.TLSv1_2
+        self.hostname_checks_common_name = False
+        # Otherwise a receiver could have one handshake after another made on a connection.
+        self.options |= ssl.OP_NO_RENEGOTIATION
+        self.set_alpn_protocols(["http/1.1"])
+        if identity is None:
+            self.load_default_certs()
+        elif identity.ca is None:
+            load_when_needed(self)
+        else:
+            self.load_verify_locations(cadata=identity.ca)
+        if identity is not None and identity.certificate and identity.key:
+            with _in_memory(identity.certificate) as certificate, _in_memory(identity.key) as key:
+                # With a password, OpenSSL does not ask for one at the terminal.
+                self.load_cert_chain(certificate, key, password="")
+
+    def remember(self, host: str, connection: ssl.SSLObject) -> None:
+        """Keep the session of a connection that has answered, for the next connection."""
+        session = connection.session
+        if session is None or not session.has_ticket:
+            return
+        self._sessions[host] = (session, monotonic() + SESSION_SECONDS)
+        self._sessions.move_to_end(host)
+        if len(self._sessions) > SESSIONS_LIMIT:
+            self._sessions.popitem(last=False)
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Start a connection; resume the last session of the same host name if it is kept."""
+        kept, until = self._sessions.get(str(server_hostname), (None, 0.0))
+        if session is None and monotonic() < until:
+            session = kept
+        return super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+
+
+class ClientContexts:
+    """The context of the system's certificates, and those of endpoints with their own.
+
+    Each context has its own sessions. So no session is resumed with other certificates.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._system = ClientContext()
+        self._own_ca: OrderedDict[TlsIdentity, ClientContext] = OrderedDict()
+        self._system_ca: OrderedDict[TlsIdentity, ClientContext] = OrderedDict()
+        self._building: dict[TlsIdentity, asyncio.Future[ClientContext]] = {}
+
+    async def get(self, identity: TlsIdentity | None) -> ClientContext:
+        """Return the context of an identity, None for that of the system.
+
+        Build it first if it is not kept, in a thread: the system's certificates take 10 ms and
+        more. Raises OSError or ValueError if the certificates cannot be used.
+        """
+        if identity is None:
+            return self._system
+        contexts, _ = self._kept(identity)
+        context = contexts.get(identity)
+        if context is not None:
+            contexts.move_to_end(identity)
+            return context
+        building = self._building.get(identity)
+        if building is None:
+            building = self._loop.run_in_executor(None, ClientContext, identity)
+            self._building[identity] = building
+            building.add_done_callback(lambda built: self._keep(identity, built))
+        # A request whose time is over must not cancel the building for the others.
+        return await asyncio.shield(building)
+
+    def _keep(self, identity: TlsIdentity, built: asyncio.Future[ClientContext]) -> None:
+        del self._building[identity]
+        if built.cancelled() or built.exception() is not None:
+            return
+        contexts, limit = self._kept(identity)
+        contexts[identity] = built.result()
+        if len(contexts) > limit:
+            contexts.popitem(last=False)
+
+    def _kept(self, identity: TlsIdentity) -> tuple[OrderedDict[TlsIdentity, ClientContext], int]:
+        """Return the contexts of the same kind, and their limit."""
+        if identity.ca is None:
+            return self._system_ca, SYSTEM_CA_LIMIT
+        return self._own_ca, OWN_CA_LIMIT
+
+
+@contextmanager
+def _in_memory(text: str) -> Iterator[str]:
+    """Yield a path from which the text can be read: OpenSSL reads certificates only from files.
+
+    The file is in memory. Otherwise a private key would be written to a disk in clear.
+    """
+    descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(text.encode())
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Write a request and read its answer."""

@@ -1,0 +1,91 @@
+"""The recorder, when the table refuses some results."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+
+from dispatcher.core.model import Delivery, Outcome, Result
+from dispatcher.engine.sending.recorder import Recorder
+from dispatcher.store.errors import StoreUnavailableError
+
+OK = Outcome("ok", None, "DELIVERED", None, None, None)
+POISON = b"poison"
+
+
+def result(number: int, body: bytes = b"") -> Result:
+    delivery = Delivery(number, number, UUID(int=number), 0, 0, 0, 0.0)
+    return Result(delivery, OK, 1.0, 200, 5, None, "[]", body)
+
+
+class Table:
+    """Refuses a statement with a poisoned body, and is away when asked about `away`, once."""
+
+    def __init__(self, away: int | None = None) -> None:
+        self.away = away
+        self.written: list[int] = []
+
+    async def record(self, results: Sequence[Result]) -> dict[int, float | None]:
+        if any(r.response_body == POISON for r in results):
+            raise ValueError("a value the database refuses")
+        if self.away in [r.delivery.id for r in results]:
+            self.away = None
+            raise StoreUnavailableError("away")
+        new = [r.delivery.id for r in results if r.delivery.id not in self.written]
+        self.written += new
+        return dict.fromkeys(new)
+
+    async def record_late(self, results: Sequence[Result]) -> set[int]:
+        return set()
+
+
+class Ends:
+    """What became of the results."""
+
+    def __init__(self, table: Table) -> None:
+        self.recorded: list[int] = []
+        self.lost: list[int] = []
+        self.recorder = Recorder(
+            table,  # type: ignore[arg-type] # as much of it as the recorder uses
+            on_recorded=lambda delivery, _: self.recorded.append(delivery.id),
+            on_superseded=lambda delivery: self.lost.append(delivery.id),
+            on_room=lambda: None,
+        )
+
+
+async def test_a_refused_result_is_written_without_the_answer() -> None:
+    table = Table()
+    ends = Ends(table)
+    for each in (result(1), result(2, POISON), result(3)):
+        ends.recorder.put(each)
+    await ends.recorder.run_once()
+    assert (table.written, ends.recorded, ends.lost) == ([1, 2, 3], [1, 2, 3], [])
+    assert len(ends.recorder) == 0
+
+
+@pytest.mark.parametrize("away", [1, 2, 3, 4])
+async def test_an_outage_between_two_parts_repeats_only_unwritten_results(away: int) -> None:
+    table = Table(away)
+    ends = Ends(table)
+    for each in (result(1), result(2), result(3, POISON), result(4)):
+        ends.recorder.put(each)
+    with pytest.raises(StoreUnavailableError):
+        await ends.recorder.run_once()
+    assert len(ends.recorder) == 4 - len(ends.recorded)
+    await ends.recorder.run_once()
+    assert (sorted(table.written), sorted(ends.recorded), ends.lost) == (
+        [1, 2, 3, 4],
+        [1, 2, 3, 4],
+        [],
+    )
+    assert len(ends.recorder) == 0
+
+
+@pytest.mark.parametrize(("waiting", "room"), [(499, True), (500, False)])
+async def test_there_is_no_room_while_five_hundred_results_wait(waiting: int, room: bool) -> None:
+    ends = Ends(Table())
+    for number in range(waiting):
+        ends.recorder.put(result(number))
+    assert ends.recorder.has_room == room
+    await ends.recorder.run_once()
+    assert (ends.recorder.has_room, len(ends.recorder)) == (True, 0)
