@@ -135,7 +135,21 @@ class Schedule(Form):
     """The longest delay in seconds."""
 
 
-class NewWebhook(WithCredentials):
+class WebhookSettings(WithCredentials):
+    """Hold the fields that have a configured default, which null stands for."""
+
+    rate_limit: PerSecond | None = None
+    """The most requests a second."""
+    max_in_flight: InFlight | None = None
+    """The most requests at one time."""
+    timeout: Timeout | None = None
+    """Seconds from the lookup of the host name to the last byte of the response."""
+    retry: Schedule | None = None
+    signature_schemes: Schemes | None = None
+    """Signature schemes to use, out of the configured ones."""
+
+
+class NewWebhook(WebhookSettings):
     """Create a webhook. Only `url` and `events` are required."""
 
     url: Url
@@ -153,27 +167,18 @@ class NewWebhook(WithCredentials):
     """Headers to send with every request. Values are stored encrypted and never shown again."""
     authentication: Authentication | None = None
     tls: TlsSettings | None = None
-    rate_limit: PerSecond | None = None
-    """The most requests a second."""
-    max_in_flight: InFlight | None = None
-    """The most requests at one time."""
-    timeout: Timeout | None = None
-    """Seconds from the lookup of the host name to the last byte of the response."""
-    retry: Schedule | None = None
     ordered: bool = False
-    """Whether to send one delivery at a time, in order. A failing delivery then blocks those behind
+    """Whether to send one delivery at a time, in order: a failing one blocks those behind it.
 
-    it. This cannot be changed later.
+    This cannot be changed later.
     """
-    signature_schemes: Schemes | None = None
-    """Signature schemes to use, out of the configured ones."""
     metadata: Metadata = Field(default_factory=dict)
     """Any data of your own."""
     signing_secret: Annotated[Secret | None, Field(alias="secret")] = None
     """Your own secret: the base64 of 24 to 64 bytes. If it is missing, one is generated."""
 
 
-class WebhookChanges(WithCredentials):
+class WebhookChanges(WebhookSettings):
     """Change a webhook. A missing field keeps its value.
 
     null restores the configured default, where there is one.
@@ -185,17 +190,11 @@ class WebhookChanges(WithCredentials):
     description: Description | None = None
     active: bool | None = None
     headers: HeaderChanges | None = None
-    """Headers to set, or to remove with null. Others stay. null for the object removes all.
-    """
+    """Headers to set, or to remove with null. Others stay. null for the object removes all."""
     authentication: Authentication | None = None
     """Replaces the whole authentication. null removes it."""
     tls: TlsSettings | None = None
     """Replaces all certificates. null removes them."""
-    rate_limit: PerSecond | None = None
-    max_in_flight: InFlight | None = None
-    timeout: Timeout | None = None
-    retry: Schedule | None = None
-    signature_schemes: Schemes | None = None
     metadata: Metadata | None = None
 
 

@@ -169,8 +169,7 @@ class Endpoints:
     ) -> bool:
         """Create an endpoint. Return False if there is no such environment.
 
-        `columns` are: name description url active ordered secret headers signature_schemes
-        max_in_flight rate_limit timeout_ms retry metadata, and those of CREDENTIALS.
+        `columns` are those of NAMED, SETTINGS and CREDENTIALS, `ordered` and `secret`.
         """
         rows = await self._session.fetch(
             statement("endpoints/create"),
