@@ -81,6 +81,6 @@ async def shared_story(
     standing: Daemon, standing_dsn: str, shared_connection: Connection, cipher: Cipher
 ) -> AsyncIterator[SharedStory]:
     """A story of the module's daemon, which runs already."""
-    told = SharedStory(standing_dsn, shared_connection, cipher)
+    told = SharedStory(standing, standing_dsn, shared_connection, cipher)
     yield told
     await told.end()
