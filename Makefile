@@ -19,8 +19,10 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := tests/core tests/test_receiver.py tests/config tests/client tests/telemetry tests/encryption/test_cipher.py tests/cli
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
+# They start servers of their own or wait long for what they show, so `test` leaves them out.
+FAULTS := $(patsubst %,tests/end_to_end/test_%.py,database_clock demo floods silence)
 CHECKS := tests/repository
-CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
+CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py tests/client/test_installing.py
 APART := $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS) $(CHECKS) $(CLIENTS))
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 COVERED := $(PURE) tests/test_shared_slots.py tests/encryption tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
@@ -35,7 +37,7 @@ unit: $(INSTALLED)  ## Run the pure tests, without a database, in seconds
 	@$(PYTEST) $(or $(ARGS),$(PURE) --ignore=tests/client/test_installing.py)
 
 test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
-	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(APART))
+	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(APART) $(patsubst %,--ignore=%,$(FAULTS)))
 
 test-shuffled: SEED = $(shell date +%s)
 test-shuffled: $(INSTALLED)  ## Run the tests in another order each time (SEED=1 for one again)
@@ -44,10 +46,10 @@ test-shuffled: $(INSTALLED)  ## Run the tests in another order each time (SEED=1
 test-browser: $(INSTALLED)  ## Run the tests of the dashboard in a browser
 	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(BROWSER))
 
-test-campaign: $(INSTALLED)  ## Run short campaigns, changes under load, and the fuzzer of the API
-	@$(PYTEST) $(or $(ARGS),$(CAMPAIGNS))
+test-campaign: $(INSTALLED)  ## Run short campaigns, the demo, faults and changes under load, and the fuzzer of the API
+	@$(PYTEST) $(or $(ARGS),$(CAMPAIGNS) $(FAULTS))
 
-test-clients: $(INSTALLED)  ## Run the tests of clients and verifiers in TypeScript and Node (need npm)
+test-clients: $(INSTALLED)  ## Run the tests of clients and verifiers, installed alone, in TypeScript and in Node (need npm)
 	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(CLIENTS))
 
 test-postgres: VERSIONS = 14 16 18

@@ -85,10 +85,16 @@ def _memory() -> str | None:
     return MEMORY
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection() -> None:
     """Spare the garbage collector what lives until the end: modules, and thousands of tests."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave them out of later collections too."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -86,9 +86,14 @@ async def sessions(dsn: str) -> AsyncIterator[dict[str, Measured]]:
 async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Sequence[UUID]:
     """Take events all the way, as the stages do it; the endpoints of what was recorded."""
     await sessions["emit"].fetch(INSERT, DATA, events)
-    fanned_out = await Inbox(sessions["fanout"]).fan_out(
+    inbox = Inbox(sessions["fanout"])
+    fanned_out = await inbox.fan_out_plain(
         limit=NUMBER, shard=5, daemon=owner, saturated=[], after_id=0
     )
+    if fanned_out.is_unusual:
+        fanned_out = await inbox.fan_out(
+            limit=NUMBER, shard=5, daemon=owner, saturated=[], after_id=0
+        )
     assert fanned_out.picked == events
     made = fanned_out.deliveries
     ids = sorted({delivery.event_id for delivery in made})
@@ -145,8 +150,8 @@ async def test_a_delivery_needs_four_kinds_of_statements_and_few_of_each(
 @pytest.mark.parametrize(
     ("fan_out", "most"),
     [
-        (1, {"emit": (2, 10, 435), "fanout": (2, 18, 520), "bodies": (0, 4, 1), "record": (2, 13, 550)}),
-        (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 12, 475), "bodies": (0, 1, 1), "record": (2, 13, 555)}),
+        (1, {"emit": (2, 8, 430), "fanout": (2, 15, 515), "bodies": (0, 4, 1), "record": (2, 13, 550)}),
+        (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 11.5, 472), "bodies": (0, 1, 1), "record": (2, 13, 555)}),
     ],
 )  # fmt: skip
 async def test_a_delivery_stays_within_its_rows_blocks_and_wal(
@@ -158,7 +163,7 @@ async def test_a_delivery_stays_within_its_rows_blocks_and_wal(
 ) -> None:
     """Rows are those written, blocks all that were touched; bytes of the log are without page images.
 
-    PostgreSQL 14 touches more blocks than 18: 16.2 a fan-out of one delivery, 12.1 to record one.
+    PostgreSQL 14 touches more blocks than 18: 14.1 a fan-out of one delivery, 12.1 to record one.
     """
     spent = await costs(connection, sessions, owner, fan_out)
     found = {name: cost.each(NUMBER) for name, cost in spent.items()}

@@ -22,17 +22,32 @@ from tests.store.plans import MEASURED, explain
 SHARD = 5
 NOTHING = FannedOut(0, None, 0, [], set())
 LOST = replace(NOTHING, is_lost=True)
+UNUSUAL = replace(NOTHING, is_unusual=True)
+USUAL_FIRST = True
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["the usual case first", "any case"])
+def usual_first(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Both statements do the same with plain events; see `fan_out`."""
+    monkeypatch.setattr(f"{__name__}.USUAL_FIRST", request.param)
+    first: bool = request.param
+    return first
 
 
 async def fan_out(session: Session, owner: int, **changes: Any) -> FannedOut:
-    arguments: dict[str, Any] = {
-        "limit": 100,
-        "shard": SHARD,
-        "daemon": owner,
-        "saturated": [],
-        "after_id": 0,
-    }
-    return await Inbox(session).fan_out(**{**arguments, **changes})
+    """Run the statement for the usual case first, if it is to be tested, as a daemon does."""
+    inbox = Inbox(session)
+    arguments = batch(owner) | changes
+    if USUAL_FIRST and not changes.keys() & {"excluded_environments", "up_to"}:
+        done = await inbox.fan_out_plain(**arguments)
+        if not done.is_unusual:
+            return done
+        assert done == UNUSUAL
+    return await inbox.fan_out(**arguments)
+
+
+def batch(owner: int) -> dict[str, Any]:
+    return {"limit": 100, "shard": SHARD, "daemon": owner, "saturated": [], "after_id": 0}
 
 
 def pairs(done: FannedOut) -> list[tuple[int, UUID]]:
@@ -222,7 +237,7 @@ async def test_the_environments_with_the_largest_part_are_reported(
         environment = await rows.environment(connection, f"env_{n}")
         for _ in range((7, 1, 4)[n]):
             await rows.event(connection, environment=environment)
-    assert sorted((await fan_out(session, owner)).crowding) == ["env_0", "env_2"]
+    assert sorted((await fan_out(session, owner, limit=12)).crowding) == ["env_0", "env_2"]
 
 
 async def test_one_daemon_at_a_time_fans_out_for_an_environment_with_ordered_endpoints(
@@ -289,16 +304,71 @@ async def test_an_event_committed_after_a_later_one_was_fanned_out_is_found(
 
 
 async def test_reading_an_empty_inbox_takes_no_transaction_id(
-    connection: Connection, owner: int
+    connection: Connection, owner: int, usual_first: bool
 ) -> None:
     await rows.endpoint(connection, "*")
-    look, taken = statement("inbox/fan_out"), "SELECT pg_current_xact_id_if_assigned()::text"
+    look = statement("inbox/fan_out_plain" if usual_first else "inbox/fan_out")
+    limits: tuple[object, ...] = (9, 0) if usual_first else ([], 9, LARGEST_ID, 0)
+    arguments = (100, SHARD, owner, [], 0, *limits, 0, 0)
+    taken = "SELECT pg_current_xact_id_if_assigned()::text"
     async with connection.transaction():
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0, 0, 0)
+        await connection.fetch(look, *arguments)
         assert await connection.fetchval(taken) is None
         await rows.event(connection)
-        await connection.fetch(look, 100, SHARD, owner, [], 0, [], 9, LARGEST_ID, 0, 0, 0)
+        await connection.fetch(look, *arguments)
         assert await connection.fetchval(taken) is not None
+
+
+# ── what is not usual ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE dispatcher.shards SET owner = 99 WHERE shard = 60",
+        "UPDATE dispatcher.endpoints SET ordered = true",
+        "UPDATE dispatcher.inbox SET after_endpoint = (SELECT id FROM dispatcher.endpoints LIMIT 1)",
+        """INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id)
+           SELECT dispatcher.next_id(), i.event_id, i.environment_id, i.type, e.id
+           FROM dispatcher.inbox i, dispatcher.endpoints e""",
+        "UPDATE dispatcher.shards SET owner = NULL",
+    ],
+)
+async def test_in_an_unusual_case_the_statement_for_the_usual_one_takes_nothing(
+    connection: Connection, session: Session, owner: int, change: str
+) -> None:
+    await rows.endpoint(connection, "*")
+    inbox = Inbox(session)
+    await rows.event(connection)
+    assert (await inbox.fan_out_plain(**batch(owner))).made == 1
+    await rows.event(connection)
+    await connection.execute(change)
+    before = await rows.inbox(connection)
+    assert await inbox.fan_out_plain(**batch(owner)) == UNUSUAL
+    assert await rows.inbox(connection) == before
+
+
+async def test_more_deliveries_than_one_statement_makes_are_unusual(
+    connection: Connection, session: Session, owner: int
+) -> None:
+    for _ in range(3):
+        await rows.endpoint(connection, "*")
+    events = [await rows.event(connection) for _ in range(2)]
+    inbox = Inbox(session)
+    assert await inbox.fan_out_plain(**batch(owner), deliveries_limit=5) == UNUSUAL
+    assert await rows.inbox(connection) == events
+    assert (await inbox.fan_out_plain(**batch(owner), deliveries_limit=6)).made == 6
+
+
+async def test_a_row_that_a_session_holds_is_unusual(
+    connection: Connection, session: Session, owner: int, dsn: str
+) -> None:
+    event = await rows.event(connection)
+    async with connected(dsn) as frozen, frozen.transaction():
+        await frozen.execute("SELECT 1 FROM dispatcher.inbox FOR UPDATE")
+        await rows.event(connection)
+        assert await Inbox(session).fan_out_plain(**batch(owner)) == UNUSUAL
+    assert event in await rows.inbox(connection)
 
 
 # ── who may ─────────────────────────────────────────────────────────────────────────────────────

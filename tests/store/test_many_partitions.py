@@ -44,6 +44,7 @@ LOCKS_LIMIT = 650
 EVENT_LOCKS_LIMIT = 300
 """The same of statements that read events alone: a day has half as many relations."""
 FAN_OUT_LOCKS_LIMIT = 80
+FAN_OUTS = {"inbox/fan_out", "inbox/fan_out_plain"}
 ENGINE_LOCKS_LIMIT = 150
 ENVIRONMENT = "env_default"
 LOCKS = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"
@@ -422,13 +423,18 @@ async def _run_all(session: Session) -> int:
 # ── the engine ──────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("name", ["fan_out", "fan_out_plain"])
 @pytest.mark.parametrize("session", ["fanout"], indirect=True)
 async def test_the_fan_out_locks_the_partitions_of_two_days(
-    long_history: Connection, session: CountingSession, owner_of_history: int, endpoint: UUID
+    long_history: Connection,
+    session: CountingSession,
+    owner_of_history: int,
+    endpoint: UUID,
+    name: str,
 ) -> None:
     event = await rows.event(long_history, data="1")
     async with session.transaction() as opened:
-        done = await Inbox(cast(Session, opened)).fan_out(
+        done = await getattr(Inbox(cast(Session, opened)), name)(
             limit=10,
             shard=5,
             daemon=owner_of_history,
@@ -448,7 +454,7 @@ async def test_no_statement_of_the_engine_locks_the_partitions_of_all_days(
     queues = Queues("", long_history, (await ids_of(long_history))[0])
     locks = {}
     for name, call in calls(queues).items():
-        if name.partition(":")[0] != "inbox/fan_out":
+        if name.partition(":")[0] not in FAN_OUTS:
             locks[name] = await _locks_of(long_history, name.partition(":")[0], call)
     assert {name: number for name, number in locks.items() if number > ENGINE_LOCKS_LIMIT} == {}
 

@@ -12,7 +12,7 @@ import pytest
 
 from dispatcher.store.connection.plan_settings import plan_settings
 from tests.conftest import Connection, _database, connected, with_database
-from tests.store.engine_plans import run_all
+from tests.store.engine_plans import BEFORE, run_all
 from tests.store.engine_rows import DAEMON, STATES, Queues, queues
 from tests.store.engine_statements import PEOPLES, calls
 from tests.store.plans import MEASURED, explain, partitions, undone
@@ -60,38 +60,47 @@ async def test_the_time_is_part_of_the_index_condition(full: Queues, name: str) 
     assert "next_at" in scan["Index Cond"]
 
 
+ANY, PLAIN = "inbox/fan_out", "inbox/fan_out_plain"
+FAN_OUTS = {
+    ANY: f"5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {2**63 - 1}, 2048, 0, {2**63 - 1}",
+    PLAIN: f"5::smallint, {DAEMON}, '{{}}', 0, 20000, 2048, 0, {2**63 - 1}",
+}
+"""Arguments after the number of events."""
+
+
 @pytest.mark.parametrize("mode", ["generic", "custom"])
-async def test_fan_out_work_grows_with_events_times_endpoints_only(full: Queues, mode: str) -> None:
+@pytest.mark.parametrize("name", [ANY, PLAIN])
+async def test_fan_out_work_grows_with_events_times_endpoints_only(
+    full: Queues, name: str, mode: str
+) -> None:
     """50 events for 300 endpoints: a plan that multiplies them by all endpoints takes half a minute."""
     settings = {**plan_settings("fanout"), "statement_timeout": "8s"}
-    arguments = (
-        f"50, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {2**63 - 1}, 2048, 0, {2**63 - 1}"
-    )
+    arguments = f"50, {FAN_OUTS[name]}"
     async with undone(full.connection):
+        await full.connection.execute(BEFORE.get(name, "SELECT 1"))
         await full.connection.execute(
             "UPDATE dispatcher.inbox SET type = 'wide.one' WHERE id <= $1", full.id(50)
         )
-        plan = await explain(full.connection, "inbox/fan_out", arguments, mode, MEASURED, settings)
+        plan = await explain(full.connection, name, arguments, mode, MEASURED, settings)
     (made,) = [node for node in plan.nodes if node.get("Subplan Name") == "CTE inserted"]
     assert made["Actual Rows"] == (0 if full.is_empty else 50 * 326)
     assert max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes) <= 60 * 1000
 
 
 @pytest.mark.parametrize("mode", ["generic", "custom"])
+@pytest.mark.parametrize("name", [ANY, PLAIN])
 async def test_fan_out_work_grows_with_events_of_other_types_each_only(
-    full: Queues, mode: str
+    full: Queues, name: str, mode: str
 ) -> None:
     """500 events of 500 types: a plan that compares each event with each type looks at 250,000 rows."""
-    arguments = (
-        f"500, 5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {2**63 - 1}, 2048, 0, {2**63 - 1}"
-    )
+    settings = plan_settings("fanout")
+    arguments = f"500, {FAN_OUTS[name]}"
     async with undone(full.connection):
+        await full.connection.execute(BEFORE.get(name, "SELECT 1"))
         await full.connection.execute(
             "UPDATE dispatcher.inbox SET type = 'user.t' || id WHERE id <= $1", full.id(500)
         )
-        plan = await explain(
-            full.connection, "inbox/fan_out", arguments, mode, MEASURED, plan_settings("fanout")
-        )
+        plan = await explain(full.connection, name, arguments, mode, MEASURED, settings)
     assert max(node["Actual Rows"] * node["Actual Loops"] for node in plan.nodes) <= 100_000
 
 

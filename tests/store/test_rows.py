@@ -78,7 +78,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     history.AttemptRow: ("history/attempts",),
     history.DeliveryItemRow: ("history/items",),
     history.EventItemRow: ("history/event_items",),
-    inbox.FannedOutRow: ("inbox/fan_out", "inbox/fan_out_slice"),
+    inbox.FannedOutRow: ("inbox/fan_out", "inbox/fan_out_plain", "inbox/fan_out_slice"),
     inbox.InboxRow: ("inbox/quarantine",),
     pauses.ConfiguredPauseRow: ("pauses/configured",),
     pauses.PauseRow: ("pauses/current",),

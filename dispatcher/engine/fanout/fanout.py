@@ -15,7 +15,7 @@ from dispatcher.engine.fanout.inbox_polling import IDLE_SECONDS, POLLING_WINDOW_
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError, StoreError
-from dispatcher.store.queries.inbox import FannedOut, Inbox, SmallEvent
+from dispatcher.store.queries.inbox import Batch, FannedOut, Inbox, SmallEvent
 from dispatcher.telemetry import observe
 
 DELIVERIES_LIMIT = 20_000
@@ -31,6 +31,8 @@ OVERSIZED_LIMIT = 5_000
 """Deliveries per statement for an event that makes more than DELIVERIES_LIMIT alone."""
 PASS_SECONDS = 0.1
 """Longest pass. Otherwise the polling window would end during a long backlog."""
+UNUSUAL_SECONDS = 1.0
+"""Seconds until the statement for the usual case is tried again: what is unusual may stay so."""
 REFUSED_LIMIT = 20
 """Events quarantined in a row until the loop waits between them, up to two seconds. Otherwise a
 fault elsewhere would quarantine the whole inbox before an operator can react."""
@@ -79,6 +81,7 @@ class Fanout:
         self._size = BatchSize()
         self._fairness = FanoutFairness()
         self._refused_in_a_row = 0
+        self._usual_from = float("-inf")
 
     def read_after(self) -> int | None:
         """Return the id above which the inbox is read, None until it was asked for."""
@@ -172,18 +175,31 @@ class Fanout:
                 excluded_environments=slice_.excluded_environments,
                 up_to=slice_.up_to_id,
             )
-        return await self._inbox.fan_out(
+        batch = Batch(
             limit=events,
             shard=shard,
             daemon=daemon,
             saturated=self._saturated(events),
             after_id=slice_.after_id,
-            excluded_environments=slice_.excluded_environments,
             deliveries_limit=self._size.scale(DELIVERIES_LIMIT),
-            up_to=slice_.up_to_id,
             small_bytes=SMALL_BYTES,
             small_ids=ids.of_days(self._lease.database_time(), SMALL_DAYS),
         )
+        return await self._fan_out_usual(slice_, batch) or await self._inbox.fan_out(
+            **batch,
+            excluded_environments=slice_.excluded_environments,
+            up_to=slice_.up_to_id,
+        )
+
+    async def _fan_out_usual(self, slice_: Slice, batch: Batch) -> FannedOut | None:
+        """Run the statement for the usual case. Return None if this is another case, or was lately."""
+        if not slice_.is_for_all or monotonic() < self._usual_from:
+            return None
+        result = await self._inbox.fan_out_plain(**batch)
+        if result.is_unusual:
+            self._usual_from = monotonic() + UNUSUAL_SECONDS
+            return None
+        return result
 
     def _note_result(self, slice_: Slice, events: int, result: FannedOut) -> bool:
         """Note the result of a statement for up to `events` events.

@@ -3,6 +3,8 @@
 -- $10 ids of events to return from  $11 to below. Both are written into the text, not passed. Otherwise
 -- each run of the prepared plan would lock the partitions of all days.
 --
+-- In the usual case fan_out_plain.sql does the same for less.
+--
 -- One statement turns inbox rows into deliveries, so that no event is lost between the tables or is
 -- in both. The inbox is read before any lock is taken. Otherwise an empty poll would use a
 -- transaction id. A daemon that is alone deletes plain rows without a lock before, which would cost as
@@ -108,11 +110,11 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
          WHERE part >= equal) END AS crowding,
        small.ids AS small_ids, small.types AS small_types, small.environments AS small_environments, small.data AS small_data,
-       EXISTS (SELECT 1 FROM waiting) AND NOT EXISTS (SELECT 1 FROM own) AS is_lost,
+       EXISTS (SELECT 1 FROM waiting) AND NOT EXISTS (SELECT 1 FROM own) AS is_lost, false AS is_unusual,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 FROM small
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again

@@ -47,8 +47,8 @@ WITH own AS MATERIALIZED (
 SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked,
        (SELECT count(*) FROM picked) AS seen, (SELECT count(*) FROM picked) AS chosen, NULL::bigint AS last_waiting, ARRAY(SELECT environment_id FROM picked) AS crowding,
        NULL::bigint[] AS small_ids, NULL::text[] AS small_types, NULL::text[] AS small_environments, NULL::bytea[] AS small_data,
-       NOT EXISTS (SELECT 1 FROM own) AS is_lost,
+       NOT EXISTS (SELECT 1 FROM own) AS is_lost, false AS is_unusual,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted

@@ -13,6 +13,7 @@ LATE = 500
 """An event that was committed late, below the mark."""
 NOTHING = FannedOut(0, None, 0, [], set())
 LOST = FannedOut(0, None, 0, [], set(), is_lost=True)
+UNUSUAL = FannedOut(0, None, 0, [], set(), is_unusual=True)
 
 
 class Late:
@@ -33,6 +34,9 @@ class Late:
             return LOST
         self.taken.append(LATE)
         return FannedOut(1, LATE, 0, [], set(), seen=1)
+
+    async def fan_out_plain(self, **_: object) -> FannedOut:
+        return UNUSUAL
 
     async def raise_mark(self, taken: int, clear: int = 0) -> int:
         return 1_000

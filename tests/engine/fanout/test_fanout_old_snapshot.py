@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from dispatcher.core.ids import LARGEST_ID
 from dispatcher.engine.fanout import fanout as fanout_module
 from dispatcher.engine.fanout.fanout import Fanout
 from dispatcher.engine.ownership.lease import Lease
@@ -61,6 +62,9 @@ class Stuck:
         self.live = [id_ for id_ in self.live if id_ not in seen]
         self.taken += seen
         return FannedOut(len(seen), max(seen, default=None), 0, [], set(), seen=len(seen))
+
+    async def fan_out_plain(self, *, after_id: int, limit: int, **_: object) -> FannedOut:
+        return await self.fan_out(after_id=after_id, up_to=LARGEST_ID, limit=limit)
 
     async def fan_out_slice(self, *, after_id: int, up_to: int, **_: object) -> FannedOut:
         return await self.fan_out(after_id=after_id, up_to=up_to, limit=1)
