@@ -235,6 +235,10 @@ class SharedStory(Story):
         self._daemon = daemon
         self._own: list[UUID] = []
 
+    def adopt(self, endpoint_id: str) -> None:
+        """See the deliveries of an endpoint that was created by other means."""
+        self._own.append(UUID(endpoint_id))
+
     async def noticed(self) -> None:
         """Returns once the daemon acts on every endpoint as it is in the table now."""
         version = await self.connection.fetchval("SELECT version FROM dispatcher.endpoint_version")
