@@ -41,7 +41,7 @@ class QueueSettings:
 
 
 @dataclass(slots=True, eq=False)
-class Environment:
+class EnvironmentShare:
     """What the queues of one environment share: turns, and slots of attempts in flight.
 
     - `queues`: how many there are.
@@ -74,7 +74,7 @@ class EndpointQueue:
     """
 
     endpoint_id: UUID
-    environment: Environment
+    environment: EnvironmentShare
     settings: QueueSettings
     resting_until: float = 0.0
     ready_at: float = 0.0

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from dispatcher.engine.buffer.endpoint_queue import EndpointQueue, Environment
+from dispatcher.engine.buffer.endpoint_queue import EndpointQueue, EnvironmentShare
 from dispatcher.engine.buffer.slots import Slots
 
 
@@ -14,8 +14,8 @@ class RoundRobin:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._turns: deque[Environment] = deque()
-        self._passed_over: list[Environment] = []
+        self._turns: deque[EnvironmentShare] = deque()
+        self._passed_over: list[EnvironmentShare] = []
 
     @property
     def has_turns(self) -> bool:

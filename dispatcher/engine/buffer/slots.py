@@ -6,7 +6,7 @@ ones are for the environments that hold few. This holds while several environmen
 alone may take all slots. Pure.
 """
 
-from dispatcher.engine.buffer.endpoint_queue import Environment
+from dispatcher.engine.buffer.endpoint_queue import EnvironmentShare
 
 HELD_PER_FREE = 7
 """Slots an environment may hold for each free one.
@@ -26,33 +26,33 @@ class Slots:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held = 0
-        self._environments: dict[str, Environment] = {}
+        self._environments: dict[str, EnvironmentShare] = {}
 
-    def add_queue(self, environment_id: str) -> Environment:
+    def add_queue(self, environment_id: str) -> EnvironmentShare:
         """Count a queue of an environment, and return the environment."""
         environment = self._environments.get(environment_id)
         if environment is None:
-            environment = self._environments[environment_id] = Environment(environment_id)
+            environment = self._environments[environment_id] = EnvironmentShare(environment_id)
         environment.queues += 1
         return environment
 
-    def remove_queue(self, environment: Environment) -> None:
+    def remove_queue(self, environment: EnvironmentShare) -> None:
         """Count a queue of an environment less."""
         environment.queues -= 1
         if not environment.queues:
             del self._environments[environment.id]
 
-    def take(self, environment: Environment) -> None:
+    def take(self, environment: EnvironmentShare) -> None:
         """Count a slot as held."""
         environment.held += 1
         self._held += 1
 
-    def give_back(self, environment: Environment) -> None:
+    def give_back(self, environment: EnvironmentShare) -> None:
         """Count a slot as free again."""
         environment.held -= 1
         self._held -= 1
 
-    def is_share_used(self, environment: Environment) -> bool:
+    def is_share_used(self, environment: EnvironmentShare) -> bool:
         """Return True if an environment holds as many slots as it may."""
         if len(self._environments) < 2:
             return False
