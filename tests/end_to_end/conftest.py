@@ -12,7 +12,7 @@ from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from tests import daemon_fixtures
 from tests.conftest import Connection
-from tests.end_to_end.shell import KEY, Shell, shell
+from tests.end_to_end.shell import KEY, TOKEN, Shell, shell
 from tests.end_to_end.stories import Daemons, SharedStory
 from tests.receivers import Receiver
 
@@ -70,9 +70,10 @@ def standing_dsn(shared_dsn: str) -> str:
 
 @pytest.fixture(scope="module")
 async def standing(standing_dsn: str) -> AsyncIterator[Daemon]:
-    """A daemon that signs under every scheme."""
+    """A daemon that signs under every scheme, and whose administrator has TOKEN."""
     started = Daemons(standing_dsn, Cipher(bytes.fromhex(KEY)))
-    yield await started.start(signing={"schemes": list(signing.SCHEMES)})
+    schemes = list(signing.SCHEMES)
+    yield await started.start(signing={"schemes": schemes}, secrets={"admin_token": TOKEN})
     await started.end()
 
 
@@ -81,6 +82,6 @@ async def shared_story(
     standing: Daemon, standing_dsn: str, shared_connection: Connection, cipher: Cipher
 ) -> AsyncIterator[SharedStory]:
     """A story of the module's daemon, which runs already."""
-    told = SharedStory(standing_dsn, shared_connection, cipher)
+    told = SharedStory(standing, standing_dsn, shared_connection, cipher)
     yield told
     await told.end()

@@ -195,8 +195,10 @@ class Story:
 
     async def count(self, condition: str) -> int:
         """Pending deliveries that meet an SQL condition."""
+        mine = "($1::uuid[] IS NULL OR endpoint_id = ANY ($1))"
         count: int = await self.connection.fetchval(
-            f"SELECT count(*) FROM dispatcher.deliveries WHERE {condition}"  # noqa: S608 - the test's own
+            f"SELECT count(*) FROM dispatcher.deliveries WHERE {mine} AND ({condition})",  # noqa: S608 - the test's own
+            self._own,
         )
         return count
 
@@ -228,9 +230,19 @@ class SharedStory(Story):
     Its deliveries are those of its own endpoints, which `end` deletes.
     """
 
-    def __init__(self, dsn: str, connection: Connection, cipher: Cipher) -> None:
+    def __init__(self, daemon: Daemon, dsn: str, connection: Connection, cipher: Cipher) -> None:
         super().__init__(dsn, connection, cipher)
+        self._daemon = daemon
         self._own: list[UUID] = []
+
+    def adopt(self, endpoint_id: str) -> None:
+        """See the deliveries of an endpoint that was created by other means."""
+        self._own.append(UUID(endpoint_id))
+
+    async def noticed(self) -> None:
+        """Returns once the daemon acts on every endpoint as it is in the table now."""
+        version = await self.connection.fetchval("SELECT version FROM dispatcher.endpoint_version")
+        await until(lambda: self._daemon._engine.endpoints.version >= version, "it is noticed")
 
     async def end(self) -> None:
         """Otherwise the next story's events, or a retry, would go to a receiver at the same port."""

@@ -69,9 +69,13 @@ class FanoutFairness:
         self._oversized: set[tuple[str, ...]] = set()
 
     @property
-    def start_id(self) -> int:
-        """Return the id above which the inbox is read, apart from the search for late commits."""
-        return max(self._mark.after_id, self._empty_up_to)
+    def read_after(self) -> int:
+        """Return the id above which events of all environments are read next.
+
+        During a flood it is where the last statement stopped. Otherwise the backstop would pass all
+        the rows of taken events.
+        """
+        return self._reached.get((), self._first_id)
 
     @property
     def is_searching(self) -> bool:
@@ -90,7 +94,7 @@ class FanoutFairness:
         if without_crowd and not self._excluded:
             self._excluded = self._crowd
         if not self._excluded:
-            self._start_id = self.start_id
+            self._start_id = self._first_id
             if self._found is not None:
                 return self._found
             if search := self._next_search(now):
@@ -199,6 +203,10 @@ class FanoutFairness:
         else:
             self._empty_up_to = max(self._empty_up_to, up_to_id)
             self._reached.pop((), None)
+
+    @property
+    def _first_id(self) -> int:
+        return max(self._mark.after_id, self._empty_up_to)
 
     def _next_search(self, now: float) -> Slice | None:
         """Return a slice to search, if one is due; never two in succession."""

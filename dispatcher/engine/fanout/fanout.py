@@ -93,7 +93,7 @@ class Fanout:
 
     def read_after(self) -> int | None:
         """Return the id above which the inbox is read, None until it was asked for."""
-        return self._fairness.start_id if self._fairness.knows_mark else None
+        return self._fairness.read_after if self._fairness.knows_mark else None
 
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.

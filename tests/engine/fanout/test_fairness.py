@@ -95,6 +95,13 @@ def test_a_flood_is_read_on_from_where_a_statement_stopped() -> None:
     assert fairness.next_slice(START + REREAD_SECONDS) == Slice((), after_id=0)
 
 
+def test_the_backstop_looks_above_what_was_taken_of_a_flood() -> None:
+    inbox, fairness = Inbox("a" * 15), FanoutFairness()
+    for after_id in (0, 10, 10, 0):
+        assert fairness.read_after == after_id
+        inbox.take(fairness)
+
+
 def test_when_all_is_taken_the_inbox_is_read_from_its_beginning() -> None:
     fairness = FanoutFairness()
     fairness.note_taken(fairness.next_slice(START), last_id=10, more=True, crowding=[], now=START)
