@@ -20,9 +20,10 @@ PURE := tests/core tests/test_receiver.py tests/config tests/client tests/teleme
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
 # They start servers of their own or wait long for what they show, so `test` leaves them out.
-FAULTS := $(patsubst %,tests/end_to_end/test_%.py,database_clock demo floods silence)
+FAULTS := $(patsubst %,tests/end_to_end/test_%.py,database database_clock demo floods silence)
 CHECKS := tests/repository
-CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py tests/client/test_installing.py
+CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
+INSTALLING := tests/client/test_installing.py
 APART := $(patsubst %,--ignore=%,$(BROWSER) $(CAMPAIGNS) $(CHECKS) $(CLIENTS))
 PARALLEL := --numprocesses $(WORKERS) --dist worksteal
 COVERED := $(PURE) tests/test_shared_slots.py tests/encryption tests/schema_validation tests/engine tests/transport tests/store tests/services tests/api
@@ -34,10 +35,10 @@ demo: $(RUNNABLE)  ## Start database, daemon and a verifying receiver (ARGS="--e
 	@$(BIN)/dispatcher demo $(ARGS)
 
 unit: $(INSTALLED)  ## Run the pure tests, without a database, in seconds
-	@$(PYTEST) $(or $(ARGS),$(PURE) --ignore=tests/client/test_installing.py)
+	@$(PYTEST) $(or $(ARGS),$(PURE) --ignore=$(INSTALLING))
 
 test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
-	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(APART) $(patsubst %,--ignore=%,$(FAULTS)))
+	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(APART) $(patsubst %,--ignore=%,$(FAULTS) $(INSTALLING)))
 
 test-shuffled: SEED = $(shell date +%s)
 test-shuffled: $(INSTALLED)  ## Run the tests in another order each time (SEED=1 for one again)
@@ -50,7 +51,7 @@ test-campaign: $(INSTALLED)  ## Run short campaigns, the demo, faults and change
 	@$(PYTEST) $(or $(ARGS),$(CAMPAIGNS) $(FAULTS))
 
 test-clients: $(INSTALLED)  ## Run the tests of clients and verifiers, installed alone, in TypeScript and in Node (need npm)
-	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(CLIENTS))
+	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(CLIENTS) $(INSTALLING))
 
 test-postgres: VERSIONS = 14 16 18
 test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18")

@@ -103,6 +103,7 @@ class RequestBuilder:
         self._names = names
         self._brand = brand
         self.user_agent = user_agent(brand)
+        self._sent = Sent(brand, 0)
         self._prepared = lru_cache(maxsize=SIGNERS_LIMIT)(self._prepare)
 
     def own_headers(self) -> frozenset[str]:
@@ -124,12 +125,14 @@ class RequestBuilder:
         prepared = self._prepared(endpoint.schemes, endpoint.secrets_at(as_of))
         name, attempt = ids.delivery_name(delivery.id), str(delivery.attempt + 1)
         timestamp = int(now)
+        if timestamp != self._sent.signed_at:  # once a second
+            self._sent = Sent(self._brand, timestamp)
         signatures = prepared.signer.sign(ids.event_name(event.id), str(timestamp), event.body)
         return Request(
             endpoint.headers,
             prepared.names,
             (event.type, name, attempt, *signatures),
-            Sent(self._brand, timestamp),
+            self._sent,
         )
 
     def _prepare(self, chosen: tuple[str, ...] | None, secrets: tuple[str, ...]) -> _Prepared:

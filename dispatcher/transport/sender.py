@@ -122,9 +122,8 @@ class Sender:
         """Send one request, and return the answer or the error.
 
         `headers` are prepared once for many requests; `names` and `values` are those that vary.
-        `timeout` is in seconds, from the lookup to the last byte. Lookups and dials are shared out
-        by `environment_id`. Here a request is sent again only if a kept connection ends before an
-        answer, or answers 408; docs/receiving.md has all reasons. Raise RuntimeError if not open.
+        `timeout` is in seconds, for all of it. Lookups and dials are shared out by `environment_id`.
+        A request is sent again only if a kept connection ends without an answer, or answers 408.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
         try:
@@ -141,6 +140,7 @@ class Sender:
                 if not (isinstance(error, EndedError) and error.is_unanswered):
                     _stop(kept, exchange)
                     return _failed(error, kept, Progress(started_at), timeout)
+                _release(error)
             else:
                 if response.status != REQUEST_TIMEOUT:  # some servers send it as they close
                     return response
@@ -198,10 +198,20 @@ def _failed(
     """
     if not isinstance(error, (TimeoutError, PostError, ExchangeError, NotHttpError)):
         raise error
+    _release(error)
     first_byte_at = connection.first_byte_at if connection is not None else 0.0
     code, reason = _described(error, timeout)
     duration = monotonic() - progress.started_at
     return SendError(code, reason, duration, progress.timings(first_byte_at))
+
+
+def _release(error: BaseException) -> None:
+    """Let the error forget its frames.
+
+    The future of the exchange holds the error, and the frames hold the future. Otherwise connection
+    and answer would wait for garbage collection.
+    """
+    error.__traceback__ = None
 
 
 _UNWRITABLE = "the request cannot be written: its URL or a header is malformed"

@@ -21,7 +21,7 @@ from dispatcher.store.session import Session
 from tests import daemon_fixtures
 from tests.conftest import Connection
 from tests.end_to_end.shell import KEY
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, SharedStory, Story, until
 
 cipher = daemon_fixtures.cipher
 daemons = daemon_fixtures.daemons
@@ -184,6 +184,16 @@ async def ask(standing: Api) -> Client:
 async def telling(standing: Api, database: Connection) -> Story:
     """The standing daemon's database, to insert into."""
     return Story(standing.dsn, database, Cipher(bytes.fromhex(KEY)))
+
+
+@pytest.fixture
+async def shared_story(
+    standing: Api, database: Connection, cipher: Cipher
+) -> AsyncIterator[SharedStory]:
+    """A story of the standing daemon, of endpoints of its own."""
+    told = SharedStory(standing.daemon, standing.dsn, database, cipher)
+    yield told
+    await told.end()
 
 
 @asynccontextmanager

@@ -10,23 +10,26 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload
 
 from dispatcher.client import AsyncClient
+from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.webhooks import webhooks
 from tests.api.conftest import Api, Client, served
 from tests.conftest import Connection
+from tests.end_to_end.shell import KEY
 from tests.end_to_end.stories import Daemons
 
 COUNT = 5_000
 
 
-async def _fill(connection: Connection, count: int) -> None:
+async def _fill(connection: Connection, count: int, environment: str = "env_default") -> None:
     """So many webhooks, of which ten at a time are equally old."""
     await connection.execute(
         "WITH made AS (INSERT INTO dispatcher.endpoints (id, environment_id, version, name, url, secret, created_at)"
-        " SELECT gen_random_uuid(), 'env_default', 0, n, 'http://127.0.0.1/', '', now() - make_interval(secs => n / 10)"
+        " SELECT gen_random_uuid(), $2, 0, n, 'http://127.0.0.1/', '', now() - make_interval(secs => n / 10)"
         " FROM generate_series(1, $1::int) AS n RETURNING id, environment_id)"
         " INSERT INTO dispatcher.subscriptions (environment_id, pattern, endpoint_id)"
         " SELECT environment_id, 'user.*', id FROM made",
         count,
+        environment,
     )
 
 
@@ -88,25 +91,36 @@ async def _list_thousands(admin: Client, connection: Connection) -> None:
 # ── more than one answer holds ───────────────────────────────────────────────────────────────────
 
 
+SMALL = {
+    **dict.fromkeys(("webhooks", "patterns", "headers", "event_types", "tokens"), 3),
+    "metadata_bytes": 20,
+    "environments": 2,
+    "page": 4,
+    "page_bytes": 65_536,
+}
+
+
 @pytest.fixture
 async def small(daemons: Daemons, dsn: str) -> AsyncIterator[Api]:
     """Small limits on everything."""
-    limits = {
-        **dict.fromkeys(("webhooks", "patterns", "headers", "event_types", "tokens"), 3),
-        "metadata_bytes": 20,
-        "environments": 2,
-        "page": 4,
-        "page_bytes": 65_536,
-    }
-    async with served(daemons, dsn, limits=limits) as api:
+    async with served(daemons, dsn, limits=SMALL) as api:
         yield api
 
 
+@pytest.fixture(scope="module")
+async def standing(standing_dsn: str, database: Connection) -> AsyncIterator[Api]:
+    """The same for a whole module."""
+    started = Daemons(standing_dsn, Cipher(bytes.fromhex(KEY)))
+    async with served(started, standing_dsn, limits=SMALL) as opened:
+        yield opened
+    await started.end()
+
+
 async def test_more_webhooks_than_one_answer_holds_come_in_pages(
-    small: Api, connection: Connection
+    standing: Api, database: Connection, home: str
 ) -> None:
-    await _fill(connection, 10)
-    client = await small.client("read", "env_default")
+    await _fill(database, 10, home)
+    client = await standing.client("read", home)
     first = await client("GET", "/api/webhooks")
     assert len(first.data["items"]) == 4
     cursor = first.data["nextCursor"]
@@ -162,8 +176,8 @@ async def test_a_connection_over_the_limit_is_refused_until_another_ends(
         assert (await client("POST", path, form)).status == 201
 
 
-async def test_a_full_catalogue_is_listed_in_pages(small: Api) -> None:
-    client = await small.client()
+async def test_a_full_catalogue_is_listed_in_pages(standing: Api, home: str) -> None:
+    client = await standing.client("admin", home)
     statuses = [
         (await client("PUT", f"/api/event-types/a.{n}", {"example": "x" * 30_000})).status
         for n in range(4)
@@ -195,9 +209,9 @@ async def test_tokens_are_listed_in_pages_newest_first(small: Api) -> None:
     ],
 )
 async def test_a_webhook_over_the_configured_limits_is_refused(
-    small: Api, change: dict[str, object], place: str
+    standing: Api, home: str, change: dict[str, object], place: str
 ) -> None:
-    client = await small.client()
+    client = await standing.client("admin", home)
     new = {"url": "https://example.com/", "events": ["*"]}
     refused = await client("POST", "/api/webhooks", {**new, **change})
     assert (refused.status, refused.json["error"]["details"][0]["pointer"]) == (422, place)

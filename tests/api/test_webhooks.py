@@ -1,9 +1,17 @@
 """Webhooks over HTTP, in both dialects."""
 
-from tests.api.conftest import Client
+import pytest
+
+from tests.api.conftest import Api, Client
 from tests.receivers import Receiver
 
 JSONAPI = "application/vnd.api+json"
+
+
+@pytest.fixture
+async def admin(standing: Api, home: str) -> Client:
+    """An administrator of the test's environment."""
+    return await standing.client("admin", home)
 
 
 async def test_a_webhook_is_created_read_changed_and_deleted(

@@ -20,7 +20,7 @@ OTHERS = ("steps", "secure", "listing")
 
 def main() -> None:
     args = _arguments()
-    sizes = Sizes(args.rounds, args.number, args.ended, args.pending, args.at_once)
+    sizes = Sizes(args.rounds, args.number, args.steady, args.ended, args.pending, args.at_once)
     if names := [name for name in suite.NAMES if name in args.names]:
         suite.run(_say, args.json, names, sizes)
     if "steps" in args.names:
@@ -45,7 +45,8 @@ def _arguments() -> argparse.Namespace:
     usual = Sizes()
     for name, number, what in (
         ("rounds", usual.rounds, "of what takes turns"),
-        ("number", usual.number, "deliveries a round of throughput"),
+        ("number", usual.number, "deliveries a round of most parts"),
+        ("steady", usual.steady, "deliveries a round of throughput"),
         ("ended", usual.ended, "ended deliveries of scale: 1.2 times as many attempts"),
         ("pending", usual.pending, "pending deliveries of scale"),
         ("at-once", usual.at_once, "deliveries of scale that are due at one moment"),

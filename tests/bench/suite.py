@@ -117,7 +117,11 @@ def _parts(
         "latency": lambda dsn: latency.measure(dsn, rounds=rounds, number=LATENCIES),
         **{
             f"throughput, fan-out {fan_out}": partial(
-                throughput.measure, rounds=rounds, number=number, fan_out=fan_out, python=python
+                throughput.measure,
+                rounds=rounds,
+                number=sizes.steady,
+                fan_out=fan_out,
+                python=python,
             )
             for fan_out in FAN_OUTS
         },

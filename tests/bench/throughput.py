@@ -22,9 +22,6 @@ DATA = '{"id":"usr_1","first_name":"Jane","last_name":"Doe","email":"jane@exampl
 CONCURRENCY = 32
 """Of the bare client: as many as the daemon has in flight to one endpoint by default."""
 A_TRANSACTION = 100
-SHARES_ROUNDS = 3
-"""How many times the deliveries of a round are counted, and sampled: processes count in 10 ms."""
-
 DONE = "SELECT NOT EXISTS (SELECT 1 FROM dispatcher.inbox) AND NOT EXISTS (SELECT 1 FROM dispatcher.deliveries)"
 
 
@@ -52,7 +49,7 @@ async def measure(
             rates = _Rates()
             for _ in range(rounds):
                 await rates.take_turns(connection, receiver, daemon, number, fan_out, others)
-            why = await _shares(connection, receiver, daemon, SHARES_ROUNDS * number, fan_out)
+            why = await _shares(connection, receiver, daemon, number, fan_out)
         await connection.close()
         for webhook in webhooks:
             stage.dispatcher(dsn, "webhook", "delete", webhook)

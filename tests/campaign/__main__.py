@@ -24,7 +24,7 @@ ALONE = {
     "neighbours": neighbours.play,
     "plans": plans.play,
     "receivers": receivers.play,
-    "slices": slices.play,
+    **{name: slices.play(name) for name in slices.PRODUCERS},
     **{name: burst.play(name) for name in burst.BURSTS},
 }
 """Campaigns that set their own stage, and lose nothing."""

@@ -9,7 +9,7 @@ alone against the other half says how much the figures differ where nothing does
 import asyncio
 import json
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,8 +34,9 @@ Kind = Literal["alone", "beside"]
 ORDER: tuple[Kind, ...] = ("alone", "beside", "beside", "alone")
 CYCLES, CYCLES_SHORT = 9, 1
 SLICE_SECONDS = 3.0
-PRODUCERS = 10
-"""Together 390 events a second, so that each kind has 20,000 in the nine cycles."""
+PRODUCERS = {"slices": 10, "slices-notified": 3}
+"""Of the healthy tenant, by the campaign's name. Ten emit 390 events a second, so that each kind has
+20,000 in nine cycles, and the daemon polls; with three, 115 a second, commits notify it."""
 SETTLE_SECONDS: dict[Kind, float] = {"alone": 2.0, "beside": 0.5}
 """From a pause until the last attempt is over and recorded; from its end until all slots are taken."""
 SETTINGS = {"DELIVERY__TIMEOUT": "1s", "DELIVERY__CONNECT_TIMEOUT": "1s"}
@@ -67,12 +68,12 @@ class Slices:
         ]
 
 
-async def measure(scene: Scene, cycles: int) -> tuple[str, list[str]]:
+async def measure(scene: Scene, producers: int, cycles: int) -> tuple[str, list[str]]:
     """Return the figures, and what was promised and not kept."""
     plan = ORDER * cycles
     changes = [kind for before, kind in zip(("", *plan), plan, strict=False) if kind != before]
     seconds = len(plan) * SLICE_SECONDS + sum(SETTLE_SECONDS[kind] + 1.0 for kind in changes)
-    orders = replace(scene.orders, token=scene.tokens["b"], seconds=seconds, producers=PRODUCERS)
+    orders = replace(scene.orders, token=scene.tokens["b"], seconds=seconds, producers=producers)
     await scene.receiver.ask("times")
     async with _flooding(scene), working("victim", orders) as victim:
         assert victim.stdout is not None
@@ -136,9 +137,13 @@ def _all(slices: list[list[float]]) -> list[float]:
     return [seconds for times in slices for seconds in times]
 
 
-async def play(
-    directory: Path, server: EmbeddedPostgres, chance: Random, *, short: bool
-) -> tuple[str, list[str]]:
-    """Play it as one of the campaigns."""
-    async with scene_of(server.dsn, short=short, settings=SETTINGS) as scene:
-        return await measure(scene, CYCLES_SHORT if short else CYCLES)
+def play(name: str) -> Callable[..., Awaitable[tuple[str, list[str]]]]:
+    """Return the campaign of this name."""
+
+    async def play_all(
+        directory: Path, server: EmbeddedPostgres, chance: Random, *, short: bool
+    ) -> tuple[str, list[str]]:
+        async with scene_of(server.dsn, short=short, settings=SETTINGS) as scene:
+            return await measure(scene, PRODUCERS[name], CYCLES_SHORT if short else CYCLES)
+
+    return play_all

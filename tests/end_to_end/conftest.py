@@ -7,8 +7,13 @@ from pathlib import Path
 import pytest
 import structlog
 
+from dispatcher.core import signing
+from dispatcher.daemon.daemon import Daemon
+from dispatcher.encryption.cipher import Cipher
 from tests import daemon_fixtures
-from tests.end_to_end.shell import KEY, Shell, shell
+from tests.conftest import Connection
+from tests.end_to_end.shell import KEY, TOKEN, Shell, shell
+from tests.end_to_end.stories import Daemons, SharedStory
 from tests.receivers import Receiver
 
 cipher = daemon_fixtures.cipher
@@ -53,3 +58,30 @@ async def unconfigured(directory: Path, binaries: Path | None) -> AsyncIterator[
     chosen = {"database__binaries": str(binaries)} if binaries else {}
     async with shell(directory, **chosen) as opened:
         yield opened
+
+
+# ── one daemon for a whole module: for stories that need nothing but endpoints of their own ──────
+
+
+@pytest.fixture(scope="module")
+def standing_dsn(shared_dsn: str) -> str:
+    return shared_dsn
+
+
+@pytest.fixture(scope="module")
+async def standing(standing_dsn: str) -> AsyncIterator[Daemon]:
+    """A daemon that signs under every scheme, and whose administrator has TOKEN."""
+    started = Daemons(standing_dsn, Cipher(bytes.fromhex(KEY)))
+    schemes = list(signing.SCHEMES)
+    yield await started.start(signing={"schemes": schemes}, secrets={"admin_token": TOKEN})
+    await started.end()
+
+
+@pytest.fixture
+async def shared_story(
+    standing: Daemon, standing_dsn: str, shared_connection: Connection, cipher: Cipher
+) -> AsyncIterator[SharedStory]:
+    """A story of the module's daemon, which runs already."""
+    told = SharedStory(standing, standing_dsn, shared_connection, cipher)
+    yield told
+    await told.end()

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from dispatcher.cli import main
 
 KEY = bytes(range(32)).hex()
+TOKEN = "t" * 40
 PATIENCE = 60.0
 
 

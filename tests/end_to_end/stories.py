@@ -103,6 +103,9 @@ class Daemons:
 class Story:
     """A database of one's own, seen from the outside: by its tables, views and functions."""
 
+    _own: list[UUID] | None = None
+    """Endpoints whose deliveries it sees; None for all."""
+
     def __init__(self, dsn: str, connection: Connection, cipher: Cipher) -> None:
         self.dsn = dsn
         self.connection = connection
@@ -113,6 +116,8 @@ class Story:
         async with self.webhooks() as webhooks:
             form = NewWebhook(url=url, events=list(events or ("*",)))
             webhook = await webhooks.create(form, environment_id="env_default")
+        if self._own is not None:
+            self._own.append(webhook.id)
         if columns:
             await self.change(webhook.id, **columns)
         return webhook
@@ -159,7 +164,9 @@ class Story:
     async def states(self) -> Counter[str]:
         """How many deliveries are in each state."""
         rows = await self.connection.fetch(
-            "SELECT state, count(*) FROM dispatcher.delivery_status GROUP BY state"
+            "SELECT state, count(*) FROM dispatcher.delivery_status"
+            " WHERE $1::uuid[] IS NULL OR endpoint_id = ANY ($1) GROUP BY state",
+            self._own,
         )
         return Counter({row["state"]: row["count"] for row in rows})
 
@@ -179,15 +186,19 @@ class Story:
 
     async def attempts(self) -> list[dict[str, Any]]:
         """The rows of the attempts table, in order of writing."""
-        return [
-            dict(r)
-            for r in await self.connection.fetch("SELECT * FROM dispatcher.attempts ORDER BY id")
-        ]
+        rows = await self.connection.fetch(
+            "SELECT * FROM dispatcher.attempts"
+            " WHERE $1::uuid[] IS NULL OR endpoint_id = ANY ($1) ORDER BY id",
+            self._own,
+        )
+        return [dict(row) for row in rows]
 
     async def count(self, condition: str) -> int:
         """Pending deliveries that meet an SQL condition."""
+        mine = "($1::uuid[] IS NULL OR endpoint_id = ANY ($1))"
         count: int = await self.connection.fetchval(
-            f"SELECT count(*) FROM dispatcher.deliveries WHERE {condition}"  # noqa: S608 - the test's own
+            f"SELECT count(*) FROM dispatcher.deliveries WHERE {mine} AND ({condition})",  # noqa: S608 - the test's own
+            self._own,
         )
         return count
 
@@ -211,3 +222,29 @@ class Story:
                 yield
             finally:
                 await elsewhere.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+class SharedStory(Story):
+    """One of several that a daemon and its database see in turn.
+
+    Its deliveries are those of its own endpoints, which `end` deletes.
+    """
+
+    def __init__(self, daemon: Daemon, dsn: str, connection: Connection, cipher: Cipher) -> None:
+        super().__init__(dsn, connection, cipher)
+        self._daemon = daemon
+        self._own: list[UUID] = []
+
+    def adopt(self, endpoint_id: str) -> None:
+        """See the deliveries of an endpoint that was created by other means."""
+        self._own.append(UUID(endpoint_id))
+
+    async def noticed(self) -> None:
+        """Returns once the daemon acts on every endpoint as it is in the table now."""
+        version = await self.connection.fetchval("SELECT version FROM dispatcher.endpoint_version")
+        await until(lambda: self._daemon._engine.endpoints.version >= version, "it is noticed")
+
+    async def end(self) -> None:
+        """Otherwise the next story's events, or a retry, would go to a receiver at the same port."""
+        for endpoint_id in self._own:
+            await self.delete(endpoint_id)

@@ -13,7 +13,7 @@ import stripe
 
 from dispatcher.core import signing
 from dispatcher.services.webhooks.webhook_resource import Webhook
-from tests.end_to_end.stories import Daemons, Story
+from tests.end_to_end.stories import Daemons, SharedStory, Story
 from tests.receivers import Receiver, Request
 
 ALL_SCHEMES = {"schemes": list(signing.SCHEMES)}
@@ -65,14 +65,13 @@ def assert_verifies(request: Request, webhook: Webhook) -> None:
 
 
 async def test_the_body_holds_the_producers_text_byte_for_byte(
-    story: Story, daemons: Daemons, receiver: Receiver
+    shared_story: SharedStory, receiver: Receiver
 ) -> None:
-    webhook = await story.subscribe(receiver.url)
-    await daemons.start(signing=ALL_SCHEMES)
+    webhook = await shared_story.subscribe(receiver.url)
     expected = {}
     for data in NASTY.values():
-        name = await story.connection.fetchval("SELECT dispatcher.emit('a.b', $1)", data)
-        created = await story.connection.fetchval(
+        name = await shared_story.connection.fetchval("SELECT dispatcher.emit('a.b', $1)", data)
+        created = await shared_story.connection.fetchval(
             "SELECT to_char(dispatcher.id_time($1) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
             int(name.removeprefix("evt_")),
         )
@@ -101,11 +100,13 @@ async def test_every_attempt_sends_the_same_bytes_under_a_signature_of_its_own(
 
 
 async def test_each_endpoint_signs_with_its_own_secret(
-    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+    shared_story: SharedStory, receiver: Receiver, another: Receiver
 ) -> None:
-    one, other = await story.subscribe(receiver.url), await story.subscribe(another.url)
-    await daemons.start(signing=ALL_SCHEMES)
-    await story.insert(5)
+    one, other = (
+        await shared_story.subscribe(receiver.url),
+        await shared_story.subscribe(another.url),
+    )
+    await shared_story.insert(5)
     for request in await receiver.wait_for(5):
         assert_verifies(request, one)
     for request in await another.wait_for(5):
@@ -113,13 +114,12 @@ async def test_each_endpoint_signs_with_its_own_secret(
 
 
 async def test_the_headers_are_those_of_the_contract(
-    story: Story, daemons: Daemons, receiver: Receiver
+    shared_story: SharedStory, receiver: Receiver
 ) -> None:
-    await story.subscribe(receiver.url)
-    await daemons.start()
-    await story.insert(type_="role.created")
+    await shared_story.subscribe(receiver.url)
+    await shared_story.insert(type_="role.created")
     (request,) = await receiver.wait_for(1)
-    (attempt,) = await _recorded(story)
+    (attempt,) = await _recorded(shared_story)
     assert request.method == "POST"
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["User-Agent"] == "Dispatcher-Webhook/1.0"
@@ -154,13 +154,12 @@ async def test_another_brand_changes_the_names_and_nothing_else(
 
 
 async def test_no_signature_is_kept_with_the_attempt(
-    story: Story, daemons: Daemons, receiver: Receiver
+    shared_story: SharedStory, receiver: Receiver
 ) -> None:
-    await story.subscribe(receiver.url)
-    await daemons.start(signing=ALL_SCHEMES)
-    await story.insert()
+    await shared_story.subscribe(receiver.url)
+    await shared_story.insert()
     (request,) = await receiver.wait_for(1)
-    (attempt,) = await _recorded(story)
+    (attempt,) = await _recorded(shared_story)
     assert (attempt["brand"], attempt["signed_at"]) == (
         None,
         int(request.headers["webhook-timestamp"]),

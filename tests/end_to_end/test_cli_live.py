@@ -11,11 +11,10 @@ import pytest
 
 from dispatcher.daemon.daemon import Daemon
 from tests.conftest import Connection
-from tests.end_to_end.shell import Shell, Started
+from tests.end_to_end.shell import TOKEN, Shell, Started
 from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Receiver
 
-TOKEN = "t" * 40
 RETRY = {"base": "100ms", "retries": 1, "jitter": 0}
 
 

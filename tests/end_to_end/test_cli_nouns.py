@@ -23,8 +23,6 @@ from tests.end_to_end.test_cli_webhook import (  # noqa: F401 - fixtures
 )
 from tests.receivers import Receiver
 
-pytestmark = pytest.mark.usefixtures("address")
-
 
 @pytest.fixture
 def both(over_the_api: Shell, dispatcher: Shell) -> tuple[Shell, Shell]:  # noqa: F811
@@ -78,6 +76,7 @@ async def test_an_environment_is_renamed(either: Shell, connection: Connection) 
 # ── event ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.usefixtures("address")
 async def test_events_are_listed_and_shown_with_their_deliveries(
     either: Shell,  # noqa: F811
     receiver: Receiver,
@@ -109,6 +108,7 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
     assert (none.code, none.out, none.err) == (0, "", "There are no such events.\n")
 
 
+@pytest.mark.usefixtures("address")
 async def test_an_id_is_found_in_any_environment_unless_one_is_named(
     either: Shell,  # noqa: F811
     receiver: Receiver,
@@ -146,6 +146,7 @@ async def test_a_listing_of_several_environments_names_them(
 # ── delivery ─────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.usefixtures("address")
 async def test_a_delivery_is_listed_shown_retried_and_cancelled(
     either: Shell,  # noqa: F811
     receiver: Receiver,
@@ -233,6 +234,7 @@ async def quarantined(shell: Shell) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.usefixtures("address")
 async def test_quarantined_events_are_shown_released_and_discarded(
     either: Shell,  # noqa: F811
     receiver: Receiver,
@@ -300,6 +302,7 @@ async def test_the_audit_log_names_actor_and_change(
 # ── stats ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.usefixtures("address")
 async def test_the_figures_of_one_environment_or_of_all_are_shown(
     either: Shell,  # noqa: F811
     receiver: Receiver,

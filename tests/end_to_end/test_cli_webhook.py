@@ -4,18 +4,24 @@ import json
 import os
 import pwd
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dispatcher.daemon.daemon import Daemon
 from tests.certificates import Authority
 from tests.conftest import Connection
-from tests.end_to_end.shell import Ended, Shell
+from tests.end_to_end.shell import KEY, TOKEN, Ended, Shell, shell
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
 
-TOKEN = "t" * 40
+
+def over(dispatcher: Shell, address: str) -> Shell:
+    """Commands that know the API's address and have its token, and no database."""
+    nowhere = "postgresql://127.0.0.1:1/nowhere"
+    return dispatcher.setting(database__dsn=nowhere, api_url=address, api_token=TOKEN)
 
 
 @pytest.fixture
@@ -26,16 +32,23 @@ async def address(daemons: Daemons, quiet: None) -> str:
 
 @pytest.fixture
 def over_the_api(dispatcher: Shell, address: str) -> Shell:
-    """Commands that know the API's address and have its token, and no database."""
-    nowhere = "postgresql://127.0.0.1:1/nowhere"
-    return dispatcher.setting(database__dsn=nowhere, api_url=address, api_token=TOKEN)
+    return over(dispatcher, address)
 
 
 @pytest.fixture(params=["over_the_api", "dispatcher"])
 def either(request: pytest.FixtureRequest, dispatcher: Shell) -> Shell:
     """One of the two. `dispatcher` has the server started before the test that asks first."""
-    shell: Shell = request.getfixturevalue(request.param)
-    return shell
+    chosen: Shell = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture
+async def reading(
+    standing: Daemon, standing_dsn: str, tmp_path: Path, quiet: None
+) -> AsyncIterator[tuple[Shell, Shell]]:
+    """Commands over the API of the module's daemon, and on its database, which they may not change."""
+    async with shell(tmp_path, database__dsn=standing_dsn, secrets__key=KEY) as opened:
+        yield over(opened, standing.admin_address), opened
 
 
 def read(ended: Ended) -> Any:
@@ -160,11 +173,12 @@ async def test_missed_events_are_counted_and_replayed(either: Shell, receiver: R
     ],
 )
 async def test_an_invalid_catalogue_is_refused_with_the_place(
-    either: Shell, args: list[str], said: str
+    reading: tuple[Shell, Shell], args: list[str], said: str
 ) -> None:
-    refused = await either("webhook", *args)
-    assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith(said)
+    for shell_ in reading:
+        refused = await shell_("webhook", *args)
+        assert (refused.code, refused.out) == (2, "")
+        assert refused.err.startswith(said)
 
 
 async def test_the_named_environment_is_used(
@@ -235,29 +249,31 @@ async def test_the_audit_names_the_user_of_the_system(
 # ── the token ────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_wrong_token_is_refused_and_not_repeated(over_the_api: Shell) -> None:
+async def test_a_wrong_token_is_refused_and_not_repeated(reading: tuple[Shell, Shell]) -> None:
     wrong = "w" * 40
-    refused = await over_the_api.setting(api_token=wrong)("webhook", "list")
+    refused = await reading[0].setting(api_token=wrong)("webhook", "list")
     assert (refused.code, refused.out) == (1, "")
     assert refused.err.startswith("The API refuses the token: ")
     assert wrong not in refused.err
 
 
-async def test_without_a_token_no_request_is_sent(over_the_api: Shell) -> None:
-    ended = await over_the_api.setting(api_token="")("webhook", "list")
+async def test_without_a_token_no_request_is_sent(reading: tuple[Shell, Shell]) -> None:
+    ended = await reading[0].setting(api_token="")("webhook", "list")
     assert (ended.code, ended.out) == (2, "")
     assert "$DISPATCHER_API_TOKEN" in ended.err
 
 
-async def test_the_token_may_be_in_a_private_file(over_the_api: Shell, tmp_path: Path) -> None:
+async def test_the_token_may_be_in_a_private_file(
+    reading: tuple[Shell, Shell], tmp_path: Path
+) -> None:
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
     file.chmod(0o640)
-    shell = over_the_api.setting(api_token="")
-    open_ = await shell("webhook", "list", "--token-file", str(file))
+    bare = reading[0].setting(api_token="")
+    open_ = await bare("webhook", "list", "--token-file", str(file))
     assert (open_.code, "chmod 600" in open_.err) == (2, True)
     file.chmod(0o600)
-    assert read(await shell("webhook", "list", "--token-file", str(file), "--json")) == []
+    assert read(await bare("webhook", "list", "--token-file", str(file), "--json")) == []
 
 
 async def test_a_token_of_one_environment_lists_its_webhooks(
@@ -275,9 +291,9 @@ async def test_a_token_of_one_environment_lists_its_webhooks(
 
 @pytest.mark.parametrize(("url", "code"), [("http://127.0.0.1:1", 1), ("nowhere", 2)])
 async def test_an_unreachable_api_is_reported_in_one_line(
-    dispatcher: Shell, url: str, code: int
+    reading: tuple[Shell, Shell], url: str, code: int
 ) -> None:
-    ended = await dispatcher.setting(api_token=TOKEN)("webhook", "list", "--api", url)
+    ended = await reading[1].setting(api_token=TOKEN)("webhook", "list", "--api", url)
     assert (ended.code, ended.out, ended.err.count("\n")) == (code, "", 1)
     assert TOKEN not in ended.err
 
@@ -299,8 +315,8 @@ async def test_an_event_is_emitted_byte_for_byte(over_the_api: Shell, receiver: 
 
 
 @pytest.mark.parametrize("data", ["{", '1, "type": "other.type"', ""])
-async def test_data_that_is_no_json_is_not_sent(over_the_api: Shell, data: str) -> None:
-    ended = await over_the_api("emit", "user.created", "--data", data)
+async def test_data_that_is_no_json_is_not_sent(reading: tuple[Shell, Shell], data: str) -> None:
+    ended = await reading[0]("emit", "user.created", "--data", data)
     assert (ended.code, ended.out) == (2, "")
     assert "The data is not JSON" in ended.err
 

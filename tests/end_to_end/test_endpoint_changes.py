@@ -7,6 +7,7 @@ from dispatcher.engine.loading import endpoint_cache as endpoints_module
 from dispatcher.services.inputs.webhook_inputs import NewWebhook
 from tests.end_to_end.stories import (
     Daemons,
+    SharedStory,
     Story,
     knows_pause,
     numbers,
@@ -36,17 +37,17 @@ async def test_deliveries_whose_endpoint_is_gone_are_held_and_the_others_go_on(
 
 @pytest.mark.parametrize("retry", ['{"tries": 3}', '{"base": "10s"}', '{"retries": -1}', "[]"])
 async def test_an_endpoint_with_invalid_settings_is_held_until_they_are_valid(
-    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, retry: str
+    shared_story: SharedStory, receiver: Receiver, another: Receiver, retry: str
 ) -> None:
-    webhook = await story.subscribe(receiver.url, retry=retry)
-    await story.subscribe(another.url)
-    await daemons.start()
-    await story.insert(3)
+    webhook = await shared_story.subscribe(receiver.url, retry=retry)
+    await shared_story.subscribe(another.url)
+    await shared_story.noticed()
+    await shared_story.insert(3)
     await another.wait_for(3)
-    await until(lambda: _count(story, "parked", 3), "they are held")
+    await until(lambda: _count(shared_story, "parked", 3), "they are held")
     assert receiver.requests == []
-    await story.change(webhook.id, retry='{"retries": 1}')
-    await story.ended(DELIVERED=6)
+    await shared_story.change(webhook.id, retry='{"retries": 1}')
+    await shared_story.ended(DELIVERED=6)
 
 
 async def test_a_deleted_endpoint_is_forgotten(
@@ -63,15 +64,15 @@ async def test_a_deleted_endpoint_is_forgotten(
 
 
 async def test_a_change_of_an_endpoint_does_not_end_its_pause(
-    story: Story, daemons: Daemons, receiver: Receiver
+    shared_story: SharedStory, receiver: Receiver
 ) -> None:
-    webhook = await story.subscribe(receiver.url, max_in_flight=1)
+    webhook = await shared_story.subscribe(receiver.url, max_in_flight=1)
     receiver.answers = [Answer(503, headers={"Retry-After": "2"})]
-    await daemons.start()
-    await story.insert(3)
+    await shared_story.noticed()
+    await shared_story.insert(3)
     (refused,) = await receiver.wait_for(1)
-    await story.change(webhook.id, name="another")
-    await story.ended(DELIVERED=3)
+    await shared_story.change(webhook.id, name="another")
+    await shared_story.ended(DELIVERED=3)
     assert receiver.requests[1].at - refused.at >= 1.9
     assert numbers(receiver.requests).total() == 4
 
@@ -125,43 +126,42 @@ async def test_very_many_changes_at_once_are_acted_on_bit_by_bit(
 @pytest.mark.parametrize("is_sealed", [True, False])
 @pytest.mark.parametrize("column", ["authentication", "tls"])
 async def test_nothing_is_sent_without_the_credentials_of_an_endpoint(
-    story: Story,
-    daemons: Daemons,
+    shared_story: SharedStory,
     cipher: Cipher,
     receiver: Receiver,
     column: str,
     is_sealed: bool,
 ) -> None:
-    webhook = await story.subscribe(receiver.url)
+    webhook = await shared_story.subscribe(receiver.url)
     sealed = b"by another key"
     if is_sealed:
         sealed = cipher.encrypt(b'["of no meaning"]', context=webhook.id.bytes)
-    await story.change(webhook.id, **{column: "{}", f"{column}_sealed": sealed})
-    await daemons.start()
-    await story.insert(3)
-    await until(lambda: _count(story, "parked", 3), "they are held")
+    await shared_story.change(webhook.id, **{column: "{}", f"{column}_sealed": sealed})
+    await shared_story.noticed()
+    await shared_story.insert(3)
+    await until(lambda: _count(shared_story, "parked", 3), "they are held")
     assert receiver.requests == []
-    await story.change(webhook.id, **{column: None, f"{column}_sealed": None})
-    await story.ended(DELIVERED=3)
+    await shared_story.change(webhook.id, **{column: None, f"{column}_sealed": None})
+    await shared_story.ended(DELIVERED=3)
 
 
 async def test_credentials_sealed_for_another_endpoint_are_not_used(
-    story: Story, daemons: Daemons, receiver: Receiver
+    shared_story: SharedStory, receiver: Receiver
 ) -> None:
     basic = {"type": "basic", "username": "me", "password": "hush"}
-    async with story.webhooks() as webhooks:
+    async with shared_story.webhooks() as webhooks:
         form = NewWebhook.model_validate(
             {"url": receiver.url, "events": ["a"], "authentication": basic}
         )
         first = await webhooks.create(form, environment_id="env_default")
-    second = await story.subscribe(receiver.url, "user.created")
-    row = await story.connection.fetchrow(
+    second = await shared_story.subscribe(receiver.url, "user.created")
+    row = await shared_story.connection.fetchrow(
         "SELECT authentication, authentication_sealed FROM dispatcher.endpoints WHERE id = $1",
         first.id,
     )
     assert row is not None
-    await story.change(second.id, **dict(row))
-    await daemons.start()
-    await story.insert(2)
-    await until(lambda: _count(story, "parked", 2), "they are held")
+    await shared_story.change(second.id, **dict(row))
+    await shared_story.noticed()
+    await shared_story.insert(2)
+    await until(lambda: _count(shared_story, "parked", 2), "they are held")
     assert receiver.requests == []

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.end_to_end.stories import Daemons, Story, until
+from dispatcher.daemon.daemon import Daemon
+from tests.end_to_end.stories import SharedStory, until
 from tests.receivers import RawReceiver, Script, read_request
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -38,14 +39,13 @@ def answers(answer: bytes) -> Script:
 
 @pytest.mark.parametrize("answer", DELIVERED.values(), ids=DELIVERED.keys())
 async def test_a_2xx_is_delivered_at_the_first_attempt(
-    story: Story, daemons: Daemons, answer: bytes
+    shared_story: SharedStory, answer: bytes
 ) -> None:
     async with RawReceiver(answers(answer)) as receiver:
-        await story.subscribe(receiver.url)
-        await daemons.start()
-        await story.insert()
-        await story.ended(DELIVERED=1)
-        (attempt,) = await story.attempts()
+        await shared_story.subscribe(receiver.url)
+        await shared_story.insert()
+        await shared_story.ended(DELIVERED=1)
+        (attempt,) = await shared_story.attempts()
         assert (attempt["status"], attempt["outcome"]) == (int(answer[9:12]), "ok")
         assert receiver.connections == 1
 
@@ -54,15 +54,14 @@ async def test_a_2xx_is_delivered_at_the_first_attempt(
     "junk", [b"\r\nbody", b"Content-Length: 2\r\n\r\nabcdef", b"\x00\x00", b"X: " + b"a" * 100_000]
 )
 async def test_a_410_disables_the_endpoint_whatever_bytes_follow(
-    story: Story, daemons: Daemons, junk: bytes
+    shared_story: SharedStory, junk: bytes
 ) -> None:
     async with RawReceiver(answers(b"HTTP/1.1 410 Gone\r\n" + junk)) as receiver:
-        webhook = await story.subscribe(receiver.url)
-        await daemons.start()
-        await story.insert()
+        webhook = await shared_story.subscribe(receiver.url)
+        await shared_story.insert()
 
         async def disabled() -> bool:
-            reason = await story.connection.fetchval(
+            reason = await shared_story.connection.fetchval(
                 "SELECT disabled_reason FROM dispatcher.endpoints WHERE id = $1", webhook.id
             )
             return bool(reason == "gone")
@@ -71,7 +70,7 @@ async def test_a_410_disables_the_endpoint_whatever_bytes_follow(
 
 
 async def test_a_receiver_that_ends_idle_connections_costs_no_attempt(
-    story: Story, daemons: Daemons
+    shared_story: SharedStory,
 ) -> None:
     requests = 0
 
@@ -83,16 +82,15 @@ async def test_a_receiver_that_ends_idle_connections_costs_no_attempt(
         requests += 1
 
     async with RawReceiver(script) as receiver:
-        await story.subscribe(receiver.url)
-        await daemons.start()
+        await shared_story.subscribe(receiver.url)
         for n in range(1, 7):
-            await story.insert(first=n)
-            await story.ended(DELIVERED=n)
+            await shared_story.insert(first=n)
+            await shared_story.ended(DELIVERED=n)
         assert requests > 0
-        assert [attempt["attempt"] for attempt in await story.attempts()] == [1] * 6
+        assert [attempt["attempt"] for attempt in await shared_story.attempts()] == [1] * 6
 
 
-async def test_a_url_is_stored_and_used_as_typed(story: Story, daemons: Daemons) -> None:
+async def test_a_url_is_stored_and_used_as_typed(shared_story: SharedStory) -> None:
     lines: list[bytes] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -103,23 +101,21 @@ async def test_a_url_is_stored_and_used_as_typed(story: Story, daemons: Daemons)
     target = "/h/%27x?sp=%2Ftriggers%2Frun&to=%40me%3A1&sig=ab%2Bc%3D"
     async with RawReceiver(script) as receiver:
         url = f"HTTP://127.0.0.1:{receiver.port}{target}"
-        webhook = await story.subscribe(url)
+        webhook = await shared_story.subscribe(url)
         assert webhook.url == url
-        await daemons.start()
-        await story.insert()
-        await story.ended(DELIVERED=1)
+        await shared_story.insert()
+        await shared_story.ended(DELIVERED=1)
     assert lines == [f"POST {target} HTTP/1.1".encode()]
 
 
 async def test_an_allow_list_entry_for_loopback_opens_neither_admin_port_nor_database(
-    story: Story, daemons: Daemons
+    shared_story: SharedStory, standing: Daemon
 ) -> None:
-    daemon = await daemons.start()
-    await story.subscribe(daemon.admin_address)
-    await story.insert()
+    await shared_story.subscribe(standing.admin_address)
+    await shared_story.insert()
 
     async def blocked() -> bool:
-        return any(attempt["outcome"] == "blocked" for attempt in await story.attempts())
+        return any(attempt["outcome"] == "blocked" for attempt in await shared_story.attempts())
 
     await until(blocked, "the attempt is blocked")
-    assert "own admin port" in (await story.attempts())[0]["error"]
+    assert "own admin port" in (await shared_story.attempts())[0]["error"]

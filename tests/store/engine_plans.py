@@ -20,8 +20,9 @@ BEFORE = {"inbox/fan_out_plain": USUAL}
 """What to run before a statement. Otherwise it would do nothing."""
 SLACK = 250
 """Blocks of the catalogue, and of pages not seen before."""
-DEAD = 5_000
-"""Blocks of rows that were deleted and cannot be cleaned up: there are more of them than of others."""
+DEAD_PART = 0.05
+"""Blocks of rows that were deleted and cannot be cleaned up, for each delivery: there are more of them
+than of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ async def _run(queues: Queues, name: str, call: Call, mode: str) -> Ran:
         plan = await explain(connection, statement, call.arguments, mode, MEASURED, settings)
     used = frozenset(index for node in plan.nodes if (index := _index_of_a_queue(node)))
     rows = min(call.rows, 4 * BATCH) if queues.is_empty else call.rows
-    most = call.blocks * rows + SLACK + DEAD * queues.has_old_snapshot
+    dead = queues.size.deliveries * DEAD_PART * queues.has_old_snapshot
+    most = call.blocks * rows + SLACK + int(dead)
     # People's sessions have no pinned plans. They plan each time, and an empty table is read as it is.
     is_free = queues.is_empty and call.session == "people"
     return Ran(name, mode, plan.blocks, most, rows, used, frozenset() if is_free else call.indexes)

@@ -72,7 +72,7 @@ INSERT INTO dispatcher.replays (id, environment_id, endpoint_id, since, until, m
   FROM generate_series({from_} + 1, {from_} + {inbox} / 6) AS n;
 INSERT INTO dispatcher.bulk_actions (id, environment_id, action, criteria, position, state)
   SELECT {base} + n, 'env_default', 'retry', '{{}}', {base}, CASE WHEN n % 1000 = 1 THEN 'RUNNING' ELSE 'DONE' END
-  FROM generate_series({from_} + 1, {from_} + {inbox} / 6) AS n;
+  FROM generate_series({from_} + 1, {from_} + {inbox} / 2) AS n;
 INSERT INTO dispatcher.events (id, type, data, source)
   SELECT {base} + n, 'user.created', '{{}}', 'directed' FROM generate_series({from_} + 1, {from_} + {inbox} / 2) AS n;
 INSERT INTO dispatcher.attempts (id, delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,

@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC110  sockets have no events of the loop
 
 import asyncio
+import gc
 import socket
 import ssl
 import struct
@@ -220,6 +221,33 @@ async def test_a_half_closed_connection_ends_the_answer(sender: Sender, said: by
     else:
         assert isinstance(answer, SendError)
         assert answer.code == "reset"
+
+
+@pytest.mark.parametrize(
+    ("said", "posts"),
+    [(b"", 1), (b"SSH-2.0-OpenSSH_9.6\r\n", 1), (EMPTY, 2)],
+    ids=["no answer", "no HTTP", "a kept connection that ends"],
+)
+async def test_a_failed_post_leaves_nothing_to_garbage_collection(
+    sender: Sender, said: bytes, posts: int
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(said)
+        if said == EMPTY:
+            await read_request(reader)
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with RawReceiver(script) as receiver:
+            for _ in range(posts):
+                await sender.post(receiver.url, {}, b"{}", timeout=10)
+            await until(lambda: len(sender._connections) == len(sender._connections._idle))
+            sender._connections.close()
+            await until(lambda: not any(isinstance(e, Connection) for e in gc.get_objects()))
+    finally:
+        gc.enable()
 
 
 async def test_a_reset_on_accept_is_never_tls_on_plain_http(sender: Sender) -> None:

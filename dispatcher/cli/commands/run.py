@@ -92,7 +92,7 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
 
     daemon = Daemon(config, serving.dsn, cipher)
     daemon.handle_signals()
-    _collect_garbage_less()
+    collect_garbage_less()
     await daemon.run()
 
 
@@ -109,7 +109,7 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _collect_garbage_less() -> None:
+def collect_garbage_less() -> None:
     """Exclude the objects that exist now from garbage collection, and collect less often.
 
     They live as long as the process, and attempts create few reference cycles. With the default

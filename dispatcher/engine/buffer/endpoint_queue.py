@@ -41,10 +41,25 @@ class QueueSettings:
 
 
 @dataclass(slots=True, eq=False)
+class EnvironmentShare:
+    """What the queues of one environment share: turns, and slots of attempts in flight.
+
+    - `queues`: how many there are.
+    - `held`: how many slots their attempts hold.
+    - `scheduled`: those that may start something, in the order of their turns.
+    """
+
+    id: str
+    queues: int = 0
+    held: int = 0
+    scheduled: "deque[EndpointQueue]" = field(default_factory=deque)
+
+
+@dataclass(slots=True, eq=False)
 class EndpointQueue:
     """The deliveries of one endpoint in memory.
 
-    - `environment_id`: that of the first settings. It stays, as slots are counted by it.
+    - `environment`: that of the first settings. It stays, as slots are counted by it.
     - `resting_until`: nothing starts before. It may be later than the stored rest, as the table
       gets later what this daemon's own requests were answered.
     - `ready_at`: the next start that the rate limit allows.
@@ -59,7 +74,7 @@ class EndpointQueue:
     """
 
     endpoint_id: UUID
-    environment_id: str
+    environment: EnvironmentShare
     settings: QueueSettings
     resting_until: float = 0.0
     ready_at: float = 0.0

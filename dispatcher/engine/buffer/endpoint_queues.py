@@ -67,10 +67,9 @@ class EndpointQueues:
         """Open or change a queue; if it is stopped, remove and return its waiting deliveries."""
         queue = self._queues.get(endpoint_id)
         if queue is None:
-            queue = self._queues[endpoint_id] = EndpointQueue(
-                endpoint_id, settings.environment_id, settings
-            )
-            self._slots.add_queue(queue.environment_id)
+            environment = self._slots.add_queue(settings.environment_id)
+            queue = EndpointQueue(endpoint_id, environment, settings)
+            self._queues[endpoint_id] = queue
         queue.configure(settings)
         if settings.is_stopped:
             return queue.remove_waiting()
@@ -97,7 +96,7 @@ class EndpointQueues:
         if queue.waiting or queue.unrecorded:
             return False
         del self._queues[endpoint_id]
-        self._slots.remove_queue(queue.environment_id)
+        self._slots.remove_queue(queue.environment)
         self._slow_slots.stop_waiting(queue)
         return True
 
@@ -269,7 +268,7 @@ class EndpointQueues:
 
     def _start(self, queue: EndpointQueue, now: float) -> Delivery:
         delivery = queue.start(now)
-        self._slots.take(queue.environment_id)
+        self._slots.take(queue.environment)
         if queue.is_slow:
             self._slow_slots.take((delivery.id,))
         self._schedule(queue)
@@ -280,7 +279,7 @@ class EndpointQueues:
             return
         queue.in_flight.remove(delivery.id)
         queue.unanswered_since = inf
-        self._slots.give_back(queue.environment_id)
+        self._slots.give_back(queue.environment)
         if self._slow_slots.is_held_by(delivery.id):
             self._slow_slots.give_back((delivery.id,))
             waiting = self._slow_slots.next_waiting()

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from dispatcher.engine.buffer.endpoint_queue import EndpointQueue
+from dispatcher.engine.buffer.endpoint_queue import EndpointQueue, EnvironmentShare
 from dispatcher.engine.buffer.slots import Slots
 
 
@@ -14,9 +14,8 @@ class RoundRobin:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._by_environment: dict[str, deque[EndpointQueue]] = {}
-        self._turns: deque[deque[EndpointQueue]] = deque()
-        self._passed_over: list[deque[EndpointQueue]] = []
+        self._turns: deque[EnvironmentShare] = deque()
+        self._passed_over: list[EnvironmentShare] = []
 
     @property
     def has_turns(self) -> bool:
@@ -26,12 +25,10 @@ class RoundRobin:
     def add(self, queue: EndpointQueue) -> None:
         """Give a queue its turn after the others of its environment."""
         queue.is_scheduled = True
-        environment_id = queue.environment_id
-        queues = self._by_environment.get(environment_id)
-        if queues is None:
-            queues = self._by_environment[environment_id] = deque()
-            self._turns.append(queues)
-        queues.append(queue)
+        environment = queue.environment
+        if not environment.scheduled:
+            self._turns.append(environment)
+        environment.scheduled.append(queue)
 
     def restart(self) -> None:
         """Ask environments again that were passed over, as slots may be free now."""
@@ -45,16 +42,13 @@ class RoundRobin:
         It is up to the caller to add it again.
         """
         while self._turns:
-            queues = self._turns.popleft()
-            environment_id = queues[0].environment_id
-            if self._slots.is_share_used(environment_id):
-                self._passed_over.append(queues)
+            environment = self._turns.popleft()
+            if self._slots.is_share_used(environment):
+                self._passed_over.append(environment)
                 continue
-            queue = queues.popleft()
+            queue = environment.scheduled.popleft()
             queue.is_scheduled = False
-            if queues:
-                self._turns.append(queues)
-            else:
-                del self._by_environment[environment_id]
+            if environment.scheduled:
+                self._turns.append(environment)
             return queue
         return None

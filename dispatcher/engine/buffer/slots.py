@@ -6,6 +6,8 @@ ones are for the environments that hold few. This holds while several environmen
 alone may take all slots. Pure.
 """
 
+from dispatcher.engine.buffer.endpoint_queue import EnvironmentShare
+
 HELD_PER_FREE = 7
 """Slots an environment may hold for each free one.
 
@@ -23,42 +25,37 @@ class Slots:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # No Counter: assigning to its keys takes three times as long.
-        self._held: dict[str, int] = {}
-        self._total = 0
-        self._queues: dict[str, int] = {}
+        self._held = 0
+        self._environments: dict[str, EnvironmentShare] = {}
 
-    def add_queue(self, environment_id: str) -> None:
-        """Count a queue of an environment."""
-        _add(self._queues, environment_id, 1)
+    def add_queue(self, environment_id: str) -> EnvironmentShare:
+        """Count a queue of an environment, and return the environment."""
+        environment = self._environments.get(environment_id)
+        if environment is None:
+            environment = self._environments[environment_id] = EnvironmentShare(environment_id)
+        environment.queues += 1
+        return environment
 
-    def remove_queue(self, environment_id: str) -> None:
+    def remove_queue(self, environment: EnvironmentShare) -> None:
         """Count a queue of an environment less."""
-        _add(self._queues, environment_id, -1)
+        environment.queues -= 1
+        if not environment.queues:
+            del self._environments[environment.id]
 
-    def take(self, environment_id: str) -> None:
+    def take(self, environment: EnvironmentShare) -> None:
         """Count a slot as held."""
-        _add(self._held, environment_id, 1)
-        self._total += 1
+        environment.held += 1
+        self._held += 1
 
-    def give_back(self, environment_id: str) -> None:
+    def give_back(self, environment: EnvironmentShare) -> None:
         """Count a slot as free again."""
-        _add(self._held, environment_id, -1)
-        self._total -= 1
+        environment.held -= 1
+        self._held -= 1
 
-    def is_share_used(self, environment_id: str) -> bool:
+    def is_share_used(self, environment: EnvironmentShare) -> bool:
         """Return True if an environment holds as many slots as it may."""
-        if len(self._queues) < 2:
+        if len(self._environments) < 2:
             return False
         # At least one: an ordered queue holds its slot for longer than its request is in flight.
-        free = max(1, self._limit - self._total)
-        return self._held.get(environment_id, 0) >= HELD_PER_FREE * free
-
-
-def _add(counts: dict[str, int], key: str, number: int) -> None:
-    """Add to the count of a key; a count of 0 is removed."""
-    count = counts.get(key, 0) + number
-    if count:
-        counts[key] = count
-    else:
-        del counts[key]
+        free = max(1, self._limit - self._held)
+        return environment.held >= HELD_PER_FREE * free

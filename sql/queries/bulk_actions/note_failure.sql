@@ -9,5 +9,5 @@ UPDATE dispatcher.bulk_actions b
 SET failures = b.failures + 1, error = $1, next_at = clock_timestamp() + make_interval(secs => power(2, least(b.failures, 6))),
     state = CASE WHEN b.failures + 1 >= $2 THEN 'FAILED' ELSE 'RUNNING' END,
     finished_at = CASE WHEN b.failures + 1 >= $2 THEN clock_timestamp() END
-FROM due WHERE b.id = due.id
+WHERE b.id = (SELECT id FROM due) -- a join could read all of the index
 RETURNING b.id, b.state

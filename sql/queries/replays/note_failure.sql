@@ -10,5 +10,5 @@ UPDATE dispatcher.replays r
 SET failures = r.failures + 1, error = $1, next_at = clock_timestamp() + make_interval(secs => power(2, least(r.failures, 6))),
     state = CASE WHEN r.failures + 1 >= $2 THEN 'FAILED' ELSE 'RUNNING' END,
     finished_at = CASE WHEN r.failures + 1 >= $2 THEN clock_timestamp() END
-FROM due WHERE r.id = due.id
+WHERE r.id = (SELECT id FROM due) -- a join could read all of the index
 RETURNING r.id, r.state

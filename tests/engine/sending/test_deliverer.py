@@ -1,7 +1,7 @@
-"""When the attempts of deliveries start that have just come into memory."""
+"""When the attempts of deliveries start that are due, or have just come into memory."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import cast
 from uuid import UUID
@@ -9,13 +9,14 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.lease import Lease
-from dispatcher.engine.sending.deliverer import Deliverer
+from dispatcher.engine.sending.deliverer import STARTS_LIMIT, Deliverer
 from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.store.queries.deliveries import Deliveries
-from tests.engine.buffer.test_delivery_buffer import delivery, opened
+from tests.engine.buffer.test_delivery_buffer import NOW, configure, delivery, opened
 
 
 class Standing:
@@ -30,24 +31,34 @@ class Standing:
         pass
 
 
-async def started_by_admit(*, valid: bool = True, running: bool = True) -> int:
-    """Return how many attempts are in flight when three deliveries were admitted."""
-
-    async def attempt(_: Delivery) -> None:
-        await asyncio.sleep(0)
-
+def made(
+    buffer: DeliveryBuffer,
+    attempt: Callable[[Delivery], Awaitable[None]],
+    *,
+    concurrency: int,
+    valid: bool = True,
+) -> Deliverer:
     stands = Standing(valid=valid)
-    deliverer = Deliverer(
-        opened(),
+    return Deliverer(
+        buffer,
         cast(Lease, stands),
         cast(EndpointCache, stands),
         cast(Deliveries, None),
         cast(Recorder, stands),
         Clock(),
         attempt=attempt,
-        concurrency=2,
+        concurrency=concurrency,
         on_refill_needed=lambda: None,
     )
+
+
+async def started_by_admit(*, valid: bool = True, running: bool = True) -> int:
+    """Return how many attempts are in flight when three deliveries were admitted."""
+
+    async def attempt(_: Delivery) -> None:
+        await asyncio.sleep(0)
+
+    deliverer = made(opened(), attempt, valid=valid, concurrency=2)
     run = asyncio.create_task(deliverer.run())
     await asyncio.sleep(0)
     if not running:
@@ -69,3 +80,31 @@ async def test_admitted_deliveries_start_before_the_next_turn_of_the_event_loop(
 @pytest.mark.parametrize(("valid", "running"), [(False, True), (True, False)])
 async def test_without_a_lease_or_in_a_drain_none_starts(*, valid: bool, running: bool) -> None:
     assert await started_by_admit(valid=valid, running=running) == 0
+
+
+async def test_of_many_that_are_due_together_some_start_in_each_turn_of_the_event_loop() -> None:
+    buffer = opened()
+    endpoints = [UUID(int=100 + number) for number in range(50)]  # a new one has few at a time
+    for endpoint in endpoints:
+        configure(buffer, endpoint)
+    buffer.admit([delivery(number, endpoint) for number, endpoint in enumerate(endpoints)], NOW)
+    started: list[int] = []
+    answers = asyncio.Event()
+
+    async def attempt(taken: Delivery) -> None:
+        started.append(taken.id)
+        await answers.wait()
+
+    deliverer = made(buffer, attempt, concurrency=100)
+    run = asyncio.create_task(deliverer.run())
+    async with asyncio.timeout(30):
+        while len(started) < len(endpoints):
+            before = len(started)
+            await asyncio.sleep(0)
+            assert len(started) - before <= STARTS_LIMIT
+    run.cancel()
+    with suppress(asyncio.CancelledError):
+        await run
+    answers.set()
+    await deliverer.drained()
+    assert sorted(started) == list(range(50))
