@@ -134,7 +134,7 @@ CREATE TABLE dispatcher.bulk_actions (
   id bigint PRIMARY KEY DEFAULT dispatcher.next_id(),
   environment_id text NOT NULL,
   action text NOT NULL CONSTRAINT bulk_actions_action_check CHECK (action IN ('retry', 'cancel')),
-  criteria json NOT NULL,                  -- which deliveries: the fields of HistoryFilter in store/history.py
+  criteria json NOT NULL,                  -- which deliveries: the fields of HistoryFilter in store/queries/history.py
   ids bigint[],                            -- the deliveries that a person selected; NULL: those of the criteria
   position bigint NOT NULL,                -- deliveries with ids from this one on have been read
   rate integer CHECK (rate > 0),           -- deliveries a second; NULL: as fast as possible
