@@ -188,7 +188,7 @@ def _keeping(queues: Queues) -> Rows:
         "bulk_actions/claim": ("upkeep", "2000", 2000, 1, "bulk_actions_running", "inbox_directed_delivery"),
         "bulk_actions/advance": ("upkeep", f"{queues.id(1)}, {queues.base}, 5, '{{}}', 0, true, 'env_default'", 1, 20),
         "bulk_actions/next": ("upkeep", "", 1, 20, "bulk_actions_running"),
-        "bulk_actions/note_failure": ("upkeep", "'error', 20", 1, 20, "bulk_actions_running", "bulk_actions_pkey"),
+        "bulk_actions/note_failure": ("upkeep", "'error', 20", 1, 20),
         "bulk_actions/prune": ("upkeep", "86400, 1000", queues.size.inbox // 2, 1),
         "statistics/backlog_of_all": ("statistics", "1001", 1001, 8),
         "statistics/figures": ("statistics", "NULL, 1001", 1001, 8),
