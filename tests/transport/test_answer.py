@@ -14,6 +14,7 @@ from dispatcher.transport.exchanging.answer import (
     whole_answer,
 )
 from dispatcher.transport.exchanging.answer_head import (
+    CLEAN_LIMIT_BYTES,
     HEADERS_LIMIT_BYTES,
     NotHttpError,
     parse_head,
@@ -233,6 +234,16 @@ def test_a_body_announced_where_none_may_be_closes_the_connection(
 def test_the_keep_alive_timeout_of_a_receiver_is_read(head: bytes, seconds: int | None) -> None:
     found = parse_head(OK + head + b"Content-Length: 0\r\n\r\n")
     assert (found.keeps_alive, found.keep_alive_seconds) == (True, seconds)
+
+
+@pytest.mark.parametrize(("spare", "keeps_alive"), [(0, True), (1, False)])
+def test_a_connection_is_not_kept_after_a_head_too_long_to_be_checked(
+    spare: int, keeps_alive: bool
+) -> None:
+    head = OK + b"Content-Length: 0\r\nX: \r\n\r\n"
+    padding = b"x" * (CLEAN_LIMIT_BYTES - len(head) + spare)
+    answer = read(head.replace(b"X: ", b"X: " + padding))
+    assert (answer.status, answer.complete, answer.keeps_alive) == (200, True, keeps_alive)
 
 
 @pytest.mark.parametrize("interims", [1, INTERIM_LIMIT])

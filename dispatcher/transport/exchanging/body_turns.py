@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-PIECES_A_TURN_LIMIT = 8
+PIECES_A_TURN_LIMIT = 2
 """Most pieces that are written in one iteration of the event loop. Otherwise large bodies to many
 receivers, megabytes that the kernel takes at once, would hold the loop."""
 
