@@ -122,7 +122,7 @@ class Batch(TypedDict):
 
 @lru_cache(maxsize=4)
 def _with_ids(text: str, parameter: int, small_ids: range) -> str:
-    """Return the text of a fan-out with the ids of small events instead of its last two parameters.
+    """Return a fan-out with the ids of small events instead of its last two parameters.
 
     `parameter` is the number of the first of the two.
     """
@@ -232,9 +232,9 @@ class Inbox:
     async def first(
         self, *, after_id: int, up_to: int = LARGEST_ID, excluded_environments: Sequence[str] = ()
     ) -> tuple[int | None, int]:
-        """Return the oldest id of such rows, or None, and the id up to which rows were read.
+        """Return the oldest id above `after_id` that is not excluded, or None, and where reading ended.
 
-        That is `up_to`, or the id of a second ago by the database's clock.
+        It ends at `up_to`, or at the id of a second ago by the database's clock.
         """
         (row,) = await self._session.fetch(
             statement("inbox/first"), after_id, up_to, excluded_environments
