@@ -1,6 +1,6 @@
 """Share a few slots fairly between those who compete for them, with a limited wait.
 
-The admin port has scarce resources: database connections, the process that compares schemas, and
+The admin port has scarce resources: database connections, the process that checks schemas, and
 threads. So has the transport: few TLS connections to one receiver are made at a time. Each is taken
 through one of these objects. Otherwise one environment could use up what all environments need.
 """

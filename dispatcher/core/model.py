@@ -218,8 +218,8 @@ class Timings:
     """Seconds that each phase of a POST took; None for a phase that did not happen.
 
     A connection that is used again needs no lookup, no connect and no TLS handshake. `first_byte`
-    counts from the end of writing the request. The rest of the duration is the rest of the
-    response.
+    counts from when the connection is ready, so it includes writing the request. The rest of the
+    duration is the rest of the response.
     """
 
     lookup: float | None = None

@@ -9,8 +9,9 @@
 | none                         | retried, at last failed    |                                   |
 
 Everything but a 2xx is retried: receivers have bad deployments, and a 404 at 12:00 may be a 200 at
-13:00. The policy of the endpoint says when, and how often until the delivery has failed. An attempt
-that an error in the daemon ended is retried by a schedule of its own: `broken_attempt`.
+13:00. The policy of the endpoint says when, and how often until the delivery has failed. An error in
+the daemon counts as no response if it happened while the request was built or sent. One outside the
+request, such as while reading the event, has a schedule of its own: `broken_attempt`.
 """
 
 from http import HTTPStatus
@@ -32,7 +33,8 @@ LOCATION_CHARACTERS = 200
 
 BROKEN_RETRIES = 5
 BROKEN_RETRY_SECONDS = 30.0
-"""First delay after an attempt that failed by an error in the daemon; it doubles each time."""
+"""Delay after an error in the daemon, if that was the first attempt of the schedule; doubled for each
+attempt before it."""
 
 _DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, rest=None, disable=None)
 
@@ -63,10 +65,10 @@ def decide(
 
 
 def broken_attempt(delivery: Delivery, error: Exception) -> Outcome:
-    """Return the outcome of an attempt that failed by an error in the daemon.
+    """Return the outcome of an attempt that an error in the daemon ended outside its request.
 
-    It has a schedule of its own, as the endpoint's may have caused the error: `BROKEN_RETRIES`
-    retries, counted together with those of `decide`.
+    It has a schedule of its own, as the endpoint's may have caused the error. It fails from attempt
+    number `BROKEN_RETRIES` + 1 on; earlier attempts count, however they ended.
     """
     attempt = delivery.attempt - delivery.base
     reason = f"internal error: {type(error).__name__}"

@@ -1,6 +1,6 @@
 """When to retry: by the policy's own schedule, and by what the receiver asks for.
 
-After an error in the daemon itself neither counts: see `broken_attempt` in `outcome`.
+After an error in the daemon outside the request neither counts: see `broken_attempt` in `outcome`.
 
 Random numbers and times are arguments, so that tests can list every case in a table.
 """

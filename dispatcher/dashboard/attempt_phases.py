@@ -19,7 +19,10 @@ class Phase(NamedTuple):
 
 
 def phases(attempt: Attempt) -> tuple[Phase, ...]:
-    """Return the phases that happened, in their order. Return none if none was recorded."""
+    """Return the phases that happened, in their order. Return none if none was recorded.
+
+    The first byte is waited for from when the connection is ready: writing the request is included.
+    """
     recorded = [
         ("lookup", "Lookup", attempt.lookup_ms),
         ("connect", "Connect", attempt.connect_ms),

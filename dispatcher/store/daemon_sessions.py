@@ -1,7 +1,8 @@
 """Hold all connections of one daemon.
 
 Each stage that an event passes has its own connection. Otherwise it would wait for the statement of
-another stage. The periodic stages share `upkeep` and `statistics`.
+another stage. The periodic stages share `upkeep` and `statistics`; the backstop uses that of the
+fan-out.
 """
 
 import asyncio

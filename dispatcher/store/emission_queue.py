@@ -25,7 +25,7 @@ EVENTS_AT_ONCE = 1_000
 CHARACTERS_AT_ONCE = 2**20
 """Limits of one statement, so that it takes milliseconds. A larger request has its own statement."""
 WAITING_LIMIT = 512
-"""Requests of one environment that wait for a statement, as many as there are connections."""
+"""Requests of one lane that wait for a statement, as many as there are connections."""
 SEPARATE_SECONDS = 2.0
 """After a wait for a key in vain, how long the requests of one statement are repeated, each on its own."""
 SEPARATE_LOCK_MS = 20
@@ -41,7 +41,10 @@ class _Emission(NamedTuple):
 
 
 class _Lane:
-    """The requests of one environment that wait, with the task that inserts their events."""
+    """The requests of one environment that wait, with the task that inserts their events.
+
+    An environment has a lane for each pool, and another for events with idempotency keys.
+    """
 
     def __init__(self) -> None:
         self.waiting: deque[_Emission] = deque()

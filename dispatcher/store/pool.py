@@ -31,7 +31,7 @@ class Opening(Queryable, Protocol):
 
 
 class Pool:
-    """A pool of sessions. It hands out the session that was used last first.
+    """A pool of sessions. Of the free sessions it hands out the one that was used most recently.
 
     One environment holds at most half of the sessions. Other callers wait at most `WAIT_SECONDS`
     and are served environment by environment. The methods raise what a session raises, and

@@ -1,5 +1,6 @@
 """The files around the package agree with it and with one another."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -67,3 +68,20 @@ def test_the_migrations_are_numbered_without_gap_or_repetition() -> None:
 
 def test_the_oldest_postgresql_is_the_same_for_every_server() -> None:
     assert setup.OLDEST_SERVER == binaries.OLDEST_MAJOR
+
+
+def test_a_module_that_calls_itself_pure_is_in_a_contract_against_input_and_output() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    listed = {
+        module
+        for contract in contracts["contracts"]
+        if {"asyncio", "time", "random"} <= set(contract.get("forbidden_modules", ()))
+        for module in contract["source_modules"]
+    }
+    claiming = set()
+    for path in (ROOT / "dispatcher").rglob("*.py"):
+        if re.search(r"\bPure[.:]", ast.get_docstring(ast.parse(path.read_text())) or ""):
+            claiming.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    claiming = {module.removesuffix(".__init__") for module in claiming}
+    assert claiming
+    assert {m for m in claiming if not any(f"{m}.".startswith(f"{o}.") for o in listed)} == set()

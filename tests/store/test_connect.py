@@ -230,7 +230,7 @@ async def test_a_read_only_server_is_skipped_if_the_address_asks_for_that(
         ("nobody_known", "", "dispatcher", 'role "nobody_known" does not exist'),
         ("rejected", "", "dispatcher", "pg_hba.conf"),
         ("postgres", "", "missing", "create it with ENCODING 'UTF8'"),
-        ("crowded", "", "dispatcher", "has no connection to spare: too many connections for role"),
+        ("crowded", "", "dispatcher", "has no free connection: too many connections for role"),
         ("locked_out", "", "closed", "GRANT CONNECT ON DATABASE"),
     ],
 )
@@ -342,7 +342,7 @@ async def test_each_certificate_problem_has_its_own_message(
         for context, sentence in (
             (authority.server(from_day=-3, to_day=-1), "it has expired"),
             (authority.server(from_day=1, to_day=3), "not valid yet"),
-            (authority.server(names=ELSEWHERE), "not made out to 127.0.0.1"),
+            (authority.server(names=ELSEWHERE), "it does not name 127.0.0.1"),
             (Authority(stranger).server(), "no authority that is trusted here signed it"),
             (authority.server(self_signed=True), "no authority that is trusted here signed it"),
         ):

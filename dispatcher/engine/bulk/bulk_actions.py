@@ -1,4 +1,7 @@
-"""Run bulk actions step by step: each step retries or cancels some deliveries that a filter selects."""
+"""Run bulk actions step by step: each step retries or cancels some of their deliveries.
+
+A filter selects these, or a list of ids names them.
+"""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Run replays step by step: each step turns ended deliveries and events into inbox rows.
 
-A replay sends many deliveries of one endpoint again, chosen by time or filter.
+A replay sends many deliveries of one endpoint again, chosen by time.
 """
 
 from typing import Final

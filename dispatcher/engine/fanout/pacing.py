@@ -5,7 +5,7 @@ processors from sending during a burst, and makes deliveries that have no room i
 be parked, and read again.
 """
 
-from dispatcher.engine.fanout.inbox_polling import POLL_IN_RUSH_SECONDS
+from dispatcher.engine.fanout.inbox_polling import POLL_SECONDS
 
 BEHIND = 2_000
 """Deliveries to be sent from which on sending is behind. A busy daemon sends them in 0.1 s."""
@@ -15,7 +15,7 @@ TRIAL_SECONDS = 0.02
 """Time until a pause shows how fast sending is."""
 PAUSE_SECONDS = 0.2
 """Longest pause, as other endpoints of the same environments wait too."""
-LOOK_SECONDS = POLL_IN_RUSH_SECONDS
+LOOK_SECONDS = POLL_SECONDS
 """Time between two reads of the events of other environments during a pause."""
 
 

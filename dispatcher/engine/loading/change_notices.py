@@ -1,7 +1,7 @@
 """Apply change notices: each is of one pending delivery that another process has changed.
 
-API, dashboard and commands write them when people retry or cancel deliveries, maintenance when it
-cancels or expires them.
+API, dashboard and commands write them when people retry or cancel deliveries, maintenance when
+deliveries expire.
 
 The lease calls this after a heartbeat whose answer says that change notices wait.
 """

@@ -1,4 +1,4 @@
-"""Cache the endpoints this daemon sends to; an entry is at most a second old."""
+"""Cache the endpoints this daemon sends to; an entry is at most a second behind its row."""
 
 from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID

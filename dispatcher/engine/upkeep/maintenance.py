@@ -45,7 +45,7 @@ BACKOFF_FIRST_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 600.0
 """The delay of a step after its first failure, and the longest one: each failure doubles it."""
 CANCEL_LIMIT = 2_000
-"""Deliveries cancelled per statement."""
+"""Deliveries of each kind cancelled per statement: expired ones, and those of deleted endpoints."""
 KEYS_LIMIT = 5_000
 """Idempotency keys deleted per statement."""
 SUMS_LIMIT = 5_000

@@ -78,7 +78,7 @@ def _certificate(error: ssl.SSLCertVerificationError, host: Host) -> str:
             )
         case code if code in _WRONG_NAME:
             return (
-                f"{problem}it is not made out to {host.name}; connect by the name in the certificate"
+                f"{problem}it does not name {host.name}; connect by the name in the certificate"
                 " (hostaddr= may give the address)"
             )
         case code if code in _UNTRUSTED:
@@ -143,7 +143,7 @@ _REFUSALS: Mapping[type[asyncpg.PostgresError], str] = MappingProxyType(
             "{host}: {message}: create it with ENCODING 'UTF8' TEMPLATE template0, or correct the name"
             " in database.dsn"
         ),
-        asyncpg.TooManyConnectionsError: "{host} has no connection to spare: {message}",
+        asyncpg.TooManyConnectionsError: "{host} has no free connection: {message}",
         asyncpg.CannotConnectNowError: "{host} takes no connections now: {message}",
         asyncpg.ConnectionDoesNotExistError: (
             "{host} closed the connection: is PostgreSQL what listens there?"

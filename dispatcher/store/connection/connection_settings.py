@@ -90,7 +90,7 @@ TABLE: Final = (
     Setting(
         "log_parameter_max_length_on_error",
         "0",
-        "Payloads and secrets do not belong into the server's log.",
+        "Payloads and secrets must not get into the server's log.",
     ),
     # Where new tables are created.
     Setting("default_tablespace", "", "New partitions lie beside the others: the database's own."),

@@ -1,4 +1,7 @@
-"""Read and write bulk actions: retries or cancellations of all deliveries that a filter selects."""
+"""Read and write bulk actions: retries or cancellations of many deliveries.
+
+A filter selects these, or a list of ids names them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

@@ -141,7 +141,7 @@ class Deliveries:
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
     async def cancel(self, limit: int, expire_below: int) -> int:
-        """Cancel up to `limit` deliveries that are too old or whose endpoint is deleted.
+        """Cancel deliveries that are too old, and those of deleted endpoints, up to `limit` of each kind.
 
         A delivery is too old if its id is below `expire_below`. Return how many were cancelled.
         """

@@ -121,12 +121,12 @@ class Batch(TypedDict):
 
 
 @lru_cache(maxsize=4)
-def _with_ids(name: str, parameter: int, small_ids: range) -> str:
-    """Return the text of a fan-out with the ids of small events instead of its last two parameters.
+def _with_ids(text: str, parameter: int, small_ids: range) -> str:
+    """Return a fan-out with the ids of small events instead of its last two parameters.
 
     `parameter` is the number of the first of the two.
     """
-    text = statement(name).replace(f"${parameter}", str(small_ids.start))
+    text = text.replace(f"${parameter}", str(small_ids.start))
     return text.replace(f"${parameter + 1}", str(small_ids.stop))
 
 
@@ -159,7 +159,7 @@ class Inbox:
         change once a day.
         """
         rows = await self._session.fetch(
-            _with_ids("inbox/fan_out", 10, small_ids),
+            _with_ids(statement("inbox/fan_out"), 10, small_ids),
             limit,
             shard,
             daemon,
@@ -191,7 +191,7 @@ class Inbox:
         `deliveries_limit` deliveries together.
         """
         rows = await self._session.fetch(
-            _with_ids("inbox/fan_out_plain", 8, small_ids),
+            _with_ids(statement("inbox/fan_out_plain"), 8, small_ids),
             limit,
             shard,
             daemon,
@@ -232,9 +232,9 @@ class Inbox:
     async def first(
         self, *, after_id: int, up_to: int = LARGEST_ID, excluded_environments: Sequence[str] = ()
     ) -> tuple[int | None, int]:
-        """Return the oldest id of such rows, or None, and the id up to which rows were read.
+        """Return the oldest id above `after_id` that is not excluded, or None, and where reading ended.
 
-        That is `up_to`, or the id of a second ago by the database's clock.
+        It ends at `up_to`, or at the id of a second ago by the database's clock.
         """
         (row,) = await self._session.fetch(
             statement("inbox/first"), after_id, up_to, excluded_environments

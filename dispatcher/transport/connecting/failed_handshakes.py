@@ -57,7 +57,8 @@ class FailedHandshakes:
     def admit(self, environment_id: str, origin: Origin, now: float) -> None:
         """Permit one handshake, or raise the PostError of the last one.
 
-        After IN_A_ROW failures, others than the one permitted still fail until it has succeeded.
+        After IN_A_ROW failures, one handshake is permitted each time the wait is over; all others fail
+        at once, until one has succeeded.
         """
         failure = self._last(environment_id, origin)
         if failure is None or failure.in_a_row < IN_A_ROW:
