@@ -21,11 +21,9 @@ from dispatcher.engine.fanout.pacing import LOOK_SECONDS, Pacing
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError, StoreError
-from dispatcher.store.queries.inbox import Batch, FannedOut, Inbox, SmallEvent
+from dispatcher.store.queries.inbox import DELIVERIES_LIMIT, Batch, FannedOut, Inbox, SmallEvent
 from dispatcher.telemetry import observe
 
-DELIVERIES_LIMIT = 20_000
-"""Most deliveries that one statement makes; it takes as many events as fit."""
 EVENTS_LIMIT = 500
 """Most events that one statement takes."""
 SMALL_BYTES = 1_024
@@ -285,7 +283,9 @@ class Fanout:
         """Make the next statement smaller; quarantine an event that times out even in parts."""
         observe.events.fan_out_too_large(events)
         first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
-        if first is None or self._size.shrink():
+        if first is None:
+            return
+        if self._size.shrink():
             return
         if not slice_.is_one_event:
             self._fairness.isolate(first)
