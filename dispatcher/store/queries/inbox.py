@@ -124,12 +124,12 @@ class Batch(TypedDict):
 
 
 @lru_cache(maxsize=4)
-def _with_ids(name: str, parameter: int, small_ids: range) -> str:
-    """Return the text of a fan-out with the ids of small events instead of its last two parameters.
+def _with_ids(text: str, parameter: int, small_ids: range) -> str:
+    """Return a fan-out with the ids of small events instead of its last two parameters.
 
     `parameter` is the number of the first of the two.
     """
-    text = statement(name).replace(f"${parameter}", str(small_ids.start))
+    text = text.replace(f"${parameter}", str(small_ids.start))
     return text.replace(f"${parameter + 1}", str(small_ids.stop))
 
 
@@ -162,7 +162,7 @@ class Inbox:
         change once a day.
         """
         rows = await self._session.fetch(
-            _with_ids("inbox/fan_out", 10, small_ids),
+            _with_ids(statement("inbox/fan_out"), 10, small_ids),
             limit,
             shard,
             daemon,
@@ -194,7 +194,7 @@ class Inbox:
         `deliveries_limit` deliveries together.
         """
         rows = await self._session.fetch(
-            _with_ids("inbox/fan_out_plain", 8, small_ids),
+            _with_ids(statement("inbox/fan_out_plain"), 8, small_ids),
             limit,
             shard,
             daemon,
