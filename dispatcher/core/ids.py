@@ -12,7 +12,7 @@ TIME_SHIFT = 22
 """Bits of sequence below the time."""
 LARGEST_ID = 2**63 - 1
 """The largest id: PostgreSQL's bigint is signed."""
-_DAY_MS = 86_400_000
+DAY_MS = 86_400_000
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -53,8 +53,17 @@ def created_ms(id_: int) -> int:
 
 def of_days(now: float, days: int) -> range:
     """Return the ids of the UTC day of `now`, in epoch seconds, and of the days before: `days` in all."""
-    end = (int(now * 1000) // _DAY_MS + 1) * _DAY_MS - EPOCH_MS
-    return range(max(0, end - days * _DAY_MS) << TIME_SHIFT, max(0, end) << TIME_SHIFT)
+    end = (int(now * 1000) // DAY_MS + 1) * DAY_MS - EPOCH_MS
+    return range(max(0, end - days * DAY_MS) << TIME_SHIFT, max(0, end) << TIME_SHIFT)
+
+
+def days_before(high: int, now: float, days: int) -> int:
+    """Return the smallest id of `days` days before the id `high`, or before `now` if that is earlier.
+
+    `now` is in epoch seconds.
+    """
+    newest = (int(now * 1000) - EPOCH_MS) << TIME_SHIFT
+    return max(0, min(high, newest) - (days * DAY_MS << TIME_SHIFT))
 
 
 def created_at(id_: int) -> datetime:

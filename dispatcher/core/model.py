@@ -65,15 +65,15 @@ class Endpoint:
     """A URL with its secrets and limits, as the sending side needs it.
 
     `secret` is the text that the user sees once. `previous_secret` signs beside it until
-    `previous_until`. None for the schemes, `max_in_flight`, `timeout` or `retry` means the configured
+    `previous_until`. `may_send` is False while the endpoint is disabled or deleted, and while sending
+    is paused for it; a rest is in `resting_until` alone. None for the schemes, `max_in_flight`, `timeout` or `retry` means the configured
     default.
     """
 
     id: UUID
     environment_id: str
     url: str
-    active: bool
-    deleted: bool
+    may_send: bool
     ordered: bool
     secret: str = field(repr=False)
     previous_secret: str | None = field(repr=False)
@@ -84,7 +84,6 @@ class Endpoint:
     timeout: float | None
     retry: RetryPolicy | None
     resting_until: float | None
-    failing: bool
     rate_limit: int | None = None
     """Requests a second; None means no limit."""
     oauth2: OAuth2Client | None = None

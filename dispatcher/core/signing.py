@@ -173,16 +173,12 @@ def _stripe(keys: Sequence[_Keyed], _: str, timestamp: str, body: bytes) -> tupl
     return (f"t={timestamp},{signatures}",)
 
 
-def hmac_sha256(key: bytes, message: bytes) -> bytes:
+def _mac(keyed: _Keyed, message: bytes) -> bytes:
     """Return the HMAC-SHA256 (RFC 2104), with the work for the key done once a key.
 
     `hmac.digest` prepares the key and looks up the algorithm for every message. That takes longer
     than hashing the body of a webhook.
     """
-    return _mac(_keyed(key), message)
-
-
-def _mac(keyed: _Keyed, message: bytes) -> bytes:
     inner, outer = keyed[0].copy(), keyed[1].copy()
     inner.update(message)
     outer.update(inner.digest())

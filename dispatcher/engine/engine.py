@@ -195,7 +195,7 @@ class Engine:
             admit=self.deliverer.admit,
             saturated=self.buffer.endpoints_without_room,
             keep_events=self.bodies.add,
-            backlog=self._backlog,
+            backlog=self._has_backlog,
             on_polling=self.schema_check_wake.set,
         )
         self.schema_check = SchemaCheck(
@@ -346,5 +346,5 @@ class Engine:
             unrecorded=len(self.recorder),
         )
 
-    def _backlog(self) -> int:
-        return len(self.buffer) - self.buffer.later - len(self.recorder)
+    def _has_backlog(self) -> bool:
+        return len(self.buffer) > self._config.delivery.concurrency

@@ -7,6 +7,7 @@ change with its state.
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
+from time import time
 from typing import Final
 from uuid import UUID
 
@@ -30,7 +31,7 @@ from dispatcher.store.queries.delivery_search import (
     is_of_type,
     read_page,
 )
-from dispatcher.store.queries.history import HistoryFilter, recent_id
+from dispatcher.store.queries.history import RECENT_DAYS, HistoryFilter
 from dispatcher.store.queries.owners import Owners
 from dispatcher.store.session import Queryable
 
@@ -210,7 +211,7 @@ class History:
 
 async def _read_recent(read: ReadIds, filters: HistoryFilter, limit: int) -> Page[int, int] | None:
     """Return a page of the last days alone, which is fast, or None if they do not fill it."""
-    low = recent_id(filters.high)
+    low = ids.days_before(filters.high, time(), RECENT_DAYS)
     if filters.low >= low:
         return None
     batch = await read(replace(filters, low=low), limit + 1, limit + 1)

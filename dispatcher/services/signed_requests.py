@@ -89,7 +89,7 @@ class SignedRequests:
         self, shown: ShownDelivery
     ) -> tuple[Endpoint, Literal["basic", "oauth2"] | None]:
         """Return the endpoint with its secrets, and how its requests authenticate."""
-        rows = await self._endpoints.with_ids([shown.webhook_id])
+        rows = await self._endpoints.for_sending([shown.webhook_id])
         if not rows or rows[0]["deleted"]:
             raise ConflictError("The webhook was deleted, and its secret with it.")
         if self._cipher is None:

@@ -14,9 +14,9 @@ from typing import Protocol, Self
 CLOCK_RESOLUTION_SECONDS = 0.001
 """Seconds: uvloop counts whole milliseconds, so its timers may fire up to one early."""
 
-
-ITERATIONS = 64
-"""In each iteration of the event loop, this part of all deadlines may be acted on, and always one."""
+ITERATIONS_FOR_ALL = 64
+"""Iterations of the event loop that act on all deadlines if all have passed: each acts on one, and on a
+64th of them."""
 
 
 class Expiring(Protocol):
@@ -116,7 +116,7 @@ class Deadlines:
         """
         self._timer, self._armed_for = None, inf
         now = self._loop.time() + CLOCK_RESOLUTION_SECONDS
-        for _ in range(1 + sum(map(len, self._queues.values())) // ITERATIONS):
+        for _ in range(1 + sum(map(len, self._queues.values())) // ITERATIONS_FOR_ALL):
             queue = self._earliest()
             if queue is None or (item := next(iter(queue))).when > now:
                 break

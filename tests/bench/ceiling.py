@@ -14,10 +14,10 @@ from typing import Any
 import asyncpg
 
 from dispatcher.core.model import Delivery, Outcome, Result, Sent
-from dispatcher.engine.fanout.fanout import DELIVERIES_LIMIT, EVENTS_LIMIT, SMALL_BYTES
+from dispatcher.engine.fanout.fanout import EVENTS_LIMIT, SMALL_BYTES
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.queries.deliveries import Deliveries
-from dispatcher.store.queries.inbox import Batch, Inbox
+from dispatcher.store.queries.inbox import DELIVERIES_LIMIT, Batch, Inbox
 from dispatcher.store.session import Session
 from tests.bench import cpu, shapes, stage, throughput
 from tests.bench.figures import Figure, Report

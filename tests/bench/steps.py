@@ -55,8 +55,7 @@ def _request() -> Callable[[], Any]:
     builder = RequestBuilder(brand="Dispatcher", schemes=("body-hex", "standard"), names=names)
     secret = "whsec_" + base64.b64encode(b"x" * 32).decode()
     endpoint = Endpoint(
-        UUID(int=1), "env_default", URL, True, False, False, secret, None, None, {}, None, None, None,
-        None, None, False,
+        UUID(int=1), "env_default", URL, True, False, secret, None, None, {}, None, None, None, None, None,
     )  # fmt: skip
     delivery = Delivery(385000000000000001, 385000000000000002, endpoint.id, 3, 0, 0, 0.0)
     event = Event(385000000000000002, "user.created", BODY)

@@ -15,8 +15,7 @@ ENDPOINT = Endpoint(
     id=UUID(int=1),
     environment_id="env_default",
     url="https://example.com/",
-    active=True,
-    deleted=False,
+    may_send=True,
     ordered=False,
     secret="a" * 64,
     previous_secret="b" * 64,
@@ -27,7 +26,6 @@ ENDPOINT = Endpoint(
     timeout=None,
     retry=None,
     resting_until=None,
-    failing=False,
     rate_limit=None,
 )
 

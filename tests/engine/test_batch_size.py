@@ -1,7 +1,8 @@
 """How much a fan-out statement takes."""
 
 from dispatcher.engine.batch_size import SMALLEST_PART, BatchSize
-from dispatcher.engine.fanout.fanout import DELIVERIES_LIMIT, EVENTS_LIMIT
+from dispatcher.engine.fanout.fanout import EVENTS_LIMIT
+from dispatcher.store.queries.inbox import DELIVERIES_LIMIT
 
 
 def test_a_statement_takes_the_usual_numbers() -> None:

@@ -40,7 +40,7 @@ PEOPLES = frozenset({
     *("connection_settings", "delivery_actions", "delivery_search", "endpoint_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
     *("schema_rights", "sealed_values", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "lock", "start")),
-    *(f"endpoints/{name}" for name in ("names", "of_ids", "search", "unwell")),
+    *(f"endpoints/{name}" for name in ("for_people", "names", "search", "unwell")),
     *("audit/actors", "audit/list", "audit/names", "audit/of_actor", "audit/of_subject", "audit/write"),
     *("event_outcomes", "daemons/count_outdated", "daemons/list", "dashboard_sessions/create"),
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
@@ -161,7 +161,7 @@ def _leasing(queues: Queues) -> Rows:
         "daemons/release_shards": ("lease", f"{DAEMON}, {SHARDS}", 64, 10),
         "daemons/leave": ("lease", f"{DAEMON}", 64, 10),
         "daemons/publish_status": ("statistics", f"{DAEMON}, '{{}}'", 1, 20),
-        "endpoints/with_ids": ("endpoints", _hundred(), 100, 10),
+        "endpoints/for_sending": ("endpoints", _hundred(), 100, 10),
         "endpoints/changed_since": ("endpoints", f"{queues.size.endpoints - 10}", 10, 5),
         "events/with_ids": ("bodies", queues.ids(range(1, BATCH + 1)), BATCH, 5),
     }  # fmt: skip

@@ -54,10 +54,10 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     endpoint_search.FoundEndpointsRow: ("endpoint_search/find",),
     endpoints.DisabledEndpointRow: ("endpoints/disable",),
     endpoints.EndpointNameRow: ("endpoints/names", "endpoints/search"),
-    endpoints.EndpointRow: ("endpoints/list", "endpoints/of_ids"),
+    endpoints.EndpointRow: ("endpoints/list", "endpoints/for_people"),
     endpoints.UnwellEndpointRow: ("endpoints/unwell",),
     endpoints.SealedEndpointRow: ("endpoints/get",),
-    endpoints.SendingEndpointRow: ("endpoints/with_ids",),
+    endpoints.SendingEndpointRow: ("endpoints/for_sending",),
     environments.EnvironmentNameRow: ("environments/names",),
     environments.RenamedEnvironmentRow: ("environments/rename",),
     environments.EnvironmentRow: (

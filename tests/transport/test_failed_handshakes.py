@@ -112,7 +112,7 @@ def test_old_failures_are_forgotten() -> None:
 def test_at_the_limit_the_environment_with_most_loses_its_oldest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(failed_handshakes, "LIMIT", 5)
+    monkeypatch.setattr(failed_handshakes, "FAILURES_LIMIT", 5)
     failed = FailedHandshakes()
     failed.note("b", origin(), REASON, 0.0)
     for number in range(MANY):

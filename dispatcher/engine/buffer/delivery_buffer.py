@@ -123,7 +123,7 @@ class DeliveryBuffer:
 
         Otherwise a retry recorded during the read would be neither in the heap nor read.
         """
-        self._watermarks.raise_to(shard, to)
+        self._watermarks.set(shard, to)
 
     def lower_watermark(self, shard: int, to: float) -> None:
         """Lower the watermark, so that the next read finds the rows that are due from `to` on."""
@@ -220,7 +220,7 @@ class DeliveryBuffer:
 
     def give_back(self, delivery: Delivery) -> None:
         """Release a delivery that was taken but not started; the owner of its shard reads it."""
-        self._queues.confirm_recorded(delivery)
+        self._queues.release(delivery)
         self._held.drop_id(delivery.id)
         self._resent_while_recording.pop(delivery.id, None)
         self._read_queue_again(delivery.endpoint_id)
@@ -240,7 +240,7 @@ class DeliveryBuffer:
         """
         self._held.drop_id(delivery.id)
         self._reads.mark_stale(delivery.id)
-        self._queues.confirm_recorded(delivery)
+        self._queues.release(delivery)
         if resent := self._resent_while_recording.pop(delivery.id, None):
             self.requeue_unread([resent])
         if retry is None or retry.shard not in self.owned:

@@ -236,8 +236,8 @@ class EndpointQueues:
         if not queue.settings.is_ordered:
             self._free_slot(queue, delivery)
 
-    def confirm_recorded(self, delivery: Delivery) -> None:
-        """Note that the attempt is recorded, or was not made."""
+    def release(self, delivery: Delivery) -> None:
+        """Release a delivery that was taken: its attempt is recorded, or was not made."""
         queue = self._queues[delivery.endpoint_id]
         queue.unrecorded.discard(delivery.id)
         self._free_slot(queue, delivery)

@@ -28,8 +28,8 @@ class Watermarks:
         """Own exactly these shards from now on; the new ones are unread."""
         self._times = {shard: self.get(shard) for shard in shards}
 
-    def raise_to(self, shard: int, time: float) -> None:
-        """Raise the watermark of a shard; ignore a shard that is not owned."""
+    def set(self, shard: int, time: float) -> None:
+        """Set the watermark of a shard, earlier or later; ignore a shard that is not owned."""
         if shard in self._times:
             self._times[shard] = time
 

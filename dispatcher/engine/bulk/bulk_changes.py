@@ -7,7 +7,7 @@ from typing import NamedTuple
 from dispatcher.core import ids as id_times
 from dispatcher.core.retry_refusal import retry_refusal
 from dispatcher.store.queries.delivery_actions import BY_HAND, DeliveryActions, DeliveryStateRow
-from dispatcher.store.queries.history import DAY_MS, DAYS_AT_ONCE_LIMIT
+from dispatcher.store.queries.history import DAYS_AT_ONCE_LIMIT
 from dispatcher.store.session import Queryable
 
 
@@ -98,7 +98,7 @@ def _of_some_days(found: Sequence[DeliveryStateRow]) -> Sequence[DeliveryStateRo
     """
     days: set[int] = set()
     for number, row in enumerate(found):
-        days.add(id_times.created_ms(row["event_id"]) // DAY_MS)
+        days.add(id_times.created_ms(row["event_id"]) // id_times.DAY_MS)
         if len(days) > DAYS_AT_ONCE_LIMIT:
             return found[:number]
     return found

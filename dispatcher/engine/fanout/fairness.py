@@ -61,8 +61,6 @@ class FanoutFairness:
         self._was_search = False
         self._start_id = 0
         self._excluded: tuple[str, ...] = ()
-        # The environments with the largest part in the last slice for all, if it had more.
-        self._crowd: tuple[str, ...] = ()
         # For each list of excluded environments: the inbox id up to which nothing is left to take.
         self._reached: dict[tuple[str, ...], int] = {}
         self._reread_at = float("-inf")
@@ -82,17 +80,11 @@ class FanoutFairness:
         """Return True while a search below the mark, or the taking of its result, is under way."""
         return self._sweep.under_way or self._found is not None
 
-    def next_slice(self, now: float, *, without_crowd: bool = False) -> Slice:
-        """Return the part of the inbox that the next statement takes.
-
-        With `without_crowd`, the environments with the largest part in the last statement for all are not next, if
-        it did not take everything.
-        """
+    def next_slice(self, now: float) -> Slice:
+        """Return the part of the inbox that the next statement takes."""
         if now - self._reread_at >= REREAD_SECONDS:
             self._reread_at = now
             self._reached.clear()
-        if without_crowd and not self._excluded:
-            self._excluded = self._crowd
         if not self._excluded:
             self._start_id = self._first_id
             if self._found is not None:
@@ -120,8 +112,6 @@ class FanoutFairness:
             elif last_id is not None:
                 self._reached[slice_.excluded_environments] = max(slice_.after_id, last_id)
         added = sorted(set(crowding) - set(slice_.excluded_environments)) if more else ()
-        if slice_.is_for_all:
-            self._crowd = tuple(added)
         self._excluded = (*slice_.excluded_environments, *added) if added else ()
 
     def isolate(self, event: int) -> None:

@@ -11,21 +11,13 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.fanout.fairness import FanoutFairness, Slice
-from dispatcher.engine.fanout.inbox_polling import (
-    BACKLOG,
-    IDLE_SECONDS,
-    POLLING_WINDOW_MS,
-    PollingWindow,
-)
-from dispatcher.engine.fanout.pacing import LOOK_SECONDS, Pacing
+from dispatcher.engine.fanout.inbox_polling import IDLE_SECONDS, POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError, StoreError
-from dispatcher.store.queries.inbox import Batch, FannedOut, Inbox, SmallEvent
+from dispatcher.store.queries.inbox import DELIVERIES_LIMIT, Batch, FannedOut, Inbox, SmallEvent
 from dispatcher.telemetry import observe
 
-DELIVERIES_LIMIT = 20_000
-"""Most deliveries that one statement makes; it takes as many events as fit."""
 EVENTS_LIMIT = 500
 """Most events that one statement takes."""
 SMALL_BYTES = 1_024
@@ -60,9 +52,8 @@ class Fanout:
     `admit(deliveries, parked)` takes the deliveries that were made. `saturated(coming)` returns
     the endpoints whose deliveries are made parked, as their queues have no room for `coming` more.
     `keep_events` takes the small events of these deliveries, before they are admitted.
-    `backlog` returns how many deliveries in memory are due and not sent yet. `on_polling` is called
-    after each pass while the inbox is polled: then no notification tells of events for the schema
-    check.
+    `backlog` returns True if enough deliveries wait to be sent. `on_polling` is called after each
+    pass while the inbox is polled: then no notification tells of events for the schema check.
     """
 
     def __init__(
@@ -73,7 +64,7 @@ class Fanout:
         admit: Admit,
         saturated: Callable[[int], Sequence[UUID]],
         keep_events: Callable[[Sequence[SmallEvent]], None],
-        backlog: Callable[[], int],
+        backlog: Callable[[], bool],
         on_polling: Callable[[], None] = lambda: None,
     ) -> None:
         self._inbox = inbox
@@ -82,7 +73,6 @@ class Fanout:
         self._saturated = saturated
         self._keep_events = keep_events
         self._backlog = backlog
-        self._pacing = Pacing()
         self._on_polling = on_polling
         self._polling = PollingWindow()
         self._shard_turn = count()
@@ -106,8 +96,7 @@ class Fanout:
             await self._move_mark()
         picked, is_empty = await self._empty_inbox()
         await self._move_mark()  # last, as events wait for nothing else
-        has_backlog = self._backlog() > BACKLOG
-        plan = self._polling.plan(monotonic(), picked, backlog=has_backlog)
+        plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
         if plan.renew:
             await self._inbox.promise_polling(POLLING_WINDOW_MS)
         wait = plan.wait if is_empty else 0.0
@@ -126,8 +115,7 @@ class Fanout:
         """
         picked, until = 0, monotonic() + PASS_SECONDS
         while self._lease.owned and monotonic() < until:
-            is_paused = self._pacing.is_paused(monotonic(), self._backlog())
-            slice_ = self._fairness.next_slice(monotonic(), without_crowd=is_paused)
+            slice_ = self._fairness.next_slice(monotonic())
             taken = await self._take(slice_)
             if taken is None:
                 # The lease soon reads which shards are left, and then wakes this stage.
@@ -136,7 +124,7 @@ class Fanout:
             picked += events
             if not more and slice_.is_for_all and not self._fairness.is_searching:
                 return picked, True
-            await asyncio.sleep(LOOK_SECONDS if is_paused and not more else 0)
+            await asyncio.sleep(0)
         return picked, not self._lease.owned
 
     async def _take(self, slice_: Slice) -> tuple[int, bool] | None:
@@ -285,7 +273,9 @@ class Fanout:
         """Make the next statement smaller; quarantine an event that times out even in parts."""
         observe.events.fan_out_too_large(events)
         first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
-        if first is None or self._size.shrink():
+        if first is None:
+            return
+        if self._size.shrink():
             return
         if not slice_.is_one_event:
             self._fairness.isolate(first)

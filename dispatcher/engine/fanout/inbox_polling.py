@@ -24,8 +24,6 @@ RUSH_EVENTS = 500
 """Polls are rarer from this many events in RATE_WINDOW_SECONDS on (2,000 a second)."""
 POLL_IN_RUSH_SECONDS = 0.01
 """Seconds between two reads in a rush: a read has a fixed price, which producers on the same server pay."""
-BACKLOG = 256
-"""Deliveries in memory that are due and not sent yet, above which there is a backlog."""
 POLL_WITH_BACKLOG_SECONDS = 0.02
 """The same with a backlog: larger batches are cheaper, and the deliveries have to wait anyway."""
 IDLE_SECONDS = 2.0

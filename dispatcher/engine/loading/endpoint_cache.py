@@ -128,7 +128,7 @@ class EndpointCache:
         unreadable: set[UUID] = set()
 
         async def read(batch: Sequence[UUID]) -> None:
-            rows.update({row["id"]: row for row in await self._endpoints.with_ids(batch)})
+            rows.update({row["id"]: row for row in await self._endpoints.for_sending(batch)})
 
         def refuse(endpoint_id: UUID, error: Exception) -> None:
             observe.endpoints.malformed(endpoint_id, error)
@@ -150,7 +150,7 @@ class EndpointCache:
             settings = QueueSettings(
                 limit=self._limit(endpoint),
                 environment_id=endpoint.environment_id,
-                is_stopped=not endpoint.active,
+                is_stopped=not endpoint.may_send,
                 is_ordered=endpoint.ordered,
                 stored_rest=endpoint.resting_until or 0.0,
                 interval=self._interval(endpoint),
@@ -188,8 +188,7 @@ def _unusable(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = Fa
         id=endpoint_id,
         environment_id=environment_id,
         url="",
-        active=False,
-        deleted=False,
+        may_send=False,
         ordered=ordered,
         secret="",
         previous_secret=None,
@@ -200,5 +199,4 @@ def _unusable(endpoint_id: UUID, environment_id: str = "", *, ordered: bool = Fa
         timeout=None,
         retry=None,
         resting_until=None,
-        failing=False,
     )

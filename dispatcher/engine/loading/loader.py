@@ -70,7 +70,7 @@ class Loader:
         self._clock = clock
         self._admit = admit
         self.wake = wake
-        self._swept_at = 0.0
+        self._swept_at = float("-inf")
         # The due times from which the next pass continues a sweep, by shard.
         self._sweep_from: Mapping[int, float] = {}
         self._rescanned_at = float("-inf")
@@ -79,10 +79,6 @@ class Loader:
         """Search for parked rows at once: those of a new shard are not known yet."""
         self._rescanned_at = float("-inf")
         self.wake.set()
-
-    def sweep_now(self) -> None:
-        """Sweep in the next pass, even if the last sweep was a short time ago."""
-        self._swept_at = float("-inf")
 
     async def run_once(self) -> float:
         """Make one pass, and return the seconds to the next, 0.0 if there are more rows to read.

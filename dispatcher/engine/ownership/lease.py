@@ -60,7 +60,7 @@ class Lease:
         self._next_daemon: int | None = None
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
-        self._leaving: frozenset[int] = frozenset()
+        self._releasing: frozenset[int] = frozenset()
         self._has_left = False
 
     def __repr__(self) -> str:
@@ -166,13 +166,13 @@ class Lease:
             claimed = await self._daemons.claim_shards(daemon, share - len(shards), silent)
             self._note_claimed(claimed, renewal.horizon)
             shards |= {c.shard for c in claimed}
-        elif len(shards) > share and not self._leaving:
-            self._leaving = frozenset(sorted(shards)[share:])
-        self._leaving &= shards
-        self._own(shards - self._leaving)
-        if idle := self._idle(self._leaving):
+        elif len(shards) > share and not self._releasing:
+            self._releasing = frozenset(sorted(shards)[share:])
+        self._releasing &= shards
+        self._own(shards - self._releasing)
+        if idle := self._idle(self._releasing):
             await self._daemons.release_shards(daemon, idle)
-            self._leaving -= idle
+            self._releasing -= idle
 
     def _idle(self, shards: frozenset[int]) -> frozenset[int]:
         """Return the shards without deliveries in memory."""

@@ -33,7 +33,7 @@ from dispatcher.transport.access_tokens import AccessTokens, Post
 from dispatcher.transport.sender import Sender
 
 DISABLING_SECONDS = 5.0
-"""Pause of an endpoint that is being disabled. Otherwise sending would continue until the change
+"""Rest of an endpoint that is being disabled. Otherwise sending would continue until the change
 is written and read back."""
 
 
@@ -93,7 +93,7 @@ class AttemptRunner:
 
     def _may_start(self, delivery: Delivery) -> bool:
         """Return False if the lease or the endpoint changed since the delivery was taken."""
-        return self.lease.covers(delivery.shard) and self.endpoints[delivery.endpoint_id].active
+        return self.lease.covers(delivery.shard) and self.endpoints[delivery.endpoint_id].may_send
 
     async def _send(self, delivery: Delivery, event: Event) -> tuple[Result, float]:
         """Return the result of the request, and how many seconds it took."""

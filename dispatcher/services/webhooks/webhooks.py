@@ -133,7 +133,7 @@ class Webhooks:
 
     async def of_ids(self, environment_id: str, ids: Sequence[UUID]) -> tuple[Webhook, ...]:
         """Return webhooks in the order of their ids. Those that are gone are left out."""
-        rows = await self._endpoints.of_ids(environment_id, ids) if ids else ()
+        rows = await self._endpoints.for_people(environment_id, ids) if ids else ()
         return tuple(map(self._webhook, rows))
 
     async def page_of_ids(
@@ -147,7 +147,7 @@ class Webhooks:
             while left and len(rows) < step:
                 some = left[: step - len(rows)]
                 del left[: len(some)]
-                rows += await self._endpoints.of_ids(environment_id, some)
+                rows += await self._endpoints.for_people(environment_id, some)
             return rows
 
         return await self._filled(read, None, limit)

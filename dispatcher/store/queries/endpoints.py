@@ -2,12 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from time import time
 from typing import TypedDict
 from uuid import UUID
 
-from dispatcher.core.ids import LARGEST_ID
+from dispatcher.core.ids import LARGEST_ID, days_before
 from dispatcher.core.model import ClockSetBack
-from dispatcher.store.queries.history import DAY_MS, DAYS_AT_ONCE_LIMIT, recent_id
+from dispatcher.store.queries.history import DAYS_AT_ONCE_LIMIT
 from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
@@ -97,13 +98,14 @@ class SealedEndpointRow(EndpointRow):
 class SendingEndpointRow(TypedDict):
     """Everything that sending needs to know about an endpoint. Times are seconds of the epoch.
 
+    `may_send` is False while the endpoint is disabled, and while sending is paused for it.
     `secret`, `previous_secret`, `headers` and the `_sealed` columns are encrypted.
     """
 
     id: UUID
     environment_id: str
     url: str
-    active: bool
+    may_send: bool
     deleted: bool
     ordered: bool
     home_shard: int
@@ -119,7 +121,6 @@ class SendingEndpointRow(TypedDict):
     timeout_ms: int | None
     retry: str | None
     resting_until: float | None
-    failing: bool
 
 
 class DisabledEndpointRow(TypedDict):
@@ -135,13 +136,13 @@ class Endpoints:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def with_ids(self, ids: Collection[UUID]) -> list[SendingEndpointRow]:
+    async def for_sending(self, ids: Collection[UUID]) -> list[SendingEndpointRow]:
         """Return everything that sending needs to know about each endpoint.
 
         `secret`, `previous_secret`, `headers`, `authentication_sealed` and `tls_sealed` are
         encrypted.
         """
-        rows = await self._session.fetch(statement("endpoints/with_ids"), list(ids))
+        rows = await self._session.fetch(statement("endpoints/for_sending"), list(ids))
         return all_rows(SendingEndpointRow, rows)
 
     async def changed_since(self, version: int) -> tuple[int, list[UUID]]:
@@ -217,7 +218,7 @@ class Endpoints:
             statement("endpoints/unwell"),
             environment_id,
             limit,
-            recent_id(LARGEST_ID, DAYS_AT_ONCE_LIMIT * DAY_MS),
+            days_before(LARGEST_ID, time(), DAYS_AT_ONCE_LIMIT),
         )
         return all_rows(UnwellEndpointRow, rows)
 
@@ -249,9 +250,11 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/list"), environment_id, after, limit)
         return all_rows(EndpointRow, rows)
 
-    async def of_ids(self, environment_id: str, ids: Sequence[UUID]) -> Sequence[EndpointRow]:
+    async def for_people(self, environment_id: str, ids: Sequence[UUID]) -> Sequence[EndpointRow]:
         """Return endpoints of an environment as `list` does, in the order of `ids`."""
-        rows = await self._session.fetch(statement("endpoints/of_ids"), environment_id, list(ids))
+        rows = await self._session.fetch(
+            statement("endpoints/for_people"), environment_id, list(ids)
+        )
         return all_rows(EndpointRow, rows)
 
     async def lock(self, endpoint_id: UUID) -> None:
@@ -271,9 +274,9 @@ class Endpoints:
         return first_row(DisabledEndpointRow, rows)
 
     async def bring_forward(self, step: ClockSetBack) -> None:
-        """Move the ends of pauses earlier, after the database's clock was set back.
+        """Move the ends of rests earlier, after the database's clock was set back.
 
-        Only pauses of endpoints whose home is in the step's shards are moved.
+        Only rests of endpoints whose home is in the step's shards are moved.
         """
         await self._session.fetch(
             statement("endpoints/bring_forward"), list(step.shards), step.seconds, step.horizon

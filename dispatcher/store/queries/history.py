@@ -18,7 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
-from dispatcher.core.ids import EPOCH_MS, LARGEST_ID, TIME_SHIFT
+from dispatcher.core.ids import LARGEST_ID, days_before
 from dispatcher.core.model import RawJson, Status
 from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
@@ -26,9 +26,8 @@ from dispatcher.store.statements import statement
 
 DAYS_AT_ONCE_LIMIT = 42
 """Most days, one partition each, that one statement reads."""
-DAY_MS = 86_400_000
-RECENT_MS = 2 * DAY_MS
-"""Milliseconds before the end of a list in which a page is looked for first.
+RECENT_DAYS = 2
+"""Days before the end of a list in which a page is looked for first.
 
 A statement over the partitions of a month takes a millisecond to plan.
 """
@@ -246,7 +245,7 @@ class History:
         self, environment_id: str, filters: HistoryFilter, rows: int, limit: int
     ) -> IdsRead:
         """Return the newest `limit` events, reading `rows` rows of all environments."""
-        if filters.low >= recent_id(filters.high):  # few partitions
+        if filters.low >= days_before(filters.high, time(), RECENT_DAYS):  # few partitions
             part = filters
         else:
             part, _ = await self.part(filters)
@@ -300,12 +299,6 @@ class History:
         days = [day for day in await self.days() if day > above]
         ends = days[DAYS_AT_ONCE_LIMIT::DAYS_AT_ONCE_LIMIT]
         return list(zip([*ends, above], [None, *ends], strict=True))
-
-
-def recent_id(high: int, milliseconds: int = RECENT_MS) -> int:
-    """Return the smallest id of so many milliseconds before the id `high`, or before now."""
-    now = (int(time() * 1000) - EPOCH_MS) << TIME_SHIFT
-    return max(0, min(high, now) - (milliseconds << TIME_SHIFT))
 
 
 def _columns(filters: HistoryFilter, rows: int) -> tuple[object, ...]:

@@ -12,6 +12,9 @@ from dispatcher.store.rows import all_rows, uncopied_rows
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 
+DELIVERIES_LIMIT = 20_000
+"""Most deliveries that one statement makes; it takes as many events as fit."""
+
 
 class SmallEvent(NamedTuple):
     """An event that came with its deliveries. `data` is the producer's text in UTF-8."""
@@ -145,7 +148,7 @@ class Inbox:
         saturated: Sequence[UUID],
         after_id: int,
         excluded_environments: Sequence[str] = (),
-        deliveries_limit: int = 20_000,
+        deliveries_limit: int = DELIVERIES_LIMIT,
         up_to: int = LARGEST_ID,
         small_bytes: int = 0,
         small_ids: range = range(0),
@@ -180,7 +183,7 @@ class Inbox:
         daemon: int,
         saturated: Sequence[UUID],
         after_id: int,
-        deliveries_limit: int = 20_000,
+        deliveries_limit: int = DELIVERIES_LIMIT,
         small_bytes: int = 0,
         small_ids: range = range(0),
     ) -> FannedOut:

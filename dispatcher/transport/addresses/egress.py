@@ -17,7 +17,7 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from typing import NamedTuple
 
 from dispatcher.config.fields import Network, network
@@ -27,9 +27,8 @@ from dispatcher.core.endpoint_url import (
     ends_in_number,
     parse_url,
 )
-from dispatcher.transport.addresses.own_ports import OwnPort
+from dispatcher.transport.addresses.own_ports import Address, OwnPort
 
-Address = IPv4Address | IPv6Address
 AddrInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int]]
 """A result of `getaddrinfo`: family, type, protocol, canonical name and socket address."""
 

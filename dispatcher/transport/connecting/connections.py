@@ -51,7 +51,7 @@ Turn = AbstractAsyncContextManager[object]
 """Entered while a connection is made."""
 
 
-class _Open:
+class _OriginConnections:
     """The connections to one origin: the number of open ones, idle ones, and waiting requests."""
 
     __slots__ = ("count", "handshakes", "idle", "origin", "waiting")
@@ -103,9 +103,9 @@ class Connections:
         self._proxy = proxy
         self._dial_guard: Guard = ProxyGuard() if proxy else guard
         self._proxy_resolver = Resolver(self._dial_guard) if proxy else resolver
-        self._origins: dict[Origin, _Open] = {}
-        self._idle: dict[Connection, _Open] = {}
-        self._made: dict[Connection, _Open] = {}
+        self._origins: dict[Origin, _OriginConnections] = {}
+        self._idle: dict[Connection, _OriginConnections] = {}
+        self._made: dict[Connection, _OriginConnections] = {}
         self._body_turns = BodyTurns(self._loop)
         self._dial_turns = DialTurns(self._loop)
         self._failed_handshakes = FailedHandshakes()
@@ -180,13 +180,13 @@ class Connections:
                 self._uncount(opened)
         return connection
 
-    def _opened(self, origin: Origin) -> _Open:
+    def _opened(self, origin: Origin) -> _OriginConnections:
         opened = self._origins.get(origin)
         if opened is None:
-            opened = self._origins[origin] = _Open(origin, self._origin_limit)
+            opened = self._origins[origin] = _OriginConnections(origin, self._origin_limit)
         return opened
 
-    async def _wait(self, opened: _Open) -> None:
+    async def _wait(self, opened: _OriginConnections) -> None:
         waiter: asyncio.Future[None] = self._loop.create_future()
         opened.waiting.append(waiter)
         try:
@@ -307,7 +307,7 @@ class Connections:
             opened.idle.pop(connection, None)
             self._uncount(opened)
 
-    def _uncount(self, opened: _Open) -> None:
+    def _uncount(self, opened: _OriginConnections) -> None:
         opened.count -= 1
         opened.wake_one()
         if not opened.count and not opened.waiting:

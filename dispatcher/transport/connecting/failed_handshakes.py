@@ -26,7 +26,7 @@ environment then take at most a twelfth of the event loop."""
 FORGET_SECONDS = 60.0
 """A failure is forgotten so long after another handshake was permitted."""
 
-LIMIT = 10_000
+FAILURES_LIMIT = 10_000
 """Most failures that are remembered, about 5 MiB."""
 
 _REPEATED = "; this attempt made no connection, as one before it found this"
@@ -78,7 +78,7 @@ class FailedHandshakes:
         seconds = max(RETRY_SECONDS, SPACING_SECONDS * len(failures))
         failures[origin] = _Failure(reason, 1 if last is None else last.in_a_row + 1, now + seconds)
         self._count += 1
-        if self._count > LIMIT:
+        if self._count > FAILURES_LIMIT:
             environment_id, failures = max(self._failures.items(), key=lambda item: len(item[1]))
             self.forget(environment_id, next(iter(failures)))
 

@@ -118,7 +118,6 @@ def _parse(head: bytes) -> Head:
     status = int(clean[1]) if clean else parse_status(head)
     framing: Framing = "until-close"
     length = 0
-    keeps_alive = clean is not None
     said: int | None = None
     notable: dict[bytes, bytes] = {}
     for found in islice(_NOTABLE.finditer(head.lower()), NOTABLE_LIMIT):
@@ -126,13 +125,16 @@ def _parse(head: bytes) -> Head:
         notable[name] = notable[name] + b"," + value if name in notable else value
     if notable:
         framing, length = _framing(notable)
-        keeps_alive = keeps_alive and not _is_last(notable)
         said = _keep_alive_seconds(notable)
     if status in _NO_BODY:
         # The head may announce a body although its status has none, and the body may be sent.
         framing = "none" if framing == "until-close" or not length else "unknown"
-        keeps_alive = keeps_alive and status != 101 and b"transfer-encoding" not in notable
-    keeps_alive = keeps_alive and framing in ("none", "length", "chunked")
+    keeps_alive = (
+        clean is not None
+        and framing in ("none", "length", "chunked")
+        and not _is_last(notable)
+        and not (status in _NO_BODY and (status == 101 or b"transfer-encoding" in notable))
+    )
     if clean and len(head) <= HEADERS_LIMIT_BYTES:
         headers = tuple(_FIELD.findall(head.decode("latin-1")))
     else:

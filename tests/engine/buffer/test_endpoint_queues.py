@@ -181,7 +181,7 @@ def test_a_queue_that_is_stopped_is_emptied_and_accepts_nothing() -> None:
     assert not queues.put_first(delivery(1))
     assert (queues.is_stopped(A), queues.room(A), taken(queues)) == (True, 0, [])
     queues.finish_attempt(delivery(1))
-    queues.confirm_recorded(delivery(1))
+    queues.release(delivery(1))
     assert configure(queues, A) == []
     assert offer(queues, 5) == [True]
     assert taken(queues) == [5]
@@ -275,7 +275,7 @@ def test_an_ordered_queue_has_one_delivery_under_way_until_it_is_recorded() -> N
     assert taken(queues) == [1]
     queues.finish_attempt(delivery(1))
     assert taken(queues) == []
-    queues.confirm_recorded(delivery(1))
+    queues.release(delivery(1))
     assert taken(queues) == [2]
 
 
@@ -293,10 +293,10 @@ def test_a_delivery_put_first_is_next_even_in_a_full_queue() -> None:
     offer(queues, 1, 2)
     assert taken(queues) == [1]
     offer(queues, 3)
-    queues.confirm_recorded(delivery(1))
+    queues.release(delivery(1))
     assert queues.put_first(delivery(1))
     assert taken(queues) == [1]
-    queues.confirm_recorded(delivery(1))
+    queues.release(delivery(1))
     assert taken(queues) == [2]
 
 
@@ -309,11 +309,11 @@ def test_a_queue_that_becomes_or_ceases_to_be_ordered_frees_each_slot_once(
     assert taken(queues) == [1]
     queues.finish_attempt(delivery(1))
     configure(queues, A, ordered=becomes, limit=1)
-    queues.confirm_recorded(delivery(1))
+    queues.release(delivery(1))
     assert taken(queues) == [2]
     assert taken(queues) == []
     queues.finish_attempt(delivery(2))
-    queues.confirm_recorded(delivery(2))
+    queues.release(delivery(2))
     assert queues.close(A)
 
 
@@ -337,7 +337,7 @@ def test_a_queue_is_closed_only_without_deliveries() -> None:
     assert taken(queues) == [1]
     queues.finish_attempt(delivery(1))
     assert not queues.close(A)
-    queues.confirm_recorded(delivery(1))
+    queues.release(delivery(1))
     assert queues.close(A)
     with pytest.raises(KeyError):
         queues[A]
@@ -389,7 +389,7 @@ class AnyQueues(RuleBasedStateMachine):
         if self.in_flight:
             one = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
             self.queues.finish_attempt(one)
-            self.queues.confirm_recorded(one)
+            self.queues.release(one)
 
     @rule(endpoint_id=st.sampled_from([A, B, C]), seconds=st.integers(0, 5))
     def rest(self, endpoint_id: UUID, seconds: int) -> None:
@@ -409,7 +409,7 @@ class AnyQueues(RuleBasedStateMachine):
         while self.waiting:
             for one in self.in_flight:
                 self.queues.finish_attempt(one)
-                self.queues.confirm_recorded(one)
+                self.queues.release(one)
             self.in_flight.clear()
             before = len(self.waiting)
             self.take()

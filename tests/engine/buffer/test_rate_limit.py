@@ -47,7 +47,7 @@ def taken(queues: EndpointQueues, now: float) -> list[int]:
     while one := queues.take(now):
         found.append(one.id)
         queues.finish_attempt(one, 0.001)
-        queues.confirm_recorded(one)
+        queues.release(one)
     return found
 
 

@@ -47,7 +47,7 @@ def taken(queues: EndpointQueues, now: float = NOW) -> list[Delivery]:
 def finish(queues: EndpointQueues, *deliveries: Delivery, took: float) -> None:
     for one in deliveries:
         queues.finish_attempt(one, took)
-        queues.confirm_recorded(one)
+        queues.release(one)
 
 
 def proven(queues: EndpointQueues, *endpoint_ids: UUID, took: float = QUICK) -> None:

@@ -18,10 +18,8 @@ class Inbox:
         self.rows = dict(enumerate(events, start=1))
         self.taken: list[str] = []
 
-    def take(
-        self, fairness: FanoutFairness, now: float = START, *, without_crowd: bool = False
-    ) -> Slice:
-        slice_ = fairness.next_slice(now, without_crowd=without_crowd)
+    def take(self, fairness: FanoutFairness, now: float = START) -> Slice:
+        slice_ = fairness.next_slice(now)
         seen = [
             i
             for i, e in self.rows.items()
@@ -195,20 +193,3 @@ def test_an_isolated_event_is_a_slice_of_its_own() -> None:
     assert fairness.next_slice(START).oversized
     fairness.note_taken(fairness.next_slice(START), last_id=42, more=True, crowding=[], now=START)
     assert not fairness.next_slice(START).is_one_event
-
-
-def test_a_flood_can_wait_while_others_are_taken() -> None:
-    inbox, fairness = Inbox("a" * 100 + "b" * 3), FanoutFairness()
-    inbox.take(fairness)
-    for _ in range(3):
-        assert inbox.take(fairness, without_crowd=True).excluded_environments == ("a",)
-        inbox.rows[200 + len(inbox.taken)] = "c"
-    assert inbox.taken == ["a" * 10, "bbb", "c", "c"]
-    inbox.take(fairness, without_crowd=True)
-    assert inbox.take(fairness).is_for_all
-
-
-def test_without_a_flood_nothing_waits() -> None:
-    inbox, fairness = Inbox("a" * 5), FanoutFairness()
-    for _ in range(2):
-        assert inbox.take(fairness, without_crowd=True).is_for_all

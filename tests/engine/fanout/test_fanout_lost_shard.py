@@ -54,7 +54,7 @@ def fanout(inbox: Late) -> Fanout:
         admit=admit,
         saturated=lambda coming: [],
         keep_events=lambda events: None,
-        backlog=lambda: 0,
+        backlog=lambda: False,
     )
 
 

@@ -101,7 +101,7 @@ async def looked(inbox: Stuck) -> None:
         admit=_admit,
         saturated=lambda coming: (),
         keep_events=lambda events: None,
-        backlog=lambda: 0,
+        backlog=lambda: False,
     )
     for _ in range(LOOKS):
         await fanout.run_once()

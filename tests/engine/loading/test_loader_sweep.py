@@ -51,10 +51,8 @@ async def swept(connection: Connection, session: Session, moments: int) -> list[
 
     endpoints = Endpoints()
     loader = Loader(table, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
-    await loader.run_once()
     await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)
     buffer.raise_watermark(SHARD, clock.now() + HORIZON_SECONDS)
-    loader.sweep_now()
     left = []
     while True:
         wait = await loader.run_once()
