@@ -129,7 +129,7 @@ class Engine:
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
             on_recorded=self.buffer.confirm_recorded,
-            on_superseded=self.buffer.discard_stale,
+            on_late=self.buffer.note_late,
             on_room=lambda: self.deliverer.wake(),
             on_batch=self._note_recorded,
         )
@@ -340,9 +340,9 @@ class Engine:
         return daemon_status(
             admin_port=self._admin_port,
             up=monotonic() - self._started_at,
-            held=len(self.buffer),
+            in_memory=len(self.buffer),
             in_flight=self.deliverer.in_flight,
-            scheduled=self.buffer.later,
+            scheduled=self.buffer.scheduled_count,
             unrecorded=len(self.recorder),
         )
 

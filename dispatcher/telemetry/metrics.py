@@ -19,7 +19,7 @@ EVENTS = Counter("dispatcher_events_fanned_out", "Events fanned out", registry=R
 DELIVERIES = Counter("dispatcher_deliveries_made", "Deliveries made by fan-out", registry=REGISTRY)
 ATTEMPTS = Counter("dispatcher_attempts", "Attempts recorded", ["outcome"], registry=REGISTRY)
 ENDED = Counter("dispatcher_deliveries_ended", "Deliveries ended", ["state"], registry=REGISTRY)
-SUPERSEDED = Counter(
+LATE = Counter(
     "dispatcher_attempts_superseded",
     "Results that came too late: their deliveries had moved on",
     registry=REGISTRY,

@@ -46,13 +46,13 @@ class EnvironmentShare:
 
     - `queues`: how many there are.
     - `held`: how many slots their attempts hold.
-    - `scheduled`: those that may start something, in the order of their turns.
+    - `turns`: those that may start something, in the order of their turns.
     """
 
     id: str
     queues: int = 0
     held: int = 0
-    scheduled: "deque[EndpointQueue]" = field(default_factory=deque)
+    turns: "deque[EndpointQueue]" = field(default_factory=deque)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +65,7 @@ class EndpointQueue:
     - `ready_at`: the next start that the rate limit allows.
     - `is_slow`: None before the first answer, then whether the last answer was slow or is overdue.
     - `unanswered_since`: the start of the first request after the last answer, infinity if none.
-    - `is_scheduled`: the queue is in the round robin, or waits for a slow slot.
+    - `has_turn`: the queue has a turn in the round robin, or waits for a slow slot.
     - `alarm_at`: its next timer, infinity if none.
     - `in_flight`: ids of deliveries that count for the limit.
     - `unrecorded`: ids of deliveries that were taken and are not recorded. It differs from
@@ -80,7 +80,7 @@ class EndpointQueue:
     ready_at: float = 0.0
     is_slow: bool | None = None
     unanswered_since: float = inf
-    is_scheduled: bool = False
+    has_turn: bool = False
     alarm_at: float = inf
     in_flight: set[int] = field(default_factory=set)
     unrecorded: set[int] = field(default_factory=set)

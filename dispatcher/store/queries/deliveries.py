@@ -79,14 +79,14 @@ class Deliveries:
                 await opened.fetch(statement("deliveries/probe"))
                 raise _UndoError
 
-    async def set_aside(self, delivery: Delivery, detail: str) -> bool:
+    async def quarantine(self, delivery: Delivery, detail: str) -> bool:
         """Move a delivery to quarantine because the database refuses its result.
 
         Return False if the delivery has changed since: it is no longer pending with this attempt
         number.
         """
         rows = await self._session.fetch(
-            statement("deliveries/set_aside"), delivery.id, delivery.attempt, detail
+            statement("deliveries/quarantine"), delivery.id, delivery.attempt, detail
         )
         return bool(rows)
 
@@ -140,12 +140,16 @@ class Deliveries:
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
-    async def cancel(self, limit: int, expire_below: int) -> int:
+    async def end_expired_and_deleted(self, limit: int, expire_below: int) -> int:
         """Cancel deliveries that are too old, and those of deleted endpoints, up to `limit` of each kind.
 
         A delivery is too old if its id is below `expire_below`. Return how many were cancelled.
         """
-        return len(await self._session.fetch(statement("deliveries/cancel"), limit, expire_below))
+        return len(
+            await self._session.fetch(
+                statement("deliveries/end_expired_and_deleted"), limit, expire_below
+            )
+        )
 
     async def bring_forward(
         self, step: ClockSetBack, above: int, at_most: int

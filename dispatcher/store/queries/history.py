@@ -36,7 +36,7 @@ A statement over the partitions of a month takes a millisecond to plan.
 Place = Literal["inbox", "unexamined", "quarantine"]
 """The place where an event waits before its deliveries are made.
 
-An `unexamined` event waits for the schema check.
+An `unexamined` event is unvalidated: it waits for the schema check. The API has that name.
 """
 
 
