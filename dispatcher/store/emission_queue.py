@@ -120,7 +120,8 @@ async def _insert(pool: PoolShare, environment_id: str, together: Sequence[_Emis
     """Insert the events of several requests in one statement, and give each its result.
 
     If the database refuses them, insert each half alone, until one refused request is left. If
-    another transaction holds a key, insert those of each request alone.
+    another transaction holds a key, insert those of each request alone. `bisect` knows no such
+    keys, and raises errors that here are the result of a request.
     """
     try:
         emitted = await _emit(Events(pool), environment_id, together)

@@ -172,9 +172,9 @@ def _proxy(config: "Config") -> str | None:
     """Return a note if the configured proxy takes connections, None if there is no proxy."""
     import socket
 
-    from dispatcher.transport.connecting.proxy import proxy_of
+    from dispatcher.transport.connecting.proxy_from_config import proxy_from_config
 
-    proxy = proxy_of(config)
+    proxy = proxy_from_config(config)
     if proxy is None:
         return None
     try:

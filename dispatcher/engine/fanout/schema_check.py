@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
-from dispatcher.engine.bisection import bisect
 from dispatcher.engine.fanout.fairness import FanoutFairness, Slice
 from dispatcher.engine.fanout.schema_check_costs import SchemaCheckCosts
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
+from dispatcher.store.bisection import bisect
 from dispatcher.store.data_errors import describe
 from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents, Waiting
 from dispatcher.telemetry import observe

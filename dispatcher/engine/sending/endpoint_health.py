@@ -17,7 +17,7 @@ import orjson
 
 from dispatcher.core import event_patterns, ids
 from dispatcher.core.model import Delivery, Endpoint, Outcome
-from dispatcher.engine.bisection import bisect
+from dispatcher.store.bisection import bisect
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.events import Events
 from dispatcher.telemetry import observe
