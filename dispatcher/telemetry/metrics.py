@@ -36,8 +36,8 @@ QUARANTINED = Counter(
 )
 STORE_FAILURES = Counter(
     "dispatcher_store_failures",
-    "Passes of stages, and of pause, park and drain, that the database failed: an outage, a timeout, a missing"
-    " right, a conflict of locks",
+    "Passes of stages, and of pause, park and drain, that the database failed: an outage, a"
+    " timeout, a missing right, a conflict of locks",
     ["stage"],
     registry=REGISTRY,
 )
@@ -77,7 +77,8 @@ REPLICATED = Counter(
 )
 TRIGGERS_DISABLED = Gauge(
     "dispatcher_triggers_disabled",
-    "Triggers of the events table that are disabled or dropped: events are not sent until they are enabled",
+    "Triggers of the events table that are disabled or dropped: events are not sent until they"
+    " are enabled",
     registry=REGISTRY,
 )
 DURATION = BatchHistogram(
@@ -135,8 +136,8 @@ INBOX_OLDEST = Gauge(
 )
 QUARANTINE = Gauge(
     "dispatcher_quarantined_events",
-    "Events in quarantine, and deliveries whose result the database refused; 5000 stands for that or more"
-    + _FROM_DATABASE,
+    "Events in quarantine, and deliveries whose result the database refused; 5000 stands for that"
+    " or more" + _FROM_DATABASE,
     registry=REGISTRY,
 )
 ENDPOINTS = Gauge(

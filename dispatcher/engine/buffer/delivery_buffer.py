@@ -151,8 +151,8 @@ class DeliveryBuffer:
     ) -> list[Delivery]:
         """Take deliveries into memory, and return those to park.
 
-        A delivery is to be parked if its endpoint queue is full or stopped. Deliveries and endpoints
-        in `stale`, the set of `reading`, are skipped. So are shards that are not owned.
+        A delivery is to be parked if its endpoint queue is full or stopped. Deliveries and
+        endpoints in `stale`, the set of `reading`, are skipped. So are shards that are not owned.
         """
         to_park = []
         ids_in_memory, owned = self._in_memory.ids, self.owned

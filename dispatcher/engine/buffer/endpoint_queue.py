@@ -25,8 +25,8 @@ class QueueSettings:
 
     - `limit`: attempts in flight at the same time.
     - `environment_id`: queues take turns by environment.
-    - `is_stopped`: the queue starts nothing and accepts nothing. The endpoint is disabled, deleted or
-      cannot be read, or its environment is paused.
+    - `is_stopped`: the queue starts nothing and accepts nothing. The endpoint is disabled, deleted
+      or cannot be read, or its environment is paused.
     - `is_ordered`: one delivery at a time, until it is recorded; the head blocks the rest.
     - `stored_rest`: the end of the rest in the table, 0 if there is none.
     - `interval`: mean seconds between two starts, 0 without rate limit.

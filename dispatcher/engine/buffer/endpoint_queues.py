@@ -31,9 +31,9 @@ REFILL_LIMIT = 4_000
 class EndpointQueues:
     """The endpoint queues of a daemon.
 
-    `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`. With
-    much free memory a queue may be deeper: up to `share` of `free_memory`, a number of deliveries.
-    `slots` bounds all attempts in flight, `slow_slots` those to slow endpoints.
+    `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`.
+    With much free memory a queue may be deeper: up to `share` of `free_memory`, a number of
+    deliveries. `slots` bounds all attempts in flight, `slow_slots` those to slow endpoints.
     """
 
     def __init__(

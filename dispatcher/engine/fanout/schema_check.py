@@ -1,7 +1,7 @@
 """Check events of types with an enforced schema; move them to the inbox or to quarantine.
 
-Ordinary events do not pass this stage and never wait for it. What wakes the fan-out wakes it too, and
-it starts a little later, so that the fan-out goes first.
+Ordinary events do not pass this stage and never wait for it. What wakes the fan-out wakes it too,
+and it starts a little later, so that the fan-out goes first.
 """
 
 import asyncio

@@ -100,7 +100,7 @@ class EndpointCache:
         return True
 
     async def share_limits(self, others: int) -> None:
-        """Divide the limits of endpoints by the number of sending daemons: `others` and this one."""
+        """Divide the limits of endpoints by the number of daemons that send: `others` + 1."""
         if self.sharers != others + 1:
             self.sharers = others + 1
             await self._configure(self._known)

@@ -21,8 +21,9 @@ IDLE_RECHECK_SECONDS = 1.0
 """The same without deliveries in memory."""
 
 STARTS_LIMIT = 32
-"""Most attempts that are started at a time, then the event loop has its turn. To start one takes 50 µs and
-more: otherwise hundreds that are due at one moment would hold the loop for tens of milliseconds."""
+"""Most attempts that are started at a time, then the event loop has its turn. To start one takes 50
+µs and more: otherwise hundreds that are due at one moment would hold the loop for tens of
+milliseconds."""
 
 
 class Deliverer:

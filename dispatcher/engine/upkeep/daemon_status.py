@@ -18,8 +18,8 @@ def daemon_status(
 ) -> Mapping[str, object]:
     """Return the status as JSON values; `up` is in seconds.
 
-    `in_memory` counts the deliveries in memory. Of these `in_flight`, `scheduled` and `unrecorded` are
-    not in the queues.
+    `in_memory` counts the deliveries in memory. Of these `in_flight`, `scheduled` and `unrecorded`
+    are not in the queues.
     """
     return {
         "version": __version__,

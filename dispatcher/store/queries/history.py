@@ -220,7 +220,7 @@ class History:
     async def payloads(
         self, event_ids: Collection[int], data_limit: int
     ) -> Mapping[int, EventData]:
-        """Return the size of the data in bytes by event, and the data itself up to `data_limit` bytes.
+        """Return the bytes of the data by event, and the data itself up to `data_limit` bytes.
 
         Events that retention has dropped are left out.
         """
