@@ -156,8 +156,8 @@ class Dashboard:
         if not is_masked(posted.get("csrf", ""), session.csrf):
             again = await self._signing_in.offer_resend(request, session.csrf)
             text = (
-                "The form has expired, or comes from another site. Go back, reload the page and send"
-                " it again."
+                "The form has expired, or comes from another site. Go back, reload the page and"
+                " send it again."
             )
             return again or self._show(request, Problem(403, text))
         meant = posted.get("environment")

@@ -123,9 +123,8 @@ class Sender:
         """Send one request, and return the answer or the error.
 
         `headers` are prepared once for many requests; `names` and `values` are those that vary.
-        `timeout` is in seconds, for all of it. Lookups and dials are shared out by
-        `environment_id`. A request is sent again only if a kept connection ends without an answer,
-        or answers 408.
+        `timeout` is in seconds, for all of it; `environment_id` shares out lookups and dials.
+        A request is sent again only if a kept connection ends without an answer, or answers 408.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
         try:
