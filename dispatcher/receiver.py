@@ -55,7 +55,7 @@ class NoMatchingSignatureError(SignatureVerificationError):
 
 
 class StaleTimestampError(SignatureVerificationError):
-    """The signature is valid, but its time is too old or too far ahead: a replay, or a wrong clock."""
+    """The signature is valid, but its time is too far off: a replay, or a wrong clock."""
 
 
 def _most_specific(failures: list[SignatureVerificationError]) -> SignatureVerificationError:

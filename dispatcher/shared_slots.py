@@ -28,13 +28,13 @@ class Hold:
 
 
 class SharedSlots:
-    """Slots that callers take by a fairness key, such as an environment. Waiting keys are served in turn.
+    """Slots that callers take by a fairness key, such as an environment; keys are served in turn.
 
     `slots` is how many there are. `slots_of_one` is how many one key may hold at one time. At most
     `waiting` callers wait, `waiting_of_one` of them for one key, and each at most `wait_seconds`.
-    After a slot is left it is free for other keys at once, and for the same key only after a rest of
-    `rest` times as long as it was held, at most REST_SECONDS and half of `wait_seconds`.
-    When all waiting places are taken, the key with the longest queue gives up its newest place to a
+    After a slot is left it is free for other keys at once, and for the same key only after a rest
+    of `rest` times as long as it was held, at most REST_SECONDS and half of `wait_seconds`. When
+    all waiting places are taken, the key with the longest queue gives up its newest place to a
     newcomer.
     """
 

@@ -28,7 +28,10 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="dispatcher"'}
 
 
 class Throttle:
-    """The times of recent wrong tokens, by address. It remembers at most ADDRESSES_LIMIT addresses."""
+    """The times of recent wrong tokens, by address.
+
+    It remembers at most ADDRESSES_LIMIT addresses.
+    """
 
     def __init__(self) -> None:
         self._wrong: OrderedDict[str, deque[float]] = OrderedDict()
@@ -89,7 +92,8 @@ class Auth:
     async def principal(self, request: web.Request) -> Principal:
         """Return the principal of a request.
 
-        Raise an HttpError: 401 without a valid token, 429 if the address has sent too many wrong ones.
+        Raise an HttpError: 401 without a valid token, 429 if the address has sent too many wrong
+        ones.
         """
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():

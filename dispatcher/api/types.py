@@ -71,7 +71,10 @@ class Call:
         return None if self.position is None else CreationPosition.parse(self.position)
 
     def uuid(self, name: str) -> UUID:
-        """Return the id in a parameter of the path. Raise NotFoundError unless it is spelled as usual."""
+        """Return the id in a parameter of the path.
+
+        Raise NotFoundError unless it is spelled as usual.
+        """
         text = self.path[name]
         try:
             id_ = UUID(text)

@@ -54,8 +54,8 @@ class WorkLimits:
     async def listing(self, key: str) -> AsyncIterator[None]:
         """Hold the slot for building a long list; one environment has only one.
 
-        Its next one begins after a rest (LISTING_REST_FACTOR). Otherwise one environment could take the
-        whole time of the event loop. Raise an HttpError (503) if too many wait.
+        Its next one begins after a rest (LISTING_REST_FACTOR). Otherwise one environment could take
+        the whole time of the event loop. Raise an HttpError (503) if too many wait.
         """
         async with AsyncExitStack() as held:
             try:

@@ -38,7 +38,8 @@ from dispatcher.cli.errors import explain
 CONFIG: dict[str, Any] = {
     "type": click.Path(path_type=Path),
     "metavar": "PATH",
-    "help": "The TOML file. Default: $DISPATCHER_CONFIG, ./config.toml or /etc/dispatcher/config.toml.",
+    "help": "The TOML file. Default: $DISPATCHER_CONFIG, ./config.toml or"
+    " /etc/dispatcher/config.toml.",
 }
 
 

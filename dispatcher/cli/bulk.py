@@ -69,8 +69,8 @@ class Part:
 def change_many(target: Target, action: Action, selection: Selection, as_json: bool) -> None:
     """Retry or cancel what is selected, in the named environment or in all visible ones.
 
-    Exactly the deliveries that were counted are changed. Raise CommandError if a bulk action is refused
-    or fails.
+    Exactly the deliveries that were counted are changed. Raise CommandError if a bulk action is
+    refused or fails.
     """
     if isinstance(selection.filters.get("webhook_id"), str):
         named = call_api(target, lambda client: with_webhook_id(client, selection.filters))

@@ -31,8 +31,8 @@ class Database:
     """A connection address.
 
     `ours` is True for an embedded server that this process has started, which keeps its data in
-    `directory`. Only such a database is migrated without a request. `is_embedded` is True for one that another process has started: it
-    migrates that database before it sends.
+    `directory`. Only such a database is migrated without a request. `is_embedded` is True for one
+    that another process has started: it migrates that database before it sends.
     """
 
     dsn: str = field(repr=False)
@@ -74,8 +74,8 @@ def find(config: "Config") -> tuple[Database, "Config"]:
     """Return the database that a command works on, and the configuration that goes with it.
 
     It is the configured one, else the embedded one of a running daemon, else that of a running
-    demo, whose key lies beside its data. Raise CommandError if there is none. A command never starts a
-    server, because no daemon would send what it wrote there.
+    demo, whose key lies beside its data. Raise CommandError if there is none. A command never
+    starts a server, because no daemon would send what it wrote there.
     """
     from dispatcher.cli.errors import CommandError
     from dispatcher.embedded_postgres.server import running
@@ -193,8 +193,8 @@ def warn_of_address(database: Database) -> None:
 async def require_connections(database: Database, config: "Config") -> None:
     """Wait until the server has room for all connections of a daemon, and log why.
 
-    Raise CommandError if a limit is too low, or if there is no room after CONNECTION_TRIES. A daemon that
-    lacks a few connections would look healthy and send nothing.
+    Raise CommandError if a limit is too low, or if there is no room after CONNECTION_TRIES. A
+    daemon that lacks a few connections would look healthy and send nothing.
     """
     from dispatcher.cli.errors import CommandError
     from dispatcher.store.queries.server import Server, connections_needed

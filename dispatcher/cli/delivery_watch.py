@@ -79,7 +79,10 @@ class AttemptCounts:
     _seen: dict[str, int] = field(default_factory=dict)
 
     def first_new(self, item: Resource) -> int | None:
-        """Note the attempts of a delivery. Return the number of the first new one, None for none."""
+        """Note the attempts of a delivery.
+
+        Return the number of the first new one, None for none.
+        """
         seen = self._seen.pop(item.id, 0)
         self._seen[item.id] = max(seen, item.attempts)
         while len(self._seen) > PENDING_LIMIT:

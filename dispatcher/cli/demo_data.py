@@ -23,8 +23,8 @@ def put_aside(directory: Path) -> Path:
     for each in (directory, aside):
         if (each / "postgres").exists():  # a daemon has this directory as its state directory
             raise CommandError(
-                f"{each} also holds the database of dispatcher run, so the demo's data cannot be put"
-                " aside: set STATE_DIRECTORY to another directory."
+                f"{each} also holds the database of dispatcher run, so the demo's data cannot be"
+                " put aside: set STATE_DIRECTORY to another directory."
             )
     with start_lock(directory):
         if running(directory):

@@ -155,7 +155,7 @@ def _how_to_grant(message: str) -> str:
         )
     if re.match(r"permission denied for (schema|table|function) ", message):
         return (
-            ". database.dsn must name the role that ran dispatcher migrate, or a role that is a member"
-            " of it (GRANT one TO the other)."
+            ". database.dsn must name the role that ran dispatcher migrate, or a role that is a"
+            " member of it (GRANT one TO the other)."
         )
     return ""

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from dispatcher.store.queries.events import NewEventRow
 
 LINES_LIMIT_BYTES = 4 * 2**20
-"""Most bytes of a batch with several lines: half of the API's limit, because the client may write an
-event longer than its line."""
+"""Most bytes of a batch with several lines: half of the API's limit, because the client may write
+an event longer than its line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,8 @@ async def open_client(
 class InProcessClient(AsyncApi):
     """The client for people with access to the database. It may do everything.
 
-    Without an environment, it uses that of the webhook, event or delivery that a call names. It raises ApiError as the
-    API would, and errors of the database.
+    Without an environment, it uses that of the webhook, event or delivery that a call names. It
+    raises ApiError as the API would, and errors of the database.
     """
 
     def __init__(

@@ -126,8 +126,8 @@ def _hints(request: SignedRequest, failures: dict[str, Exception | None]) -> Ite
         yield f"the signature of body-hex is valid; to accept it, use --scheme body-hex. {_NO_TIME}"
     if StaleTimestampError in kinds:
         yield (
-            "the signature itself is valid: the request is old (--at and --tolerance set the time to"
-            " check it at), or a clock is wrong, here or at the sender"
+            "the signature itself is valid: the request is old (--at and --tolerance set the time"
+            " to check it at), or a clock is wrong, here or at the sender"
         )
     elif NoMatchingSignatureError in kinds:
         schemes = [
@@ -137,7 +137,9 @@ def _hints(request: SignedRequest, failures: dict[str, Exception | None]) -> Ite
     elif kinds <= {MissingSignatureError}:
         names = sorted({name.lower() for name, _ in request.headers})
         yield f"the headers given are: {', '.join(names) or 'none'}"
-        yield "a proxy may have removed the headers of the signature, or the wrong headers were saved"
+        yield (
+            "a proxy may have removed the headers of the signature, or the wrong headers were saved"
+        )
 
 
 def _mismatch(request: SignedRequest, schemes: Sequence[str]) -> Iterator[str]:
@@ -150,12 +152,12 @@ def _mismatch(request: SignedRequest, schemes: Sequence[str]) -> Iterator[str]:
         return
     if not mixed_up and not _WRITTEN.match(request.body):
         yield (
-            "the body does not begin as Dispatcher writes it: it was parsed and written again, which"
-            " changes spaces, numbers or the order of keys. Verify the bytes as they arrived"
+            "the body does not begin as Dispatcher writes it: it was parsed and written again,"
+            " which changes spaces, numbers or the order of keys. Verify the bytes as they arrived"
         )
     yield (
-        "perhaps the secret belongs to another webhook, or was rotated since, or the body was changed"
-        " on the way"
+        "perhaps the secret belongs to another webhook, or was rotated since, or the body was"
+        " changed on the way"
     )
 
 

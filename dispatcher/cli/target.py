@@ -73,7 +73,8 @@ _OPTIONS = (
         metavar="URL",
         envvar="DISPATCHER_API_URL",
         show_envvar=True,
-        help="Use the API at this address instead of the database. The token is in $DISPATCHER_API_TOKEN.",
+        help="Use the API at this address instead of the database. The token is in"
+        " $DISPATCHER_API_TOKEN.",
     ),
     click.option(
         "--environment",
@@ -114,8 +115,8 @@ async def _environment_id(client: "AsyncApi", text: str) -> str:
     """Return the id of the environment that the text names, by its id or its name.
 
     What has the form of an id, and is not found as a name, is returned as it is: the request says
-    if there is no such environment. Raise CommandError for a name that none has, and MisuseError for
-    one that several have.
+    if there is no such environment. Raise CommandError for a name that none has, and MisuseError
+    for one that several have.
     """
     from dispatcher.client import ForbiddenError
 
@@ -151,7 +152,10 @@ async def _named(client: "AsyncApi", text: str) -> list[str]:
 async def _over_the_api(
     target: Target, url: str, request: "Callable[[AsyncApi], Awaitable[T]]"
 ) -> T:
-    """Run `request` with a client of the API. Raise MisuseError if the URL or the token is unusable."""
+    """Run `request` with a client of the API.
+
+    Raise MisuseError if the URL or the token is unusable.
+    """
     from dispatcher.client import AsyncClient
 
     token = _token(target.token_file)

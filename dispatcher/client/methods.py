@@ -100,9 +100,9 @@ class Events(MethodGroup[C]):
     ) -> Call[Page]:
         """Emit up to 1,000 events, all or none. Return the `id` of each, in the same order.
 
-        Each event has a `type`, and may have `data`, an `idempotency_key` and a `reference`. For one whose key was
-        used before, the `id` is that of the first event, and `repeated` is True. `idempotency_key`
-        is that of the whole request.
+        Each event has a `type`, and may have `data`, an `idempotency_key` and a `reference`. For
+        one whose key was used before, the `id` is that of the first event, and `repeated` is True.
+        `idempotency_key` is that of the whole request.
         """
         bodies = [requests.body({"data": None, **event}) for event in events]
         return requests.post_many(path("events"), bodies, key=idempotency_key)

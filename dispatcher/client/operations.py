@@ -23,12 +23,12 @@ class BulkActions(MethodGroup[C]):
         rate: int | None = None,
         dry_run: bool = False,
     ) -> Call[Resource]:
-        """Start to `retry` or `cancel` the deliveries that match the filters, or those with the ids.
+        """Start to `retry` or `cancel` the deliveries that match the filters, or have the ids.
 
-        The filters are those of `deliveries.list`; `{}` matches all. With `dry_run`, only return their
-        `number`. To change exactly what was counted, give the `below` of that result. The bulk action
-        runs in the daemon, at most `rate` deliveries a second: `get` returns its progress. To cancel,
-        the token needs the scope `write`, else `support`.
+        The filters are those of `deliveries.list`; `{}` matches all. With `dry_run`, only return
+        their `number`. To change exactly what was counted, give the `below` of that result. The
+        bulk action runs in the daemon, at most `rate` deliveries a second: `get` returns its
+        progress. To cancel, the token needs the scope `write`, else `support`.
         """
         fields = {
             "action": action,

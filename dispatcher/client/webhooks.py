@@ -21,8 +21,8 @@ class Webhooks(MethodGroup[C]):
         """Create a webhook and return it with its `secret`, which is shown only this once.
 
         `more` is `name`, `description`, `active`, `headers`, `authentication`, `tls`, `rate_limit`
-        and so on: see /openapi.json. There is no `secret` if the first response was lost and the request was
-        repeated: in that case rotate the secret.
+        and so on: see /openapi.json. There is no `secret` if the first response was lost and the
+        request was repeated: in that case rotate the secret.
         """
         return requests.post(path("webhooks"), {"url": url, "events": list(events), **more})
 

@@ -195,9 +195,9 @@ def _check_combinations(parameters: Mapping[str, str]) -> list[str]:
         )
     if parameters.get("channel_binding") == "require" and ssl_mode(parameters) != "verify-full":
         messages.append(
-            "the parameter channel_binding=require is supported only with sslmode=verify-full, which"
-            " proves the server as well: add that (with sslrootcert=system for a certificate of a"
-            " public authority), or write channel_binding=prefer"
+            "the parameter channel_binding=require is supported only with sslmode=verify-full,"
+            " which proves the server as well: add that (with sslrootcert=system for a"
+            " certificate of a public authority), or write channel_binding=prefer"
         )
     direct = parameters.get("sslnegotiation") == "direct"
     if direct and ssl_mode(parameters) in ("disable", "allow", "prefer"):

@@ -52,13 +52,13 @@ def created_ms(id_: int) -> int:
 
 
 def of_days(now: float, days: int) -> range:
-    """Return the ids of the UTC day of `now`, in epoch seconds, and of the days before: `days` in all."""
+    """Return the ids of the UTC day of `now` (epoch seconds) and those before: `days` in all."""
     end = (int(now * 1000) // DAY_MS + 1) * DAY_MS - EPOCH_MS
     return range(max(0, end - days * DAY_MS) << TIME_SHIFT, max(0, end) << TIME_SHIFT)
 
 
 def days_before(high: int, now: float, days: int) -> int:
-    """Return the smallest id of `days` days before the id `high`, or before `now` if that is earlier.
+    """Return the smallest id of `days` days before the id `high`, at the latest before `now`.
 
     `now` is in epoch seconds.
     """

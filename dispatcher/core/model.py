@@ -65,9 +65,9 @@ class Endpoint:
     """A URL with its secrets and limits, as the sending side needs it.
 
     `secret` is the text that the user sees once. `previous_secret` signs beside it until
-    `previous_until`. `may_send` is False while the endpoint is disabled or deleted, and while sending
-    is paused for it; a rest is in `resting_until` alone. None for the schemes, `max_in_flight`, `timeout` or `retry` means the configured
-    default.
+    `previous_until`. `may_send` is False while the endpoint is disabled or deleted, and while
+    sending is paused for it; a rest is in `resting_until` alone. None for the schemes,
+    `max_in_flight`, `timeout` or `retry` means the configured default.
     """
 
     id: UUID

@@ -9,9 +9,9 @@
 | none                         | retried, at last failed    |                                   |
 
 Everything but a 2xx is retried: receivers have bad deployments, and a 404 at 12:00 may be a 200 at
-13:00. The policy of the endpoint says when, and how often until the delivery has failed. An error in
-the daemon counts as no response if it happened while the request was built or sent. One outside the
-request, such as while reading the event, has a schedule of its own: `broken_attempt`.
+13:00. The policy of the endpoint says when, and how often until the delivery has failed. An error
+in the daemon counts as no response if it happened while the request was built or sent. One outside
+the request, such as while reading the event, has a schedule of its own: `broken_attempt`.
 """
 
 from http import HTTPStatus
@@ -33,8 +33,8 @@ LOCATION_CHARACTERS = 200
 
 BROKEN_RETRIES = 5
 BROKEN_RETRY_SECONDS = 30.0
-"""Delay after an error in the daemon, if that was the first attempt of the schedule; doubled for each
-attempt before it."""
+"""Delay after an error in the daemon, if that was the first attempt of the schedule; doubled for
+each attempt before it."""
 
 _DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, rest=None, disable=None)
 

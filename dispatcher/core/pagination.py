@@ -79,7 +79,7 @@ class CreationPosition:
 
 @dataclass(frozen=True, slots=True)
 class PageBounds:
-    """The limits of a page: at most `items`, of about `size_bytes`, read at most `step` at a time."""
+    """The limits of a page: at most `items`, about `size_bytes`, and `step` read at a time."""
 
     items: int
     size_bytes: int
@@ -105,8 +105,8 @@ async def fill_page(
 
     `read` returns at most a number of rows after a position, `key` the position of a row, `size`
     its bytes, and `make` the item for a row. Items are made step by step, so that the event loop is
-    not blocked: the first step has FIRST_STEP rows, the others about STEP_BYTES. A page has at least
-    one row, however large. At most one step of rows beyond the limit of bytes is in memory.
+    not blocked: the first step has FIRST_STEP rows, the others about STEP_BYTES. A page has at
+    least one row, however large. At most one step of rows beyond the limit of bytes is in memory.
     """
     items: list[Item] = []
     size_bytes = 0

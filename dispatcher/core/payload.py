@@ -12,7 +12,8 @@ from json.encoder import encode_basestring as quoted
 from dispatcher.core import ids
 
 DATA_LIMIT_BYTES = 8 * 2**20
-"""Most bytes of an event's data. The database has the same limit; `delivery.max_data` may be lower."""
+"""Most bytes of an event's data. The database has the same limit; `delivery.max_data` may be
+lower."""
 
 
 def build(event_id: int, type: str, environment_id: str, data: str) -> bytes:
@@ -36,8 +37,8 @@ def _constant_parts(type: str, environment_id: str) -> tuple[str, str]:
     )
 
 
-# Events come in time order, so each second is formatted once. Otherwise formatting is a third of the
-# cost of `build`.
+# Events come in time order, so each second is formatted once. Otherwise formatting is a third of
+# the cost of `build`.
 @lru_cache(maxsize=1024)
 def _to_the_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -33,7 +33,8 @@ RESERVED_HEADERS = frozenset(
         "webhook-signature",
     }
 )
-"""Headers that people cannot set, in lower case: HTTP's own, the body's, the `standard` scheme's."""
+"""Headers that people cannot set, in lower case: HTTP's own, the body's, the `standard`
+scheme's."""
 
 
 def is_reserved_header(name: str) -> bool:

@@ -12,7 +12,7 @@ people paste that text into their verifiers. Only `standard` removes the prefix 
 rest as base64, as every Standard Webhooks library does. One secret serves all schemes.
 
 To add a scheme: CONTRIBUTING.md lists every place.
-"""
+"""  # noqa: E501 - a table
 
 from base64 import b64decode, b64encode
 from binascii import b2a_base64

@@ -55,7 +55,7 @@ class BacklogMonitor:
         return PAUSES_SECONDS
 
     async def _log_changes(self, totals: PauseTotals) -> None:
-        """Log the pauses that began and ended since the last pass, of at most NAMED_LIMIT at a time.
+        """Log the pauses that began and ended since the last pass, at most NAMED_LIMIT at a time.
 
         Those that are known are asked for first. Otherwise one that is not listed for want of room
         would be taken for one that has ended.

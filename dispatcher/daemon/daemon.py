@@ -186,7 +186,7 @@ class Daemon:
         return before_drain, until_drained
 
     async def _serve_or_stop(self) -> None:
-        """Open the admin port, or drain: requests are in flight, and `run` raises the error afterwards."""
+        """Open the admin port. After an error, drain before `run` raises it."""
         try:
             await self._serve()
         except Exception as error:  # noqa: BLE001 - of any module that is loaded; `run` raises it

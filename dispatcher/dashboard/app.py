@@ -155,15 +155,24 @@ class Dashboard:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), session.csrf):
             again = await self._signing_in.offer_resend(request, session.csrf)
-            text = "The form has expired, or comes from another site. Go back, reload the page and send it again."
+            text = (
+                "The form has expired, or comes from another site. Go back, reload the page and"
+                " send it again."
+            )
             return again or self._show(request, Problem(403, text))
         meant = posted.get("environment")
         if meant == environment_id:
             return None
         if meant is None:
-            text = "The form does not say which environment it belongs to, so nothing was done. Reload the page and send it again."
+            text = (
+                "The form does not say which environment it belongs to, so nothing was done. Reload"
+                " the page and send it again."
+            )
         else:
-            text = f"This page belongs to {meant[:64]}, and its form was sent to {environment_id[:64]}. Nothing was done. Reload the page and send it again."
+            text = (
+                f"This page belongs to {meant[:64]}, and its form was sent to"
+                f" {environment_id[:64]}. Nothing was done. Reload the page and send it again."
+            )
         return self._show(request, Problem(409, text))
 
     async def _page_request(
@@ -238,7 +247,10 @@ class Dashboard:
         A form sent to such an address changes nothing, because it does not name its environment.
         """
         if not only_reads(request):
-            text = "The page was loaded before an update, and does not name its environment. Nothing was done. Open the page again."
+            text = (
+                "The page was loaded before an update, and does not name its environment. Nothing"
+                " was done. Open the page again."
+            )
             return self._show(request, Problem(409, text))
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})

@@ -53,7 +53,10 @@ class AttemptGroup:
 
 
 def group(attempts: Sequence[Attempt]) -> tuple[AttemptGroup, ...]:
-    """Return the groups of attempts, newest first. `attempts` are those of one delivery, oldest first."""
+    """Return the groups of attempts, newest first.
+
+    `attempts` are those of one delivery, oldest first.
+    """
     groups: list[AttemptGroup] = []
     position = 1
     for _, alike in groupby(attempts, key=_outcome):

@@ -1,4 +1,4 @@
-"""The list from which a person opened an item: its page and its filter, kept in the item's address."""
+"""The list from which a person opened an item: its page and filter, kept in the item's address."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -27,8 +27,8 @@ class TooFarError(RefusedError):
 
 
 Read = Callable[[int, int, int], Awaitable[Page[Identified, int]]]
-"""A function that reads the list: items with ids above the first number and below the second, at most
-as many as the third, newest first."""
+"""A function that reads the list: items with ids above the first number and below the second, at
+most as many as the third, newest first."""
 
 
 async def older(read: Read, number: int) -> str | None:
@@ -53,8 +53,8 @@ async def newer(read: Read, number: int) -> str | None:
     Raise TooFarError if the search took too many reads.
 
     A list is read from its newest item on. So this reads a short range of ids above `number`. If it
-    is empty, the next range is longer; if it holds more than one read shows, shorter. Nothing beyond
-    `nearest` is read, the oldest of the newer items seen so far.
+    is empty, the next range is longer; if it holds more than one read shows, shorter. Nothing
+    beyond `nearest` is read, the oldest of the newer items seen so far.
     """
     end = ids.first_since(datetime.now(UTC) + _AHEAD)
     above, span, long_reads = number, _FIRST_SPAN, 0

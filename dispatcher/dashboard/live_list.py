@@ -8,7 +8,8 @@ from dispatcher.core import ids
 from dispatcher.core.pagination import Page
 
 SHOWN: Final = "shown"
-"""The query parameter of a live update: the position directly above the rows that the page shows."""
+"""The query parameter of a live update: the position directly above the rows that the page
+shows."""
 
 
 class Identified(Protocol):

@@ -27,7 +27,8 @@ ADVICE: Final = {
     " search finds all that are kept.",
     409: "Open the page again, and check what it shows now.",
     500: "Try again. If it happens again, the log of the daemon says why.",
-    503: "Try again in a moment. What was emitted is kept, and is sent as soon as that is possible.",
+    503: "Try again in a moment. What was emitted is kept, and is sent as soon as that is"
+    " possible.",
 }
 """What to do, by status, unless the reason says it."""
 SCOPE_ADVICE: Final = "Sign in with a token that has this scope, or ask an administrator for one."
@@ -63,5 +64,8 @@ def problem_of(request: web.Request, error: Exception) -> Problem:
             return Problem(503, title, ADVICE[503])
         case _:
             observe.requests.failed(request_id(request), error)
-            text = f"An internal error occurred. The log has the details, under the request {request_id(request)}."
+            text = (
+                "An internal error occurred. The log has the details, under the request"
+                f" {request_id(request)}."
+            )
             return Problem(500, text, ADVICE[500])

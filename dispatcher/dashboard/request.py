@@ -40,8 +40,8 @@ FLASH_MESSAGES = {
     "started": "Started.",
     "paused": "Sending is paused.",
     "resumed": "Sending is resumed.",
-    "resumed_in_part": "No pause of all environments is left. Environments that are paused themselves"
-    " stay paused: the list of environments shows which.",
+    "resumed_in_part": "No pause of all environments is left. Environments that are paused"
+    " themselves stay paused: the list of environments shows which.",
     "newest": "This is the newest one of the list.",
     "oldest": "This is the oldest one of the list.",
     "too_far": "The next one is too far away to be found by a step. It is in this list.",
@@ -85,7 +85,7 @@ class DashboardRequest:
 
     @property
     def environment_words(self) -> str:
-        """Return the environment for a sentence: its name, and its id, because names may be equal."""
+        """Return the environment for a sentence: its name, and its id, as names may be equal."""
         return environment_words(self.environment_id, self.environment_name)
 
     @property

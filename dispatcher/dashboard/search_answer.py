@@ -47,11 +47,17 @@ def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
         text = f"{event} was delivered to {webhook} at {when}, {tries}."
         return Answer(text, "good", None, *subject)
     if delivery.status == "CANCELLED":
-        text = f"{event} to {webhook} was cancelled at {moment(delivery.ended_at, now)}: {delivery.error}."
+        text = (
+            f"{event} to {webhook} was cancelled at {moment(delivery.ended_at, now)}:"
+            f" {delivery.error}."
+        )
         return Answer(text, "bad", "retry", *subject)
     if not delivery.attempts:
         return Answer(f"{event} waits to be sent to {webhook}.", "waits", None, *subject)
-    sent = f"{event} was sent to {webhook} {_times(delivery.attempts)}, {_answers(delivery.attempt_list)}"
+    sent = (
+        f"{event} was sent to {webhook} {_times(delivery.attempts)},"
+        f" {_answers(delivery.attempt_list)}"
+    )
     if delivery.status == "FAILED":
         text = f"{sent}, given up at {moment(delivery.ended_at, now)}."
         return Answer(text, "bad", "retry", *subject)
@@ -99,7 +105,10 @@ def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) ->
             f"{webhook.name} is active; nothing was sent in the last 24 hours.{waiting}", "good"
         )
     rate = min(health.success_rate_24h * 100, 100 if health.success_rate_24h == 1 else 99.9)
-    text = f"{webhook.name} is active: {rate:.3g} % of {health.attempts_24h:,} attempts in the last 24 hours succeeded.{waiting}"
+    text = (
+        f"{webhook.name} is active: {rate:.3g} % of {health.attempts_24h:,} attempts in the last 24"
+        f" hours succeeded.{waiting}"
+    )
     return Answer(text, "good")
 
 

@@ -23,7 +23,8 @@ def sparkline(points: Sequence[tuple[int, int]]) -> tuple[str, str]:
 def _bars(numbers: Iterable[int], most: int) -> str:
     """Return a path with a bar for each number above 0, from the bottom line upwards."""
     return "".join(
-        f"M{index * STEP} {HEIGHT + 1}v-{max(HEIGHT * number / most, LEAST):.3g}h{WIDTH}V{HEIGHT + 1}z"
+        f"M{index * STEP} {HEIGHT + 1}v-{max(HEIGHT * number / most, LEAST):.3g}"
+        f"h{WIDTH}V{HEIGHT + 1}z"
         for index, number in enumerate(numbers)
         if number
     )

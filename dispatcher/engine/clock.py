@@ -7,7 +7,7 @@ from functools import partial
 CLOCK_STEP_SECONDS = 5.0
 """A jump of at least this many seconds means that the database's clock was set, not corrected."""
 
-monotonic: Callable[[], float] = partial(
+boottime: Callable[[], float] = partial(
     time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 )
 """Seconds on a clock that never goes back and runs while the machine is suspended.
@@ -25,14 +25,14 @@ class Clock:
     exact. Before the first answer, this machine's wall clock is used.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = monotonic) -> None:
-        self._monotonic = monotonic
-        self._offset = time.time() - monotonic()
+    def __init__(self, boottime: Callable[[], float] = boottime) -> None:
+        self._boottime = boottime
+        self._offset = time.time() - boottime()
         self._is_set = False
 
     def now(self) -> float:
         """Return the estimated time of the database in epoch seconds."""
-        return self._monotonic() + self._offset
+        return self._boottime() + self._offset
 
     def set(self, database_now: float, asked_at: float) -> float:
         """Adjust to `database_now`, the answer to a statement sent at `asked_at` (monotonic).
@@ -41,7 +41,7 @@ class Clock:
         it was set back. Return 0.0 for the first answer, and for a jump below CLOCK_STEP_SECONDS.
         """
         # The true offset lies between these two, as the answer's travel time is unknown.
-        lower, upper = database_now - self._monotonic(), database_now - asked_at
+        lower, upper = database_now - self._boottime(), database_now - asked_at
         previous, is_first = self._offset, not self._is_set
         self._is_set = True
         if not is_first and lower <= previous <= upper:

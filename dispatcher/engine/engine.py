@@ -21,6 +21,7 @@ from dispatcher.engine.fanout.backstop import Backstop
 from dispatcher.engine.fanout.fanout import Fanout
 from dispatcher.engine.fanout.listener import Listener
 from dispatcher.engine.fanout.schema_check import SchemaCheck
+from dispatcher.engine.loading.admission import Admission
 from dispatcher.engine.loading.change_notices import ChangeNoticeReader
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.loading.loader import Loader
@@ -51,7 +52,7 @@ from dispatcher.telemetry import observe
 from dispatcher.transport.access_tokens import AccessTokens
 from dispatcher.transport.addresses.egress_from_config import guard_from_config
 from dispatcher.transport.addresses.own_ports import admin_port
-from dispatcher.transport.connecting.proxy import proxy_of
+from dispatcher.transport.connecting.proxy_from_config import proxy_from_config
 from dispatcher.transport.sender import Sender
 
 BUFFERED_LIMIT = 20_000
@@ -129,7 +130,7 @@ class Engine:
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
             on_recorded=self.buffer.confirm_recorded,
-            on_superseded=self.buffer.discard_stale,
+            on_late=self.buffer.note_late,
             on_room=lambda: self.deliverer.wake(),
             on_batch=self._note_recorded,
         )
@@ -156,7 +157,7 @@ class Engine:
             body_limit=delivery.response_body,
             concurrency=delivery.concurrency,
             user_agent=requests.user_agent,
-            proxy=proxy_of(self._config),
+            proxy=proxy_from_config(self._config),
         )
         self.tokens = AccessTokens(self.sender)
         attempts = AttemptRunner(
@@ -176,7 +177,6 @@ class Engine:
         self.deliverer = Deliverer(
             self.buffer,
             self.lease,
-            self.endpoints,
             Deliveries(self.sessions.load),
             self.recorder,
             self.clock,
@@ -187,12 +187,14 @@ class Engine:
 
     def _build_feeding(self) -> None:
         """Build the stages that bring deliveries into memory."""
+        deliveries, start = Deliveries(self.sessions.load), self.deliverer.start
+        admission = Admission(self.buffer, self.endpoints, deliveries, self.clock, start)
         self.listener = Listener(self.sessions.listen, self._note_events)
         self.sessions.fanout.on_lost = self._reread_shards
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
             self.lease,
-            admit=self.deliverer.admit,
+            admit=admission.admit,
             saturated=self.buffer.endpoints_without_room,
             keep_events=self.bodies.add,
             backlog=self._has_backlog,
@@ -201,13 +203,9 @@ class Engine:
         self.schema_check = SchemaCheck(
             UnvalidatedEvents(self.sessions.schema_check), Sandbox(), self.lease
         )
+        admit, wake = admission.admit, self.loader_wake
         self.loader = Loader(
-            Deliveries(self.sessions.load),
-            self.buffer,
-            self.endpoints,
-            self.clock,
-            admit=self.deliverer.admit,
-            wake=self.loader_wake,
+            deliveries, self.buffer, self.endpoints, self.clock, admit=admit, wake=wake
         )
 
     def _build_upkeep(self) -> None:
@@ -340,9 +338,9 @@ class Engine:
         return daemon_status(
             admin_port=self._admin_port,
             up=monotonic() - self._started_at,
-            held=len(self.buffer),
+            in_memory=len(self.buffer),
             in_flight=self.deliverer.in_flight,
-            scheduled=self.buffer.later,
+            scheduled=self.buffer.scheduled_count,
             unrecorded=len(self.recorder),
         )
 

@@ -13,7 +13,8 @@ WAITING_LIMIT = 32
 WAITING_OF_ONE_LIMIT = 8
 """Most checks of one environment in that queue."""
 WAIT_SECONDS = 10.0
-"""Longest wait in the queue: enough for a rest of the environment and for a few checks of others."""
+"""Longest wait in the queue: enough for a rest of the environment and for a few checks of
+others."""
 REST_FACTOR = 8.0
 """After a check, the environment rests so many times as long as it used the processor.
 
@@ -22,7 +23,8 @@ milliseconds, now and then. So costly schemas of one environment may keep it bus
 time only.
 """
 REST_SECONDS = 5.0
-"""Longest such rest: less than WAIT_SECONDS, or the environment's other checks would all be refused."""
+"""Longest such rest: less than WAIT_SECONDS, or the environment's other checks would all be
+refused."""
 
 
 class SchemaChecksBusyError(Exception):

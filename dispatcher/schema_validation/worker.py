@@ -1,9 +1,9 @@
 """A separate process for schema checks, so that an expensive check harms only this process.
 
 The process limits itself: processor time for each check, memory for all, no file and no connection.
-It checks in a child. A check that exceeds a limit ends the child, and the process makes another one:
-to start a process from here would hold the event loop for 10 ms, each time. Both end with the process
-that started them.
+It checks in a child. A check that exceeds a limit ends the child, and the process makes another
+one: to start a process from here would hold the event loop for 10 ms, each time. Both end with the
+process that started them.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class Sandbox:
         await self.close()
 
     async def validate(self, schema: str, data: str | None = None) -> Rejection | None:
-        """Check as `validate.validate` does; also reject a check that takes too much time or memory.
+        """Check as `validate.validate` does; reject also what takes too much time or memory.
 
         Raises SandboxUnavailableError if the process cannot be started, or if it is idle and other
         processes leave it no time.
@@ -188,7 +188,7 @@ def _pipes(process: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader
 
 
 def _check_in_children(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Let a child check what comes in, and another one after each that ended, until the input ends."""
+    """Let a child check what comes in, and after its end another one, until the input ends."""
     while True:
         select.select([questions], [], [])  # the scheduling policy is set before the first question
         child = os.fork()

@@ -37,8 +37,8 @@ RUNNING_LIMIT: Final = 5
 class BulkCount:
     """The number of deliveries that match. `more` is true if counting stopped early.
 
-    `below` is the id below which they are: deliveries that are made later do not count. To change exactly
-    these, give it with the action.
+    `below` is the id below which they are: deliveries that are made later do not count. To change
+    exactly these, give it with the action.
     """
 
     number: int
@@ -90,11 +90,12 @@ class BulkActionFilters:
 class BulkAction:
     """One bulk action.
 
-    `filters` is null if the deliveries were named one by one. `total` was counted at the start, or is
-    null if there were too many. `made` counts the deliveries that were retried or cancelled, `skipped`
-    the others by reason: `changed` (in another status by now), `deleted` and `disabled` (the webhook),
-    `dropped` (the event is no longer kept), `attempts` (there were too many), and `in_progress`.
-    Everything down to the time `reached` is done. `error` is why the last step failed.
+    `filters` is null if the deliveries were named one by one. `total` was counted at the start, or
+    is null if there were too many. `made` counts the deliveries that were retried or cancelled,
+    `skipped` the others by reason: `changed` (in another status by now), `deleted` and `disabled`
+    (the webhook), `dropped` (the event is no longer kept), `attempts` (there were too many), and
+    `in_progress`. Everything down to the time `reached` is done. `error` is why the last step
+    failed.
     """
 
     id: str
@@ -219,7 +220,9 @@ class BulkActions:
         return BulkAction.from_row(row)
 
     async def cancel(self, environment_id: str, action_id: str) -> BulkAction:
-        """Cancel a bulk action. Call this in a transaction. No delivery is changed after the commit.
+        """Cancel a bulk action; no delivery is changed after the commit.
+
+        Call this in a transaction.
 
         Raise ConflictError if it has ended. Return a cancelled one unchanged.
         """
@@ -228,7 +231,8 @@ class BulkActions:
             over = await self.get(environment_id, action_id)
             if over.state != "CANCELLED":
                 raise ConflictError(
-                    f"The bulk action {action_id} is {over.state}. Only a running one can be cancelled."
+                    f"The bulk action {action_id} is {over.state}. Only a running one can be"
+                    " cancelled."
                 )
             return over
         cancelled = BulkAction.from_row(row)

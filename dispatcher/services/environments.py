@@ -67,7 +67,10 @@ class Environments:
         return Environment.from_row(row)
 
     async def rename(self, environment_id: str, form: EnvironmentChanges) -> Environment:
-        """Rename an environment. Call this in a transaction. Raise NotFoundError if there is none."""
+        """Rename an environment.
+
+        Call this in a transaction. Raise NotFoundError if there is none.
+        """
         row = await self._stored.rename(environment_id, form.name)
         if row is None:
             raise _unknown(environment_id)

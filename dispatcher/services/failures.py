@@ -1,4 +1,4 @@
-"""Group failed deliveries by cause: the webhook, and what its receiver answered or why it did not."""
+"""Group failed deliveries by cause: the webhook, and what was answered or why nothing was."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -196,7 +196,7 @@ class History:
     async def _items(
         self, environment_id: str, delivery_ids: Collection[int], payload_limit: int
     ) -> tuple[DeliveryItem, ...]:
-        """Return the current state of deliveries, each with a payload up to `payload_limit` bytes."""
+        """Return the state of deliveries now, each with a payload up to `payload_limit` bytes."""
         if not delivery_ids:
             return ()
         rows = await self._stored.items(environment_id, delivery_ids)
@@ -243,7 +243,8 @@ def _number(prefix: str, name: str) -> int:
 
 def _unknown(noun: str, id_: str) -> NotFoundError:
     return NotFoundError(
-        f"There is no {noun} {id_!r}. Check its id and the environment. It may be too old to be kept."
+        f"There is no {noun} {id_!r}. Check its id and the environment. It may be too old to be"
+        " kept."
     )
 
 

@@ -89,8 +89,8 @@ class Attempt:
     An end without a request repeats the number of the last attempt. `request_headers` leave out
     signatures and the webhook's own headers. `response_body` is an excerpt. `response_truncated` is
     None if that is unknown. `next_at` is when the next attempt was due. `lookup_ms`, `connect_ms`,
-    `tls_ms` and `first_byte_ms` are the phases of `duration_ms`, each None if it did not happen; the
-    last counts from when the connection is ready, so it includes writing the request.
+    `tls_ms` and `first_byte_ms` are the phases of `duration_ms`, each None if it did not happen;
+    the last counts from when the connection is ready, so it includes writing the request.
     """
 
     number: int

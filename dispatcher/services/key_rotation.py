@@ -1,7 +1,7 @@
 """Encrypt all stored secrets again with another key, a few webhooks at a time.
 
-Daemons go on at the same time: they decrypt with both keys. Each step is a transaction of its own. After a
-crash, starting again skips what is encrypted with the new key already.
+Daemons go on at the same time: they decrypt with both keys. Each step is a transaction of its own.
+After a crash, starting again skips what is encrypted with the new key already.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,10 @@ _COLUMNS: Final = (
 
 @dataclass(slots=True)
 class Rotation:
-    """What was done: webhooks that were read, values encrypted again, webhooks with values left as they are.
+    """What was done: webhooks read, values encrypted again, webhooks with values left as they are.
 
-    Those of `unreadable` have a value that neither key decrypts. Their other values are encrypted again.
+    Those of `unreadable` have a value that neither key decrypts. Their other values are encrypted
+    again.
     """
 
     webhooks: int = 0
@@ -55,8 +56,8 @@ class KeyRotation:
     async def run(self) -> Rotation:
         """Encrypt all values with the new key, and make it the key of the database.
 
-        Raise ConflictError if the database got a third key during the run, or if new values of the old
-        key do not end.
+        Raise ConflictError if the database got a third key during the run, or if new values of the
+        old key do not end.
         """
         done = Rotation()
         for _ in range(PASS_LIMIT):
@@ -103,7 +104,7 @@ class KeyRotation:
         return rows
 
     def _again(self, row: SealedValuesRow) -> tuple[SealedValuesRow, int, bool]:
-        """Return the row with the new key, how many values changed, and whether all are readable."""
+        """Return the row with the new key, how many values changed, and if all are readable."""
         again, number, is_readable = row.copy(), 0, True
         for name in _COLUMNS:
             sealed: bytes | None = row[name]

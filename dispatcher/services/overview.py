@@ -94,10 +94,10 @@ class Summary:
 class DaemonStatus:
     """The state of one daemon.
 
-    `silence` is the seconds since its last heartbeat. `status_age` is the age of its published status
-    in seconds. The fields from the status are None until the daemon has published one. `in_queues`
-    counts deliveries in endpoint queues, `scheduled` those in the retry heap, and `unrecorded`
-    attempts that are not written yet.
+    `silence` is the seconds since its last heartbeat. `status_age` is the age of its published
+    status in seconds. The fields from the status are None until the daemon has published one.
+    `in_queues` counts deliveries in endpoint queues, `scheduled` those in the retry heap, and
+    `unrecorded` attempts that are not written yet.
     """
 
     id: int

@@ -147,8 +147,8 @@ class Pauses:
     async def pause(self, environment_id: str | None) -> tuple[Pause, int]:
         """Pause, and return the pause and a version of endpoints.
 
-        Nothing is sent once daemons have applied that version (see `propagation.wait_until_applied`).
-        Nothing happens if it is paused. Raises NotFoundError.
+        Nothing is sent once daemons have applied that version (see
+        `propagation.wait_until_applied`). Nothing happens if it is paused. Raises NotFoundError.
         """
         # The version first: endpoints that are made at the same time then get it as well.
         version = await self._endpoints.next_version()
@@ -158,8 +158,8 @@ class Pauses:
         """Resume sending. Do nothing if it is not paused.
 
         To resume all environments does not end the pauses of single ones: see Pause.still_paused.
-        Raise NotFoundError if there is no such environment. Raise ConflictError if the environment itself is
-        not paused but all environments are: resuming it would send nothing.
+        Raise NotFoundError if there is no such environment. Raise ConflictError if the environment
+        itself is not paused but all environments are: resuming it would send nothing.
         """
         version = await self._endpoints.next_version()
         if await self._pauses.resume(environment_id, version):

@@ -85,8 +85,8 @@ class Recovery:
 class Replays:
     """The replays of webhooks.
 
-    Each method also raises StoreError and StatementTimeoutError, and NotFoundError for a webhook that is
-    not in the environment.
+    Each method also raises StoreError and StatementTimeoutError, and NotFoundError for a webhook
+    that is not in the environment.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
@@ -102,8 +102,8 @@ class Replays:
     async def start(self, environment_id: str, webhook_id: UUID, form: NewRecovery) -> Recovery:
         """Start a replay. Call this in a transaction. Daemons begin within about a second.
 
-        Raise InvalidError. Raise ConflictError if the webhook is disabled, because its deliveries would wait,
-        or if a replay of it is running.
+        Raise InvalidError. Raise ConflictError if the webhook is disabled, because its deliveries
+        would wait, or if a replay of it is running.
         """
         active, preview = await self._count(environment_id, webhook_id, form)
         if not active:
@@ -119,7 +119,8 @@ class Replays:
         )
         if row is None:
             raise ConflictError(
-                f"A recovery of the webhook {webhook_id} is running. Wait until it ends, or cancel it."
+                f"A recovery of the webhook {webhook_id} is running. Wait until it ends, or"
+                " cancel it."
             )
         started = Recovery.from_row(row)
         await self._journal.note(
@@ -165,7 +166,8 @@ class Replays:
             over = await self.get(environment_id, webhook_id, recovery_id)
             if over.state != "CANCELLED":
                 raise ConflictError(
-                    f"The recovery {recovery_id} is {over.state}. Only a running one can be cancelled."
+                    f"The recovery {recovery_id} is {over.state}. Only a running one can be"
+                    " cancelled."
                 )
             return over
         cancelled = Recovery.from_row(row)

@@ -1,4 +1,4 @@
-"""Find whatever people have in hand: an id, a reference, an idempotency key, a text of a payload."""
+"""Find whatever people have in hand: an id, a reference, an idempotency key, text of a payload."""
 
 import json
 from dataclasses import dataclass

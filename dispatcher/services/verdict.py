@@ -1,4 +1,4 @@
-"""Judge in one line whether all is well, and list what is not: since when, why, and how much waits."""
+"""Judge in one line whether all is well, and list what is not: since when, why, what waits."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,7 +61,8 @@ class UnwellWebhook:
 class Verdict:
     """Whether all is well. `problems` are sentences, the most urgent first.
 
-    `unwell` are the webhooks that fail, at most LISTED_LIMIT; `unwell_number` is how many there are.
+    `unwell` are the webhooks that fail, at most LISTED_LIMIT; `unwell_number` is how many there
+    are.
     """
 
     backlog: Backlog

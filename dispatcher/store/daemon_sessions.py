@@ -16,7 +16,8 @@ PEOPLE = 4
 """Connections for what people ask for: more of them would only share the same server."""
 PEOPLE_LOCK_MS = "1000"
 """Shorter than the wait for a connection: requests that wait for a lock, such as one that an
-application's open transaction holds on an idempotency key, must not keep all connections from others."""
+application's open transaction holds on an idempotency key, must not keep all connections from
+others."""
 PEOPLE_TIMEOUT_SECONDS = 5.0
 """Longest statement for a request, unless database.statement_timeout is shorter.
 

@@ -23,11 +23,13 @@ from dispatcher.store.queries.events import (
 
 EVENTS_AT_ONCE = 1_000
 CHARACTERS_AT_ONCE = 2**20
-"""Limits of one statement, so that it takes milliseconds. A larger request has its own statement."""
+"""Limits of one statement, so that it takes milliseconds. A larger request has its own
+statement."""
 WAITING_LIMIT = 512
 """Requests of one lane that wait for a statement, as many as there are connections."""
 SEPARATE_SECONDS = 2.0
-"""After a wait for a key in vain, how long the requests of one statement are repeated, each on its own."""
+"""After a wait for a key in vain, how long the requests of one statement are repeated, each on its
+own."""
 SEPARATE_LOCK_MS = 20
 """How long each of them waits for a key. The statement of all of them has waited long already."""
 
@@ -63,7 +65,7 @@ class _Lane:
         return [emission for emission in taken if not emission.result.done()]
 
     def forget(self, result: "asyncio.Future[EmittedRows]") -> None:
-        """Remove the request of this result, if it waits, so that another one can have its place."""
+        """Remove the request of this result, if it waits, to let another have its place."""
         kept = [emission for emission in self.waiting if emission.result is not result]
         self.waiting = deque(kept)
 
@@ -111,7 +113,8 @@ class EmissionQueue:
         finally:
             lane.task = None
             del self._lanes[place]
-            # Only if the task was cancelled is a result missing. Otherwise its caller would wait on.
+            # Only if the task was cancelled is a result missing. Otherwise its caller would wait
+            # on.
             for emission in (*together, *lane.waiting):
                 emission.result.cancel()
 
@@ -120,7 +123,8 @@ async def _insert(pool: PoolShare, environment_id: str, together: Sequence[_Emis
     """Insert the events of several requests in one statement, and give each its result.
 
     If the database refuses them, insert each half alone, until one refused request is left. If
-    another transaction holds a key, insert those of each request alone.
+    another transaction holds a key, insert those of each request alone. `bisect` knows no such
+    keys, and raises errors that here are the result of a request.
     """
     try:
         emitted = await _emit(Events(pool), environment_id, together)

@@ -73,7 +73,10 @@ class Transaction:
 
 
 class ReadsOfTransaction:
-    """Statements within a transaction that change nothing and keep no lock. See Transaction.read."""
+    """Statements within a transaction that change nothing and keep no lock.
+
+    See Transaction.read.
+    """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
@@ -95,8 +98,8 @@ class Session:
 
     Times are in seconds. `statement_timeout` is how long the server works on one statement.
     `answer_timeout` is how long the client waits for the answer before it takes the connection for
-    dead: CLIENT_GRACE_SECONDS more by default. `connect_timeout` limits opening a connection; by default it
-    is as long as a statement.
+    dead: CLIENT_GRACE_SECONDS more by default. `connect_timeout` limits opening a connection; by
+    default it is as long as a statement.
 
     `on_lost` is called synchronously when an open connection turns out to be gone. `on_silent` is
     called after it if no answer came.

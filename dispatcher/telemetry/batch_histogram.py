@@ -11,7 +11,10 @@ from prometheus_client.utils import floatToGoString
 
 
 class BatchHistogram(Collector):
-    """A histogram without labels, for the event loop alone; `buckets` are upper bounds, ascending."""
+    """A histogram without labels, for the event loop alone.
+
+    `buckets` are upper bounds, ascending.
+    """
 
     def __init__(self, name: str, documentation: str, *, buckets: Sequence[float]) -> None:
         self._name = name

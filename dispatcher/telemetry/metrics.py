@@ -19,7 +19,7 @@ EVENTS = Counter("dispatcher_events_fanned_out", "Events fanned out", registry=R
 DELIVERIES = Counter("dispatcher_deliveries_made", "Deliveries made by fan-out", registry=REGISTRY)
 ATTEMPTS = Counter("dispatcher_attempts", "Attempts recorded", ["outcome"], registry=REGISTRY)
 ENDED = Counter("dispatcher_deliveries_ended", "Deliveries ended", ["state"], registry=REGISTRY)
-SUPERSEDED = Counter(
+LATE = Counter(
     "dispatcher_attempts_superseded",
     "Results that came too late: their deliveries had moved on",
     registry=REGISTRY,
@@ -36,8 +36,8 @@ QUARANTINED = Counter(
 )
 STORE_FAILURES = Counter(
     "dispatcher_store_failures",
-    "Passes of stages, and of pause, park and drain, that the database failed: an outage, a timeout, a missing"
-    " right, a conflict of locks",
+    "Passes of stages, and of pause, park and drain, that the database failed: an outage, a"
+    " timeout, a missing right, a conflict of locks",
     ["stage"],
     registry=REGISTRY,
 )
@@ -77,7 +77,8 @@ REPLICATED = Counter(
 )
 TRIGGERS_DISABLED = Gauge(
     "dispatcher_triggers_disabled",
-    "Triggers of the events table that are disabled or dropped: events are not sent until they are enabled",
+    "Triggers of the events table that are disabled or dropped: events are not sent until they"
+    " are enabled",
     registry=REGISTRY,
 )
 DURATION = BatchHistogram(
@@ -135,8 +136,8 @@ INBOX_OLDEST = Gauge(
 )
 QUARANTINE = Gauge(
     "dispatcher_quarantined_events",
-    "Events in quarantine, and deliveries whose result the database refused; 5000 stands for that or more"
-    + _FROM_DATABASE,
+    "Events in quarantine, and deliveries whose result the database refused; 5000 stands for that"
+    " or more" + _FROM_DATABASE,
     registry=REGISTRY,
 )
 ENDPOINTS = Gauge(

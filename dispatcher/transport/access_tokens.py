@@ -45,8 +45,8 @@ FAILURE_SECONDS = 1.0
 
 UNATTENDED_LIMIT = 32
 """Most fetches that go on after the last attempt has stopped waiting. They help endpoints whose
-timeout is shorter than a fetch. Otherwise silent token servers would hold more connections than there
-are attempts."""
+timeout is shorter than a fetch. Otherwise silent token servers would hold more connections than
+there are attempts."""
 
 _TOKEN = re.compile(r"[!-~]{1,16384}")
 _CODES = frozenset(
@@ -153,7 +153,7 @@ class AccessTokens:
             self._stop_waiting(key)
 
     def _stop_waiting(self, key: TokenKey) -> None:
-        """End the fetch if no attempt waits for it any more, and there are too many such fetches."""
+        """End the fetch if no attempt waits for it, and there are too many such fetches."""
         self._waiting[key] -= 1
         if self._waiting[key]:
             return

@@ -15,8 +15,8 @@ CLOCK_RESOLUTION_SECONDS = 0.001
 """Seconds: uvloop counts whole milliseconds, so its timers may fire up to one early."""
 
 ITERATIONS_FOR_ALL = 64
-"""Iterations of the event loop that act on all deadlines if all have passed: each acts on one, and on a
-64th of them."""
+"""Iterations of the event loop that act on all deadlines if all have passed: each acts on one, and
+on a 64th of them."""
 
 
 class Expiring(Protocol):

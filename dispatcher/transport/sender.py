@@ -1,7 +1,8 @@
 """Send one POST under one deadline; return a value, whether or not the receiver answers.
 
-The final status line decides the outcome. The body is only an excerpt: it is read for at most
-two seconds (BODY_SECONDS of `exchange`) and never decoded. A connection is kept only after a clean and complete answer.
+The final status line decides the outcome. The body is only an excerpt: it is read for at most two
+seconds (BODY_SECONDS of `exchange`) and never decoded. A connection is kept only after a clean and
+complete answer.
 """
 
 import asyncio
@@ -122,7 +123,7 @@ class Sender:
         """Send one request, and return the answer or the error.
 
         `headers` are prepared once for many requests; `names` and `values` are those that vary.
-        `timeout` is in seconds, for all of it. Lookups and dials are shared out by `environment_id`.
+        `timeout` is in seconds, for all of it; `environment_id` shares out lookups and dials.
         A request is sent again only if a kept connection ends without an answer, or answers 408.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit

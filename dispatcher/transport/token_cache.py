@@ -8,7 +8,8 @@ from dispatcher.core.credentials import OAuth2Client
 from dispatcher.core.model import SendError
 
 OVERHEAD_BYTES = 1024
-"""Memory for a kept result besides its text: its key with the client's credentials, and the entry."""
+"""Memory for a kept result besides its text: its key with the client's credentials, and the
+entry."""
 
 
 class TokenKey(NamedTuple):

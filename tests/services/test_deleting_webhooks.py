@@ -61,7 +61,7 @@ async def quarantined(connection: Connection, pool: Pool) -> Delivery:
     """A delivery whose result the database refused."""
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=2)
     async with pool.session("") as session:
-        assert await Deliveries(session).set_aside(one, "refused")
+        assert await Deliveries(session).quarantine(one, "refused")
     return one
 
 

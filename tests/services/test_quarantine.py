@@ -126,7 +126,7 @@ async def test_discarding_a_delivery_ends_it(
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection), attempt=1)
     async with pool.session("") as session:
-        await Deliveries(session).set_aside(one, "the database refuses it")
+        await Deliveries(session).quarantine(one, "the database refuses it")
     async with pool.transaction() as session:
         await Quarantine(session, actor).discard(OURS, f"q_{one.id}")
     ended = await History(pool).delivery(OURS, ids.delivery_name(one.id))
@@ -140,7 +140,7 @@ async def test_a_delivery_to_a_deleted_webhook_is_not_released(
     endpoint = await rows.endpoint(connection)
     one = await rows.delivery(connection, endpoint, attempt=1)
     async with pool.session("") as session:
-        await Deliveries(session).set_aside(one, "the database refuses it")
+        await Deliveries(session).quarantine(one, "the database refuses it")
     await connection.execute("UPDATE dispatcher.endpoints SET deleted_at = now(), active = false")
     with pytest.raises(ConflictError, match=r"The webhook was deleted\. Discard the entry\."):
         async with pool.transaction() as session:

@@ -99,7 +99,7 @@ def _recording(queues: Queues) -> Rows:
         "deliveries/record:retried": ("record", retried, BATCH, 28, "deliveries_pkey"),
         # planned with its values, as the statements of the session "bodies" are
         "deliveries/record_late": ("bodies", late, BATCH, 50, "deliveries_pkey"),
-        "deliveries/set_aside": ("record", f"{queues.id(201)}, 0, 'detail'", 1, 40, "deliveries_pkey"),
+        "deliveries/quarantine": ("record", f"{queues.id(201)}, 0, 'detail'", 1, 40, "deliveries_pkey"),
         "deliveries/probe": ("record", "", 1, 20),
     }  # fmt: skip
 
@@ -170,8 +170,8 @@ def _leasing(queues: Queues) -> Rows:
 def _keeping(queues: Queues) -> Rows:
     sums = ", ".join([*[_times("1", 100)] * 5, _times(f"{_times('1', 26)}::text", 100)])
     return {
-        "deliveries/cancel": ("upkeep", f"2000, {queues.base}", 2000, 1, "deliveries_pkey"),
-        "deliveries/cancel:expired": ("upkeep", f"2000, {queues.id(50_000)}", 4000, 12, "deliveries_pkey"),
+        "deliveries/end_expired_and_deleted": ("upkeep", f"2000, {queues.base}", 2000, 1, "deliveries_pkey"),
+        "deliveries/end_expired_and_deleted:expired": ("upkeep", f"2000, {queues.id(50_000)}", 4000, 12, "deliveries_pkey"),
         "daemons/forget_dead": ("upkeep", "", 1, 10),
         "daemons/forget_status": ("upkeep", "", 1, 10),
         "endpoints/note_failures": ("upkeep", f"{_hundred()}, {_times('1', 100)}, 5", 100, 15),

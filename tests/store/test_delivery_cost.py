@@ -103,7 +103,7 @@ async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Seq
     recorder = Recorder(
         Deliveries(sessions["record"]),
         on_recorded=lambda delivery, _: recorded.append(delivery.endpoint_id),
-        on_superseded=lambda _: None,
+        on_late=lambda _: None,
         on_room=lambda: None,
         on_batch=lambda _: None,
     )

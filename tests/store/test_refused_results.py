@@ -45,7 +45,7 @@ class Ends:
         self.recorder = Recorder(
             Deliveries(session),
             on_recorded=lambda delivery, _: self.settled.append(delivery.id),
-            on_superseded=lambda delivery: self.lost.append(delivery.id),
+            on_late=lambda delivery: self.lost.append(delivery.id),
             on_room=lambda: None,
         )
 
@@ -140,7 +140,7 @@ async def test_a_delivery_whose_row_cannot_be_moved_is_not_sent_again(
 
 
 @pytest.mark.parametrize("count", [1, 30])
-async def test_when_no_result_can_be_written_none_is_set_aside(
+async def test_when_no_result_can_be_written_none_is_quarantined(
     connection: Connection, session: Session, count: int
 ) -> None:
     some = await pending(connection, count)

@@ -135,7 +135,7 @@ async def test_a_quarantined_delivery_of_the_endpoint_is_not_missed(
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     one = await rows.delivery(connection, endpoint)
-    await Deliveries(session).set_aside(one, "refused")
+    await Deliveries(session).quarantine(one, "refused")
     assert await run_one_step(session, endpoint) == ("DONE", 0)
 
 

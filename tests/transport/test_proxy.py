@@ -16,7 +16,8 @@ from dispatcher.core.model import Response, SendError
 from dispatcher.transport import sender as send
 from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.addresses.resolver import Resolver
-from dispatcher.transport.connecting.proxy import HEAD_LIMIT_BYTES, Proxy, proxy_of
+from dispatcher.transport.connecting.proxy import HEAD_LIMIT_BYTES, Proxy
+from dispatcher.transport.connecting.proxy_from_config import proxy_from_config
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Receiver, Script
@@ -178,23 +179,27 @@ def config(**egress: str) -> Config:
 
 
 def test_credentials_come_from_the_setting_or_a_file_and_are_in_no_repr(tmp_path: Path) -> None:
-    assert proxy_of(config()) is None
-    assert proxy_of(config(proxy="http://proxy.example:3128")) == ("proxy.example", 3128, "")
+    assert proxy_from_config(config()) is None
+    assert proxy_from_config(config(proxy="http://proxy.example:3128")) == (
+        "proxy.example",
+        3128,
+        "",
+    )
     expected = f"Basic {b64encode(b'me:secret').decode()}"
     file = tmp_path / "credentials"
     file.write_text("me:secret\n", encoding="utf-8")
     file.chmod(0o600)
     for given in ({"proxy_credentials": "me:secret"}, {"proxy_credentials_file": str(file)}):
         settings = config(proxy="http://[fd00::1]:8080", **given)
-        proxy = proxy_of(settings)
+        proxy = proxy_from_config(settings)
         assert proxy == ("fd00::1", 8080, expected)
         assert "secret" not in repr(settings).replace("secrets=", "")
         assert expected not in repr(proxy)
     file.chmod(0o644)
     with pytest.raises(ConfigError, match="open to others"):
-        proxy_of(config(proxy="http://a:1", proxy_credentials_file=str(file)))
+        proxy_from_config(config(proxy="http://a:1", proxy_credentials_file=str(file)))
     with pytest.raises(ConfigError, match="No such file"):
-        proxy_of(config(proxy="http://a:1", proxy_credentials_file=str(tmp_path / "none")))
+        proxy_from_config(config(proxy="http://a:1", proxy_credentials_file=str(tmp_path / "none")))
 
 
 @pytest.mark.parametrize(
@@ -213,7 +218,7 @@ def test_credentials_that_are_not_whole_are_refused_without_their_text(
     file.write_bytes(content)
     file.chmod(0o600)
     with pytest.raises(ConfigError, match=problem) as refused:
-        proxy_of(config(proxy="http://a:1", proxy_credentials_file=str(file)))
+        proxy_from_config(config(proxy="http://a:1", proxy_credentials_file=str(file)))
     assert str(refused.value).startswith(f"egress.proxy_credentials_file: {file} must ")
     assert "me:s" not in str(refused.value)
 

@@ -30,7 +30,7 @@ async def create_webhook(call: Call, form: NewWebhook) -> Answer[Webhook]:
 
 @routes.get("/api/webhooks", scope="read")
 async def list_webhooks(call: Call, query: WebhookQuery) -> Answer[tuple[Webhook, ...]]:
-    """List the webhooks, oldest first; a page if a cursor or limit is given, or if they are many."""
+    """List the webhooks, oldest first; a page if a cursor or limit is given, or there are many."""
     after, limit = call.after_id, list_limit(call, query)
     if query.search is None and query.state is None:
         page = await call.services.webhooks.page(call.environment_id, after=after, limit=limit)

@@ -66,9 +66,9 @@ def describe(routes: Sequence[Route], dialects: Sequence[Dialect] = DIALECTS) ->
             "description": "Webhooks and their deliveries. Every resource has two"
             " representations: JSON in an envelope, with names in camelCase, and JSON:API. `Accept`"
             " chooses one. Without it, `Content-Type` does. `?dialect=envelope` and"
-            " `?dialect=jsonapi` return this document for one of them.\n\nA token belongs to one environment or to all."
-            " With a token for all, choose the environment by the header `X-Environment-Id` or by a"
-            " path under `/apps`.",
+            " `?dialect=jsonapi` return this document for one of them.\n\nA token belongs to one"
+            " environment or to all. With a token for all, choose the environment by the header"
+            " `X-Environment-Id` or by a path under `/apps`.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

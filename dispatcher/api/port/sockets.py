@@ -1,4 +1,7 @@
-"""The sockets of the admin port. They listen before the application is built, which takes a while."""
+"""The sockets of the admin port.
+
+They listen before the application is built, which takes a while.
+"""
 
 import asyncio
 import errno

@@ -34,8 +34,8 @@ class _Part(BaseModel):
 def read(form: type[Form], shape: Shape, body: bytes, id_: str | None) -> Form:
     """Return the form in a body. Read an empty body as an empty form if that is valid.
 
-    Raise an HttpError (409) if the id in the document is not `id_`, and ValidationError if the body is
-    not valid.
+    Raise an HttpError (409) if the id in the document is not `id_`, and ValidationError if the body
+    is not valid.
     """
     if not body and form.may_be_empty():
         return _in_snake(form).model_validate({})

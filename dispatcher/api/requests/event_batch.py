@@ -24,8 +24,8 @@ EVENTS_LIMIT = 1_000
 BATCH_LIMIT_BYTES = 8 * 2**20
 """Limits of one request, so that its statement takes less than a second."""
 FORM_LIMIT_CHARACTERS = 16 * 1024
-"""Most characters of an event without its data. Validation holds the interpreter lock, and takes long
-for many unknown fields."""
+"""Most characters of an event without its data. Validation holds the interpreter lock, and takes
+long for many unknown fields."""
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=json_body.unique,

@@ -72,7 +72,7 @@ def _of_size(received: B, most: int) -> B:
 
 
 def check(text: bytes) -> None:
-    """Raise an HttpError (400) unless `text` is JSON in UTF-8 that all parsers read in the same way.
+    """Raise an HttpError (400) unless `text` is JSON in UTF-8 that all parsers read alike.
 
     Duplicate keys, NaN and deep nesting are refused.
     """

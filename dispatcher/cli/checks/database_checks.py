@@ -1,9 +1,9 @@
 """The checks of `dispatcher check` on the database: one function each, listed in CHECKS.
 
-Each returns a line to print, or None if there is nothing to say. It raises CommandError for a problem,
-and CheckWarningError for a possible one. Connecting is the first check, in `store.connect`: it finds wrong
-addresses, TLS problems, poolers in transaction mode, standbys, old servers and settings that do not
-persist.
+Each returns a line to print, or None if there is nothing to say. It raises CommandError for a
+problem, and CheckWarningError for a possible one. Connecting is the first check, in
+`store.connect`: it finds wrong addresses, TLS problems, poolers in transaction mode, standbys, old
+servers and settings that do not persist.
 """
 
 import asyncio
@@ -77,8 +77,8 @@ async def _password_file(inspection: Inspection) -> None:
 async def _encoding(inspection: Inspection) -> str:
     if inspection.facts.encoding != "UTF8":
         raise CommandError(
-            f"the database is encoded in {inspection.facts.encoding}, and events may hold any Unicode"
-            " text: create one with ENCODING 'UTF8' TEMPLATE template0"
+            f"the database is encoded in {inspection.facts.encoding}, and events may hold any"
+            " Unicode text: create one with ENCODING 'UTF8' TEMPLATE template0"
         )
     return "encoding: UTF8"
 
@@ -88,8 +88,8 @@ async def _rights(inspection: Inspection) -> str:
     facts = inspection.facts
     if facts.schema_owner is not None and not facts.owns_schema:
         raise CommandError(
-            f"the schema dispatcher belongs to the role {facts.schema_owner}, and {facts.role} is no"
-            f" member of it: let database.dsn name {facts.schema_owner}, or GRANT"
+            f"the schema dispatcher belongs to the role {facts.schema_owner}, and {facts.role} is"
+            f" no member of it: let database.dsn name {facts.schema_owner}, or GRANT"
             f" {facts.schema_owner} TO {facts.role}"
         )
     if missing := facts.missing_rights():
@@ -179,8 +179,8 @@ async def _notifications(inspection: Inspection) -> str:
             await arrived.wait()
     except TimeoutError:
         raise CommandError(
-            "a notification did not arrive, because a pooler between the daemon and PostgreSQL does not"
-            " pass on LISTEN: connect to PostgreSQL itself"
+            "a notification did not arrive, because a pooler between the daemon and PostgreSQL"
+            " does not pass on LISTEN: connect to PostgreSQL itself"
         ) from None
     return "notifications: they arrive"
 

@@ -46,7 +46,10 @@ async def two_phase_commit(config: "Config", session: "Session") -> str | None:
 
 
 async def require_triggers(session: "Session") -> str:
-    """Return a note if all triggers of the events table fire. Raise CommandError if one does not."""
+    """Return a note if all triggers of the events table fire.
+
+    Raise CommandError if one does not.
+    """
     from dispatcher.cli.errors import CommandError
     from dispatcher.core import remedies
     from dispatcher.store.queries.triggers import Triggers
@@ -72,7 +75,8 @@ async def lock_table(config: "Config", session: "Session") -> str | None:
     return (
         f"[retention] keeps so many day partitions that a statement may lock {needed} relations, of"
         f' {limits.locks} that all sessions together can lock. Some reads may fail with "out of'
-        f' shared memory": set max_locks_per_transaction {factor} times as high, or keep fewer days.'
+        f' shared memory": set max_locks_per_transaction {factor} times as high, or keep fewer'
+        " days."
     )
 
 
@@ -98,8 +102,8 @@ async def old_snapshots(config: "Config", session: "Session") -> str | None:
         for one in snapshots
     )
     return (
-        f"transactions that have been open for long keep what was deleted from the tables: {sessions}."
-        " Fanning out gets slower and tables grow until they end. End them with"
+        "transactions that have been open for long keep what was deleted from the tables:"
+        f" {sessions}. Fanning out gets slower and tables grow until they end. End them with"
         " SELECT pg_terminate_backend(…), and let idle_in_transaction_session_timeout end the next."
     )
 

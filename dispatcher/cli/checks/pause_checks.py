@@ -19,7 +19,7 @@ async def warnings(config: "Config", session: "Session") -> list[str]:
     messages = [
         f"sending is paused for {pause.environment_id or 'all environments'}"
         f" since {pause.since.isoformat(timespec='seconds')}, by {pause.by or 'unknown'}:"
-        f" `dispatcher resume {f'--environment {pause.environment_id}' if pause.environment_id else '--all'}`"
+        f" `dispatcher resume {_option(pause.environment_id)}`"
         for pause in active
     ]
     unlisted = totals.environments - sum(pause.environment_id is not None for pause in active)
@@ -34,3 +34,7 @@ async def warnings(config: "Config", session: "Session") -> list[str]:
             "delivery.paused is set and was applied before: it has no effect any more, so remove it"
         )
     return messages
+
+
+def _option(environment_id: str | None) -> str:
+    return f"--environment {environment_id}" if environment_id else "--all"

@@ -20,8 +20,8 @@ async def warnings(asked: "Queryable") -> list[str]:
 def _creator(schema: str, who: str, remedy: str) -> str:
     return (
         f'{who} may create objects in schema "{schema}". The daemon does not look there, but'
-        " people with psql do, and would run what was made there with their own rights. Emitting does"
-        f" not need this right: {remedy}"
+        " people with psql do, and would run what was made there with their own rights. Emitting"
+        f" does not need this right: {remedy}"
     )
 
 

@@ -123,7 +123,8 @@ def _database(config: "Config", findings: Findings) -> None:
         keyring.read(config)
     version = find(config.database.binaries).version
     findings.notes.append(
-        f"database: none is configured, so dispatcher run starts PostgreSQL {version} in {directory}"
+        f"database: none is configured, so dispatcher run starts PostgreSQL {version} in"
+        f" {directory}"
     )
 
 
@@ -161,8 +162,8 @@ def _port(config: "Config", has_daemon: bool | None) -> str:
             return f"admin port: a daemon of this database answers on {host} port {port}"
         owner = "A daemon" if has_daemon is None else "A daemon of another database"
         raise CommandError(
-            f"{owner} answers on {host} port {port}, so dispatcher run cannot start. Stop it, or set"
-            " another admin.port."
+            f"{owner} answers on {host} port {port}, so dispatcher run cannot start. Stop it, or"
+            " set another admin.port."
         )
     port_check.require_free(host, port)
     return f"admin port: {host} port {port} is free"
@@ -172,9 +173,9 @@ def _proxy(config: "Config") -> str | None:
     """Return a note if the configured proxy takes connections, None if there is no proxy."""
     import socket
 
-    from dispatcher.transport.connecting.proxy import proxy_of
+    from dispatcher.transport.connecting.proxy_from_config import proxy_from_config
 
-    proxy = proxy_of(config)
+    proxy = proxy_from_config(config)
     if proxy is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""`dispatcher environment`: list, create and rename environments, over the API or in the database."""
+"""`dispatcher environment`: list, create and rename them, over the API or in the database."""
 
 import json
 from typing import TYPE_CHECKING

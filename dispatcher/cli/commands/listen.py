@@ -169,8 +169,8 @@ class Receiver:
 def verified(headers: Mapping[str, str], body: bytes, secret: str) -> Arrival:
     """Return a delivery, verified as receivers do it.
 
-    A signature without a time counts only if there is no other. Otherwise a delivery would pass here
-    whose other signature receivers refuse.
+    A signature without a time counts only if there is no other. Otherwise a delivery would pass
+    here whose other signature receivers refuse.
     """
     from dispatcher.receiver import (
         SCHEMES,

@@ -76,7 +76,7 @@ def _print(status: "Resource", as_json: bool) -> None:
 
 
 def _still_paused(status: "Resource") -> str:
-    """Return which environments the end of the pause of all leaves paused, and how to resume one."""
+    """Return which environments stay paused when the pause of all ends, and how to resume one."""
     shown = status.still_paused[:SHOWN_LIMIT]
     unshown = status.still_paused_count - len(shown)
     listed = ", ".join(shown) + (f" and {unshown:,} more" if unshown > 0 else "")

@@ -187,7 +187,7 @@ async def _previews(
 
 
 def _until_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the part of the time span in which the webhook did not exist, None if it always did."""
+    """Return the part of the time span in which the webhook did not exist, None if it did."""
     created_at = datetime.fromisoformat(webhook.created_at)
     if span["since"] >= created_at:
         return None

@@ -54,8 +54,8 @@ def token() -> None:
     type=click.Choice(get_args(Scope)),
     default="read",
     show_default=True,
-    help="What the token allows. Each includes those before it: support adds retrying, replaying and the"
-    " audit log to read, write adds changes, and admin adds tokens and environments.",
+    help="What the token allows. Each includes those before it: support adds retrying, replaying"
+    " and the audit log to read, write adds changes, and admin adds tokens and environments.",
 )
 @click.option(
     "--name",

@@ -124,7 +124,10 @@ def _with_options(
     made: Callable[[dict[str, Any]], object],
     command: Command,
 ) -> Command:
-    """Add options to a command. It gets what `made` returns of their values as the argument `name`."""
+    """Add options to a command.
+
+    It gets what `made` returns of their values as the argument `name`.
+    """
 
     @wraps(command)
     def with_options(**kwargs: object) -> object:

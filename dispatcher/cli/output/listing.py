@@ -48,8 +48,8 @@ def call_newest(
 ) -> "list[Resource]":
     """Return the newest items of the named environment, or of all environments, and one more.
 
-    `listed` returns the listing of one environment, in requests of as many items as the number says.
-    By the one more than `limit`, `print_items` knows that there are others.
+    `listed` returns the listing of one environment, in requests of as many items as the number
+    says. By the one more than `limit`, `print_items` knows that there are others.
     """
     size = min(limit + 1, PAGE_LIMIT)
     return call_api(target, lambda client: newest(client, lambda api: listed(api, size), limit + 1))

@@ -94,7 +94,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], colours: Sequence[str | N
 
 
 def _fitted(widths: Sequence[int], ranks: Sequence[int], limit: int) -> list[int]:
-    """Return the widths after columns have become narrower, the widest of the highest rank first."""
+    """Return the widths with columns made narrower, the widest of the highest rank first."""
     fitted = list(widths)
     excess = sum(fitted) + len(GAP) * (len(fitted) - 1) - limit
     for rank in sorted({rank for rank in ranks if rank}, reverse=True):

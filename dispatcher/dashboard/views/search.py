@@ -1,4 +1,4 @@
-"""The one box: it finds ids, webhooks, environments, pages, keys, references and texts of payloads."""
+"""The one box: it finds ids, webhooks, environments, pages, keys, references and payloads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -51,7 +51,8 @@ MENU: Final = {
 class Found:
     """What a search found. `answer` is about the first hit, whose page is `link`.
 
-    `event_types` are of the catalogue, `unlisted_type` is one of events alone. `webhook_link` is the page of the webhook of a delivery, None if the webhook was deleted.
+    `event_types` are of the catalogue, `unlisted_type` is one of events alone. `webhook_link` is
+    the page of the webhook of a delivery, None if the webhook was deleted.
     """
 
     text: str

@@ -12,9 +12,9 @@ from contextlib import AbstractContextManager
 from uuid import UUID
 
 from dispatcher.core.model import AppliedChanges, ChangeNotice, Delivery
+from dispatcher.engine.buffer.deliveries_in_memory import DeliveriesInMemory
 from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import REFILL_LIMIT, EndpointQueues
-from dispatcher.engine.buffer.held_deliveries import HeldDeliveries
 from dispatcher.engine.buffer.open_reads import OpenReads
 from dispatcher.engine.buffer.watermarks import NEVER_READ, Watermarks
 
@@ -28,7 +28,7 @@ class DeliveryBuffer:
 
     def __init__(self, *, capacity: int, queues: EndpointQueues) -> None:
         self._queues = queues
-        self._held = HeldDeliveries(capacity, queues)
+        self._in_memory = DeliveriesInMemory(capacity, queues)
         self._watermarks = Watermarks()
         self._reads = OpenReads()
         self._parked: set[UUID] = set()
@@ -36,32 +36,32 @@ class DeliveryBuffer:
         self._resent_while_recording: dict[int, Delivery] = {}
 
     def __repr__(self) -> str:
-        return f"<DeliveryBuffer {self._held}, {len(self._parked)} endpoints with parked ones>"
+        return f"<DeliveryBuffer {self._in_memory}, {len(self._parked)} endpoints with parked ones>"
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._in_memory)
 
     def __contains__(self, delivery_id: int) -> bool:
-        return delivery_id in self._held
+        return delivery_id in self._in_memory
 
     @property
     def room(self) -> int:
         """Return how many more deliveries fit."""
-        return self._held.room
+        return self._in_memory.room
 
     @property
     def room_for_later(self) -> int:
         """Return how many deliveries that are not due yet fit; 0 if less than 1/8 of capacity."""
-        return self._held.room_for_later
+        return self._in_memory.room_for_later
 
     @property
-    def later(self) -> int:
+    def scheduled_count(self) -> int:
         """Return how many deliveries in memory wait for their next attempt's time."""
-        return self._held.later
+        return self._in_memory.scheduled_count
 
     def room_for(self, endpoint_id: UUID) -> int:
         """Return how many due deliveries of this endpoint fit."""
-        queues = self._held.share_memory()
+        queues = self._in_memory.share_memory()
         room = queues.room(endpoint_id)
         return room if queues.is_memory_full else min(room, self.room)
 
@@ -71,18 +71,18 @@ class DeliveryBuffer:
         Rows in memory may be parked in the table too, and come back first. So they are added.
         """
         room = min(self.room_for(endpoint_id), REFILL_LIMIT)
-        return room + self._queues.count_held(endpoint_id)
+        return room + self._queues.count_in_memory(endpoint_id)
 
     def endpoints_without_room(self, coming: int) -> list[UUID]:
         """Return the endpoints without room for `coming` deliveries.
 
         The fan-out makes their next deliveries parked. Otherwise each would be parked afterwards.
         """
-        return self._held.share_memory().endpoints_without_room(coming)
+        return self._in_memory.share_memory().endpoints_without_room(coming)
 
     def endpoints_needing_refill(self) -> list[UUID]:
         """Return the endpoints with parked rows and a queue that runs empty soon."""
-        queues = self._held.share_memory()
+        queues = self._in_memory.share_memory()
         low = queues.refill_depth
         return [i for i in self._parked if queues.room(i) and queues.count_waiting(i) < low]
 
@@ -104,14 +104,14 @@ class DeliveryBuffer:
 
     def count_by_shard(self) -> Counter[int]:
         """Return how many deliveries of each shard are in memory."""
-        return self._held.count_by_shard()
+        return self._in_memory.count_by_shard()
 
     def own(self, shards: frozenset[int]) -> None:
         """Own exactly these shards from now on.
 
         New shards are unread. Waiting deliveries of other shards leave memory.
         """
-        self._held.drop_other_shards(shards, self.owned - shards)
+        self._in_memory.drop_other_shards(shards, self.owned - shards)
         self._watermarks.own(shards)
 
     def watermark(self, shard: int) -> float:
@@ -135,7 +135,7 @@ class DeliveryBuffer:
 
     def set_back(self, seconds: float) -> None:
         """Move all times in memory back by `seconds`, as the database's clock was."""
-        self._held.set_back(seconds)
+        self._in_memory.set_back(seconds)
         self._watermarks.reset()
 
     def reading(self) -> AbstractContextManager[set[int | UUID]]:
@@ -151,13 +151,13 @@ class DeliveryBuffer:
     ) -> list[Delivery]:
         """Take deliveries into memory, and return those to park.
 
-        A delivery is to be parked if its endpoint queue is full or stopped. Deliveries and endpoints
-        in `stale`, the set of `reading`, are skipped. So are shards that are not owned.
+        A delivery is to be parked if its endpoint queue is full or stopped. Deliveries and
+        endpoints in `stale`, the set of `reading`, are skipped. So are shards that are not owned.
         """
         to_park = []
-        held_ids, owned = self._held.ids, self.owned
+        ids_in_memory, owned = self._in_memory.ids, self.owned
         for delivery in deliveries:
-            if delivery.id in held_ids:
+            if delivery.id in ids_in_memory:
                 is_resent = 0 < delivery.attempt == delivery.base
                 if is_resent and self._queues.is_under_way(delivery.endpoint_id, delivery.id):
                     self._resent_while_recording[delivery.id] = delivery
@@ -193,7 +193,7 @@ class DeliveryBuffer:
             changes.setdefault(notice.endpoint_id, {})[notice.delivery_id] = (
                 row if is_owned else None
             )
-        self._held.discard_later({number for rows in changes.values() for number in rows})
+        self._in_memory.discard_later({number for rows in changes.values() for number in rows})
         to_park: list[Delivery] = []
         for endpoint_id, rows in changes.items():
             for number in rows:
@@ -207,7 +207,7 @@ class DeliveryBuffer:
 
     def release_due(self, now: float) -> list[Delivery]:
         """Move due deliveries from the heap into the endpoint queues, and return those to park."""
-        return self._note_to_park(self._held.release_due(now))
+        return self._note_to_park(self._in_memory.release_due(now))
 
     def take(self, now: float) -> Delivery | None:
         """Return the next delivery to start, None if none can start now."""
@@ -215,13 +215,13 @@ class DeliveryBuffer:
 
     def next_alarm(self, *, can_start: bool = True) -> float | None:
         """Return when a retry is due or, if `can_start`, a queue may start; None if not known."""
-        times = (self._held.next_due(), self._queues.next_alarm() if can_start else None)
+        times = (self._in_memory.next_due(), self._queues.next_alarm() if can_start else None)
         return min((time for time in times if time is not None), default=None)
 
     def give_back(self, delivery: Delivery) -> None:
         """Release a delivery that was taken but not started; the owner of its shard reads it."""
         self._queues.release(delivery)
-        self._held.drop_id(delivery.id)
+        self._in_memory.drop_id(delivery.id)
         self._resent_while_recording.pop(delivery.id, None)
         self._read_queue_again(delivery.endpoint_id)
         self._watermarks.lower_to(delivery.shard, delivery.next_at)
@@ -238,7 +238,7 @@ class DeliveryBuffer:
 
         `retry` is the delivery with its next attempt, None if the delivery has ended.
         """
-        self._held.drop_id(delivery.id)
+        self._in_memory.drop_id(delivery.id)
         self._reads.mark_stale(delivery.id)
         self._queues.release(delivery)
         if resent := self._resent_while_recording.pop(delivery.id, None):
@@ -246,15 +246,15 @@ class DeliveryBuffer:
         if retry is None or retry.shard not in self.owned:
             return
         if self._queues.is_ordered(delivery.endpoint_id):
-            if not self._held.put_first(retry):
+            if not self._in_memory.put_first(retry):
                 self._read_queue_again(retry.endpoint_id)
             return
         is_read = retry.next_at < self._watermarks.get(retry.shard)
-        if is_read and not self._held.keep_for_later(retry):
+        if is_read and not self._in_memory.keep_for_later(retry):
             self._watermarks.lower_to(retry.shard, retry.next_at)
 
-    def discard_stale(self, delivery: Delivery) -> None:
-        """Note that the attempt was superseded: the row has changed, so read it again."""
+    def note_late(self, delivery: Delivery) -> None:
+        """Note that the result came late: the row has changed, so read it again."""
         self.confirm_recorded(delivery, None)
         self._read_queue_again(delivery.endpoint_id)
         self._watermarks.lower_to(delivery.shard, NEVER_READ)
@@ -263,14 +263,14 @@ class DeliveryBuffer:
         """Open or change an endpoint's queue; return deliveries to park if it is stopped now."""
         was_stopped = self._queues.is_stopped(endpoint_id)
         to_park = self._queues.configure(endpoint_id, settings)
-        self._held.drop(to_park)
+        self._in_memory.drop(to_park)
         if to_park or was_stopped:
             self._parked.add(endpoint_id)
         return to_park
 
     def forget(self, endpoint_ids: Iterable[UUID]) -> list[UUID]:
         """Close the queues of endpoints without deliveries in memory, and return their ids."""
-        later = self._held.later_endpoints()
+        later = self._in_memory.later_endpoints()
         closed = [i for i in endpoint_ids if i not in later and self._queues.close(i)]
         self._parked.difference_update(closed)
         return closed
@@ -296,7 +296,7 @@ class DeliveryBuffer:
         self._parked.add(endpoint_id)
         if self._queues.is_ordered(endpoint_id):
             self._reads.mark_stale(endpoint_id)
-            self._held.drop(self._queues.empty(endpoint_id))
+            self._in_memory.drop(self._queues.empty(endpoint_id))
 
     def _can_apply(self, notice: ChangeNotice, stale: Collection[int | UUID]) -> bool:
         return (
@@ -313,10 +313,10 @@ class DeliveryBuffer:
         self._queues.replace_waiting(endpoint_id, dict.fromkeys(rows))
         to_park = []
         for number, delivery in rows.items():
-            self._held.drop_id(number)
+            self._in_memory.drop_id(number)
             if delivery is None:
                 continue
-            if delivery.next_at <= now and self.room and self._held.put_first(delivery):
+            if delivery.next_at <= now and self.room and self._in_memory.put_first(delivery):
                 continue
             if not self._place(delivery, now):
                 to_park.append(delivery)
@@ -331,9 +331,9 @@ class DeliveryBuffer:
         replaced = self._queues.replace_waiting(endpoint_id, rows)
         for number, delivery in rows.items():
             if delivery is None:
-                self._held.drop_id(number)
+                self._in_memory.drop_id(number)
             elif number not in replaced:
-                self._held.drop_id(number)
+                self._in_memory.drop_id(number)
                 self._read_queue_again(endpoint_id)
                 self.requeue_unread([delivery])
 
@@ -343,7 +343,7 @@ class DeliveryBuffer:
         # the database's would put it into the heap.
         is_later = delivery.next_at > now and delivery.attempt > delivery.base
         if not is_later or self._queues.is_ordered(delivery.endpoint_id):
-            return self._held.offer(delivery)
-        if not self.room or not self._held.keep_for_later(delivery):
+            return self._in_memory.offer(delivery)
+        if not self.room or not self._in_memory.keep_for_later(delivery):
             self._watermarks.lower_to(delivery.shard, delivery.next_at)
         return True

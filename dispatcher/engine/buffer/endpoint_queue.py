@@ -25,8 +25,8 @@ class QueueSettings:
 
     - `limit`: attempts in flight at the same time.
     - `environment_id`: queues take turns by environment.
-    - `is_stopped`: the queue starts nothing and accepts nothing. The endpoint is disabled, deleted or
-      cannot be read, or its environment is paused.
+    - `is_stopped`: the queue starts nothing and accepts nothing. The endpoint is disabled, deleted
+      or cannot be read, or its environment is paused.
     - `is_ordered`: one delivery at a time, until it is recorded; the head blocks the rest.
     - `stored_rest`: the end of the rest in the table, 0 if there is none.
     - `interval`: mean seconds between two starts, 0 without rate limit.
@@ -46,13 +46,13 @@ class EnvironmentShare:
 
     - `queues`: how many there are.
     - `held`: how many slots their attempts hold.
-    - `scheduled`: those that may start something, in the order of their turns.
+    - `turns`: those that may start something, in the order of their turns.
     """
 
     id: str
     queues: int = 0
     held: int = 0
-    scheduled: "deque[EndpointQueue]" = field(default_factory=deque)
+    turns: "deque[EndpointQueue]" = field(default_factory=deque)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,7 +65,7 @@ class EndpointQueue:
     - `ready_at`: the next start that the rate limit allows.
     - `is_slow`: None before the first answer, then whether the last answer was slow or is overdue.
     - `unanswered_since`: the start of the first request after the last answer, infinity if none.
-    - `is_scheduled`: the queue is in the round robin, or waits for a slow slot.
+    - `has_turn`: the queue has a turn in the round robin, or waits for a slow slot.
     - `alarm_at`: its next timer, infinity if none.
     - `in_flight`: ids of deliveries that count for the limit.
     - `unrecorded`: ids of deliveries that were taken and are not recorded. It differs from
@@ -80,7 +80,7 @@ class EndpointQueue:
     ready_at: float = 0.0
     is_slow: bool | None = None
     unanswered_since: float = inf
-    is_scheduled: bool = False
+    has_turn: bool = False
     alarm_at: float = inf
     in_flight: set[int] = field(default_factory=set)
     unrecorded: set[int] = field(default_factory=set)

@@ -31,9 +31,9 @@ REFILL_LIMIT = 4_000
 class EndpointQueues:
     """The endpoint queues of a daemon.
 
-    `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`. With
-    much free memory a queue may be deeper: up to `share` of `free_memory`, a number of deliveries.
-    `slots` bounds all attempts in flight, `slow_slots` those to slow endpoints.
+    `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`.
+    With much free memory a queue may be deeper: up to `share` of `free_memory`, a number of
+    deliveries. `slots` bounds all attempts in flight, `slow_slots` those to slow endpoints.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class EndpointQueues:
         queue.configure(settings)
         if settings.is_stopped:
             return queue.remove_waiting()
-        self._schedule(queue)
+        self._give_turn(queue)
         return []
 
     def rest(self, endpoint_id: UUID, until: float) -> None:
@@ -125,7 +125,7 @@ class EndpointQueues:
         queue = self._queues[endpoint_id]
         return 0 if queue.settings.is_stopped else max(0, self.depth - len(queue.waiting))
 
-    def count_held(self, endpoint_id: UUID) -> int:
+    def count_in_memory(self, endpoint_id: UUID) -> int:
         """Return how many deliveries of the endpoint wait, are in flight or are unrecorded."""
         queue = self._queues[endpoint_id]
         return len(queue.waiting) + len(queue.unrecorded)
@@ -150,7 +150,7 @@ class EndpointQueues:
         if queue.settings.is_stopped or len(queue.waiting) >= self.depth:
             return False
         queue.waiting.append(delivery)
-        self._schedule(queue)
+        self._give_turn(queue)
         return True
 
     def put_first(self, delivery: Delivery) -> bool:
@@ -159,7 +159,7 @@ class EndpointQueues:
         if queue.settings.is_stopped:
             return False
         queue.waiting.appendleft(delivery)
-        self._schedule(queue)
+        self._give_turn(queue)
         return True
 
     def empty(self, endpoint_id: UUID) -> list[Delivery]:
@@ -176,7 +176,7 @@ class EndpointQueues:
         queue = self._queues[endpoint_id]
         replaced = queue.replace_waiting(changes)
         if replaced:
-            self._schedule(queue)
+            self._give_turn(queue)
         return replaced
 
     def next_events(self, endpoint_id: UUID) -> Iterator[int]:
@@ -246,11 +246,11 @@ class EndpointQueues:
         """Return the earliest time for which a queue waits, None if none waits for a time."""
         return self._alarms[0][0] if self._alarms else None
 
-    # Scheduling
+    # Turns
 
-    def _schedule(self, queue: EndpointQueue) -> None:
+    def _give_turn(self, queue: EndpointQueue) -> None:
         """Give the queue a turn if it can start something and has none yet."""
-        if not queue.is_scheduled and queue.can_start():
+        if not queue.has_turn and queue.can_start():
             self._round_robin.add(queue)
 
     def _resume_waiting(self) -> bool:
@@ -264,14 +264,14 @@ class EndpointQueues:
 
     def _resume(self, queue: EndpointQueue) -> None:
         if self._slow_slots.stop_waiting(queue):
-            self._schedule(queue)
+            self._give_turn(queue)
 
     def _start(self, queue: EndpointQueue, now: float) -> Delivery:
         delivery = queue.start(now)
         self._slots.take(queue.environment)
         if queue.is_slow:
             self._slow_slots.take((delivery.id,))
-        self._schedule(queue)
+        self._give_turn(queue)
         return delivery
 
     def _free_slot(self, queue: EndpointQueue, delivery: Delivery) -> None:
@@ -285,7 +285,7 @@ class EndpointQueues:
             waiting = self._slow_slots.next_waiting()
             if waiting is not None:
                 self._resume(waiting)
-        self._schedule(queue)
+        self._give_turn(queue)
 
     def _mark_slow(self, queue: EndpointQueue) -> None:
         if not queue.is_slow:
@@ -309,4 +309,4 @@ class EndpointQueues:
             at, _, queue = heappop(self._alarms)
             if at == queue.alarm_at:
                 queue.alarm_at = inf
-            self._schedule(queue)
+            self._give_turn(queue)

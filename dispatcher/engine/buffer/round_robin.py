@@ -24,11 +24,11 @@ class RoundRobin:
 
     def add(self, queue: EndpointQueue) -> None:
         """Give a queue its turn after the others of its environment."""
-        queue.is_scheduled = True
+        queue.has_turn = True
         environment = queue.environment
-        if not environment.scheduled:
+        if not environment.turns:
             self._turns.append(environment)
-        environment.scheduled.append(queue)
+        environment.turns.append(queue)
 
     def restart(self) -> None:
         """Ask environments again that were passed over, as slots may be free now."""
@@ -46,9 +46,9 @@ class RoundRobin:
             if self._slots.is_share_used(environment):
                 self._passed_over.append(environment)
                 continue
-            queue = environment.scheduled.popleft()
-            queue.is_scheduled = False
-            if environment.scheduled:
+            queue = environment.turns.popleft()
+            queue.has_turn = False
+            if environment.turns:
                 self._turns.append(environment)
             return queue
         return None

@@ -36,14 +36,14 @@ class SlowSlots:
 
     def wait(self, queue: EndpointQueue) -> None:
         """Let a queue wait for a slot."""
-        queue.is_scheduled = True
+        queue.has_turn = True
         self._waiting[queue.endpoint_id] = queue
 
     def stop_waiting(self, queue: EndpointQueue) -> bool:
         """Remove a queue from those that wait; return False if it does not wait."""
         if self._waiting.pop(queue.endpoint_id, None) is None:
             return False
-        queue.is_scheduled = False
+        queue.has_turn = False
         return True
 
     def next_waiting(self) -> EndpointQueue | None:

@@ -28,8 +28,8 @@ async def lock(
 ) -> tuple[Sequence[int], int | None]:
     """Lock deliveries until the transaction ends. Return them, and the position after them.
 
-    `ids` are the newest first. If an attempt at one is being recorded, return those before it. The next
-    step begins with it.
+    `ids` are the newest first. If an attempt at one is being recorded, return those before it. The
+    next step begins with it.
     """
     actions = DeliveryActions(session)
     await actions.lock(ids)
@@ -56,8 +56,8 @@ async def retry(
 ) -> Changed:
     """Send pending deliveries now, and ended ones again. Call this after `lock`.
 
-    `ids` are the newest first. Skip those in another status than `status`. If the events are of too many
-    days, do only the first deliveries.
+    `ids` are the newest first. Skip those in another status than `status`. If the events are of too
+    many days, do only the first deliveries.
     """
     actions = DeliveryActions(session)
     found = await actions.find(ids, environment_id)

@@ -105,7 +105,7 @@ class Fanout:
         return wait
 
     def note_set_back(self) -> None:
-        """Note that the database's clock was set back: the ids of later events are below the mark."""
+        """Note that the database's clock was set back: ids of later events are below the mark."""
         self._fairness.note_set_back()
 
     async def _empty_inbox(self) -> tuple[int, bool]:
@@ -190,7 +190,10 @@ class Fanout:
         )
 
     async def _fan_out_usual(self, slice_: Slice, batch: Batch) -> FannedOut | None:
-        """Run the statement for the usual case. Return None if this is another case, or was lately."""
+        """Run the statement for the usual case.
+
+        Return None if this is another case, or was lately.
+        """
         if not slice_.is_for_all or monotonic() < self._usual_from:
             return None
         result = await self._inbox.fan_out_plain(**batch)

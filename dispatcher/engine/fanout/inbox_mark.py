@@ -61,7 +61,7 @@ class InboxMark:
         self.after_id = mark
 
     def forget(self) -> None:
-        """Forget the mark, and the ids that were taken: the clock was set back, so later ids are lower.
+        """Forget the mark and the taken ids: the clock was set back, so later ids are lower.
 
         Otherwise the mark would be read again only after MARK_READ_EVERY_SECONDS, and the events
         below it would wait for that.

@@ -23,11 +23,13 @@ POLL_SECONDS = 0.005
 RUSH_EVENTS = 500
 """Polls are rarer from this many events in RATE_WINDOW_SECONDS on (2,000 a second)."""
 POLL_IN_RUSH_SECONDS = 0.01
-"""Seconds between two reads in a rush: a read has a fixed price, which producers on the same server pay."""
+"""Seconds between two reads in a rush: a read has a fixed price, which producers on the same server
+pay."""
 POLL_WITH_BACKLOG_SECONDS = 0.02
 """The same with a backlog: larger batches are cheaper, and the deliveries have to wait anyway."""
 IDLE_SECONDS = 2.0
-"""Seconds between two reads of an idle daemon, for late commits. The backstop finds other events."""
+"""Seconds between two reads of an idle daemon, for late commits. The backstop finds other
+events."""
 
 
 @dataclass(frozen=True, slots=True)

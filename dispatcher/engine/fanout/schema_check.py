@@ -1,7 +1,7 @@
 """Check events of types with an enforced schema; move them to the inbox or to quarantine.
 
-Ordinary events do not pass this stage and never wait for it. What wakes the fan-out wakes it too, and
-it starts a little later, so that the fan-out goes first.
+Ordinary events do not pass this stage and never wait for it. What wakes the fan-out wakes it too,
+and it starts a little later, so that the fan-out goes first.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
-from dispatcher.engine.bisection import bisect
 from dispatcher.engine.fanout.fairness import FanoutFairness, Slice
 from dispatcher.engine.fanout.schema_check_costs import SchemaCheckCosts
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
+from dispatcher.store.bisection import bisect
 from dispatcher.store.data_errors import describe
 from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents, Waiting
 from dispatcher.telemetry import observe

@@ -23,7 +23,8 @@ class SchemaCheckCosts:
         self._spent: dict[str, float] = {}
         # The seconds of each environment's latest check.
         self._latest: dict[str, float] = {}
-        # By environment and type: the schema whose check was too expensive, and until when it rests.
+        # By environment and type: the schema whose check was too expensive, and until when it
+        # rests.
         self._suspended: dict[tuple[str, str], tuple[str, float]] = {}
 
     def begin_pass(self) -> None:

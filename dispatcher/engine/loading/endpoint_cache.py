@@ -6,10 +6,10 @@ from uuid import UUID
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
 from dispatcher.encryption.cipher import Cipher, WrongKeyError
 from dispatcher.encryption.endpoint_secrets import decrypt_endpoint
-from dispatcher.engine.bisection import bisect
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.loading.parking import park
+from dispatcher.store.bisection import bisect
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.endpoints import Endpoints, SendingEndpointRow
 from dispatcher.telemetry import observe
@@ -100,7 +100,7 @@ class EndpointCache:
         return True
 
     async def share_limits(self, others: int) -> None:
-        """Divide the limits of endpoints by the number of sending daemons: `others` and this one."""
+        """Divide the limits of endpoints by the number of daemons that send: `others` + 1."""
         if self.sharers != others + 1:
             self.sharers = others + 1
             await self._configure(self._known)

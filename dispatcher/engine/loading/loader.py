@@ -36,7 +36,7 @@ IDLE_SECONDS = 1.0
 
 
 class Admit(Protocol):
-    """The function that takes rows into memory, see Deliverer.admit."""
+    """The function that takes rows into memory, see Admission.admit."""
 
     async def __call__(
         self,

@@ -14,7 +14,7 @@ from secrets import randbits
 from dispatcher.core.heartbeats import VALID_SECONDS
 from dispatcher.core.model import ClockSetBack
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
-from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, monotonic
+from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, boottime
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.other_daemons import OtherDaemons
 from dispatcher.engine.stages.loop import to_tick
@@ -73,7 +73,7 @@ class Lease:
     @property
     def valid(self) -> bool:
         """Return True while sends may start."""
-        return monotonic() - self._confirmed_at < VALID_SECONDS
+        return boottime() - self._confirmed_at < VALID_SECONDS
 
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
@@ -94,23 +94,23 @@ class Lease:
         if self._has_left:
             return HEARTBEAT_SECONDS
         daemon = self.daemon or await self._join()
-        asked_at = monotonic()
+        asked_at = boottime()
         renewal = await self._daemons.renew(daemon, self._endpoints.version)
         if renewal is None:
             self.give_up()
             return 0.0
-        self._other_daemons.note_heartbeats(renewal.others, monotonic())
+        self._other_daemons.note_heartbeats(renewal.others, boottime())
         self._note_step(renewal, self._clock.set(renewal.now, asked_at))
         has_changes = renewal.version != self._endpoints.version
         if has_changes and not await self._endpoints.refresh():
             return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
         if renewal.has_change_notices:
             await self._apply_changes()
-        others = self._other_daemons.count_sending(monotonic())
+        others = self._other_daemons.count_sending(boottime())
         await self._endpoints.share_limits(others)
         self._confirmed_at = asked_at
         await self._balance(daemon, renewal, others)
-        now = monotonic()
+        now = boottime()
         wait = (CONFIRM_SECONDS if has_changes else HEARTBEAT_SECONDS) - (now - asked_at)
         if not has_changes:
             wait = to_tick(wait, time.monotonic())  # with the waits of the other stages
@@ -162,7 +162,7 @@ class Lease:
         share = -(-SHARDS // (others + 1))
         shards = renewal.shards
         if len(shards) < share:
-            silent = self._other_daemons.silent(monotonic())
+            silent = self._other_daemons.silent(boottime())
             claimed = await self._daemons.claim_shards(daemon, share - len(shards), silent)
             self._note_claimed(claimed, renewal.horizon)
             shards |= {c.shard for c in claimed}

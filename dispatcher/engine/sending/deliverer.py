@@ -1,14 +1,12 @@
 """Start due deliveries: take them from the delivery buffer, and make attempts at the same time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from uuid import UUID
 
 from dispatcher.core.model import Delivery
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.loading.parking import park
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.engine.sending.recorder import Recorder
@@ -23,15 +21,16 @@ IDLE_RECHECK_SECONDS = 1.0
 """The same without deliveries in memory."""
 
 STARTS_LIMIT = 32
-"""Most attempts that are started at a time, then the event loop has its turn. To start one takes 50 µs and
-more: otherwise hundreds that are due at one moment would hold the loop for tens of milliseconds."""
+"""Most attempts that are started at a time, then the event loop has its turn. To start one takes 50
+µs and more: otherwise hundreds that are due at one moment would hold the loop for tens of
+milliseconds."""
 
 
 class Deliverer:
     """The stage that starts attempts.
 
-    Deliveries enter memory by `admit`; `run` starts the due ones. `attempt` makes one attempt with
-    a delivery, and handles its own errors. `concurrency` is the number of attempts in flight.
+    `run` starts the deliveries that are due in memory. `attempt` makes one attempt with a delivery,
+    and handles its own errors. `concurrency` is the number of attempts in flight.
     `on_refill_needed` is called when an endpoint queue needs its parked rows.
     """
 
@@ -39,7 +38,6 @@ class Deliverer:
         self,
         buffer: DeliveryBuffer,
         lease: Lease,
-        endpoints: EndpointCache,
         deliveries: Deliveries,
         recorder: Recorder,
         clock: Clock,
@@ -50,7 +48,6 @@ class Deliverer:
     ) -> None:
         self._buffer = buffer
         self._lease = lease
-        self._endpoints = endpoints
         self._deliveries = deliveries
         self._recorder = recorder
         self._clock = clock
@@ -73,31 +70,10 @@ class Deliverer:
         """Check again at once whether a delivery can start."""
         self._wake.set()
 
-    async def admit(
-        self,
-        deliveries: Sequence[Delivery],
-        *,
-        stale: Collection[int | UUID] = (),
-        parked: Collection[UUID] = (),
-        are_parked: bool = False,
-    ) -> None:
-        """Take deliveries that were read from the table, or just written to it.
-
-        `stale` is the set of DeliveryBuffer.reading. `parked` are endpoints with rows that stay in
-        the table. `are_parked` is True if the deliveries are parked rows: without room they stay
-        so. Raises StoreError or StatementTimeoutError.
-        """
-        try:
-            await self._endpoints.load([d.endpoint_id for d in deliveries] + list(parked))
-        except BaseException:
-            self._buffer.requeue_unread(deliveries)
-            raise
-        self._buffer.note_parked(parked)
-        to_park = self._buffer.admit(deliveries, self._clock.now(), stale)
-        self._start_workers()  # at once, as `run` comes to it a turn of the event loop later
+    def start(self) -> None:
+        """Start what can start, at once: `run` comes to it an iteration of the event loop later."""
+        self._start_workers()
         self._wake.set()
-        if not are_parked:
-            await park(self._deliveries, self._buffer, to_park)
 
     async def run(self) -> None:
         """Start due deliveries while workers are free, until cancelled."""

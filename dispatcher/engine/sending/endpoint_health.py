@@ -9,7 +9,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,7 +16,8 @@ import orjson
 
 from dispatcher.core import event_patterns, ids
 from dispatcher.core.model import Delivery, Endpoint, Outcome
-from dispatcher.engine.bisection import bisect
+from dispatcher.engine.clock import boottime
+from dispatcher.store.bisection import bisect
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.events import Events
 from dispatcher.telemetry import observe
@@ -46,7 +46,7 @@ class Notes:
     failures: Counter[UUID] = field(default_factory=Counter)
     successes: set[UUID] = field(default_factory=set)
     rests: dict[UUID, float] = field(default_factory=dict)
-    """The end of the rest of each endpoint, in monotonic seconds."""
+    """The end of the rest of each endpoint, in seconds of `boottime`, as a suspend counts."""
     disabled: dict[UUID, str] = field(default_factory=dict)
     exhausted: list[OperationalEvent] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class EndpointHealth:
         self._disable_after = disable_after
         self._notes = Notes()
         self._writing = asyncio.Lock()
-        # By endpoint: whether the last outcome was a failure, and its monotonic time. Entries
+        # By endpoint: whether the last outcome was a failure, and its `boottime`. Entries
         # older than SUCCESS_EVERY_SECONDS are removed.
         self._last: OrderedDict[UUID, tuple[bool, float]] = OrderedDict()
         self.wake = asyncio.Event()
@@ -87,7 +87,7 @@ class EndpointHealth:
         self._notes.failures[endpoint.id] += 1
         if outcome.rest:
             rests = self._notes.rests
-            rests[endpoint.id] = max(monotonic() + outcome.rest, rests.get(endpoint.id, 0.0))
+            rests[endpoint.id] = max(boottime() + outcome.rest, rests.get(endpoint.id, 0.0))
         if outcome.disable:
             self._notes.disabled[endpoint.id] = outcome.disable
             self.wake.set()
@@ -149,19 +149,19 @@ class EndpointHealth:
 
     async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
         for endpoint_id in endpoint_ids:
-            left = max(0.0, notes.rests[endpoint_id] - monotonic())
+            left = max(0.0, notes.rests[endpoint_id] - boottime())
             await self._endpoints.rest(endpoint_id, left)
 
     def _succeeded(self, endpoint: Endpoint) -> None:
         failing, since = self._last.get(endpoint.id, _NO_OUTCOME)
-        if failing or monotonic() - since > SUCCESS_EVERY_SECONDS:
+        if failing or boottime() - since > SUCCESS_EVERY_SECONDS:
             self._remember(endpoint.id, failing=False)
             self._notes.successes.add(endpoint.id)
             self._notes.failures.pop(endpoint.id, None)  # failures before a success do not count
 
     def _remember(self, endpoint_id: UUID, *, failing: bool) -> None:
         """Store the last outcome of an endpoint, and remove entries that are too old to be used."""
-        now = monotonic()
+        now = boottime()
         self._last[endpoint_id] = (failing, now)
         self._last.move_to_end(endpoint_id)
         while now - next(iter(self._last.values()))[1] > SUCCESS_EVERY_SECONDS:

@@ -28,7 +28,7 @@ class Recorder:
     """The stage that records results.
 
     `on_recorded(delivery, retry)` is called for each recorded result; `retry` is the delivery with
-    its next attempt, None if it has ended. `on_superseded(delivery)` is called if the row was
+    its next attempt, None if it has ended. `on_late(delivery)` is called if the row was
     changed since the delivery was read. `on_room` is called whenever there is room again,
     `on_batch(results)` after a batch is recorded.
     """
@@ -38,13 +38,13 @@ class Recorder:
         deliveries: Deliveries,
         *,
         on_recorded: Callable[[Delivery, Delivery | None], None],
-        on_superseded: Callable[[Delivery], None],
+        on_late: Callable[[Delivery], None],
         on_room: Callable[[], None],
         on_batch: Callable[[Sequence[Result]], None] = observe.deliveries.recorded,
     ) -> None:
         self._deliveries = deliveries
         self._on_recorded = on_recorded
-        self._on_superseded = on_superseded
+        self._on_late = on_late
         self._on_room = on_room
         self._on_batch = on_batch
         self._waiting: list[Result] = []
@@ -144,10 +144,10 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
             await self._write_in_parts(late, error, self._write_late)
             return
-        observe.deliveries.superseded(len(new), len(late))
+        observe.deliveries.late(len(new), len(late))
         del self._waiting[: len(late)]
         for result in late:
-            self._on_superseded(result.delivery)
+            self._on_late(result.delivery)
         self._on_batch(late)
 
     async def _write_in_parts(
@@ -158,7 +158,8 @@ class Recorder:
     ) -> None:
         """Split the batch until one refused result is left; write it without the answer's text.
 
-        Raises StoreError if it is refused for another reason than its data.
+        `bisect` would give up a result that is refused once, and not without its answer. Raises
+        StoreError if it is refused for another reason than its data.
         """
         if len(batch) > 1:
             half = len(batch) // 2
@@ -204,7 +205,7 @@ class Recorder:
 
     async def _quarantine(self, delivery: Delivery, error: Exception) -> None:
         try:
-            was_moved = await self._deliveries.set_aside(delivery, describe(error))
+            was_moved = await self._deliveries.quarantine(delivery, describe(error))
         except Exception as refusal:
             if not is_data_error(refusal):
                 raise
@@ -216,7 +217,7 @@ class Recorder:
         if was_moved:
             self._on_recorded(delivery, None)
         else:
-            self._on_superseded(delivery)
+            self._on_late(delivery)
 
 
 def _without_answer(result: Result) -> Result:

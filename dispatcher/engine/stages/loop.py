@@ -1,9 +1,9 @@
 """Run the passes of a stage: one pass, then the wait that it returned, until cancelled.
 
 A pass is the method `run_once() -> float` of a stage. It returns the seconds until the stage wants
-to run again; an event ends the wait early. A long wait ends at the nearest tick, so up to half a tick
-earlier or later. After an error that the stage calls transient, the loop tries again, with growing
-delays.
+to run again; an event ends the wait early. A long wait ends at the nearest tick, so up to half a
+tick earlier or later. After an error that the stage calls transient, the loop tries again, with
+growing delays.
 """
 
 import asyncio

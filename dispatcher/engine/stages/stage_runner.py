@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from dispatcher.engine.clock import monotonic
+from dispatcher.engine.clock import boottime
 from dispatcher.engine.stages.loop import BACKOFF_LIMIT_SECONDS, repeat
 from dispatcher.engine.stages.stage_health import StageHealth
 from dispatcher.store.errors import StatementTimeoutError, StoreError
@@ -39,7 +39,7 @@ class StageRunner:
     """The running stages and their progress."""
 
     def __init__(self) -> None:
-        self._health = StageHealth(monotonic)
+        self._health = StageHealth(boottime)
         self._failing: frozenset[str] = frozenset()
         self._errors: dict[str, str] = {}
 

@@ -11,15 +11,15 @@ def daemon_status(
     *,
     admin_port: int | None,
     up: float,
-    held: int,
+    in_memory: int,
     in_flight: int,
     scheduled: int,
     unrecorded: int,
 ) -> Mapping[str, object]:
     """Return the status as JSON values; `up` is in seconds.
 
-    `held` counts the deliveries in memory. Of these `in_flight`, `scheduled` and `unrecorded` are
-    not in the queues.
+    `in_memory` counts the deliveries in memory. Of these `in_flight`, `scheduled` and `unrecorded`
+    are not in the queues.
     """
     return {
         "version": __version__,
@@ -28,7 +28,7 @@ def daemon_status(
         "admin_port": admin_port,
         "up": up,
         "in_flight": in_flight,
-        "in_queues": max(0, held - scheduled - in_flight - unrecorded),
+        "in_queues": max(0, in_memory - scheduled - in_flight - unrecorded),
         "scheduled": scheduled,
         "unrecorded": unrecorded,
     }

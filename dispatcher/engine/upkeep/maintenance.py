@@ -166,7 +166,7 @@ class MaintenanceSteps:
         )
 
     async def _cancel_deliveries(self) -> bool:
-        cancelled = await self._deliveries.cancel(CANCEL_LIMIT, self._expired())
+        cancelled = await self._deliveries.end_expired_and_deleted(CANCEL_LIMIT, self._expired())
         if cancelled:
             observe.deliveries.cancelled(cancelled)
         return cancelled >= CANCEL_LIMIT

@@ -15,8 +15,8 @@ from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import BINS, bin_of
 from dispatcher.core.histogram import add as add_histograms
 from dispatcher.core.model import Result
-from dispatcher.engine.bisection import bisect
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
+from dispatcher.store.bisection import bisect
 from dispatcher.store.queries.daemons import Daemons
 from dispatcher.store.queries.statistics import Statistics, Sums
 from dispatcher.telemetry import observe

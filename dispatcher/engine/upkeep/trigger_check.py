@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from dispatcher.engine.clock import monotonic
+from dispatcher.engine.clock import boottime
 from dispatcher.store.queries.triggers import Triggers
 from dispatcher.telemetry import observe
 
@@ -13,7 +13,7 @@ REPEAT_LOG_SECONDS = 3600.0
 class TriggerCheck:
     """The triggers that do not fire; `now` is a clock in seconds that never goes back."""
 
-    def __init__(self, triggers: Triggers, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, triggers: Triggers, now: Callable[[], float] = boottime) -> None:
         self._triggers = triggers
         self._now = now
         self._seen_at: dict[str, float] = {}

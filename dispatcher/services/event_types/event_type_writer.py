@@ -29,9 +29,9 @@ class EventTypeWriter:
     holds a connection and locks. The transaction then verifies that the type has not changed since
     it was read. `most` is how many types an environment may have.
 
-    The methods raise InvalidError; NotFoundError for an environment; ConflictError if the catalogue is full or
-    others keep changing the same type; SchemaChecksBusyError and SandboxUnavailableError;
-    StoreError and StatementTimeoutError.
+    The methods raise InvalidError; NotFoundError for an environment; ConflictError if the catalogue
+    is full or others keep changing the same type; SchemaChecksBusyError and
+    SandboxUnavailableError; StoreError and StatementTimeoutError.
     """
 
     def __init__(

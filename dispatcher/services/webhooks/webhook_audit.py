@@ -19,7 +19,8 @@ _AUDITED: Final = (
     "retry",
     "signature_schemes",
 )
-"""Fields whose values are written to the audit log. People may paste a secret into a description."""
+"""Fields whose values are written to the audit log. People may paste a secret into a
+description."""
 
 
 def created(webhook: Webhook) -> dict[str, Any]:

@@ -55,7 +55,8 @@ class WebhookList:
     ) -> Page[Webhook, UUID]:
         """Return webhooks whose name or URL contains the text, oldest first.
 
-        They come after `after`. At most SEARCHED_LIMIT are read: a page can be short and have a next one.
+        They come after `after`. At most SEARCHED_LIMIT are read: a page can be short and have a
+        next one.
         """
         wanted = EndpointFind(text, state, after, SEARCHED_LIMIT, limit + 1)
         found = await self._search.find(environment_id, wanted)

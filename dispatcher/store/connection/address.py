@@ -130,7 +130,8 @@ def _system_user() -> str:
     except KeyError:
         raise AddressError(
             "names no user, and the operating system has no name for the user with the id"
-            f" {os.geteuid()}: write the user into it (postgresql://user@host/database), or set PGUSER"
+            f" {os.geteuid()}: write the user into it (postgresql://user@host/database), or set"
+            " PGUSER"
         ) from None
 
 
@@ -167,8 +168,8 @@ def _service(name: str, environ: Mapping[str, str]) -> dict[str, str]:
         if section is not None:
             return section
     raise AddressError(
-        f"the service {name} is not defined: write it into ~/.pg_service.conf, or into the file that"
-        " PGSERVICEFILE names, and see that this user may read it"
+        f"the service {name} is not defined: write it into ~/.pg_service.conf, or into the file"
+        " that PGSERVICEFILE names, and see that this user may read it"
     )
 
 

@@ -107,13 +107,16 @@ def _unreachable(error: OSError, host: Host, address: Address) -> str:
     if "rejected SSL upgrade" in str(error):
         mode = address.parameters.get("sslmode", "verify-full")
         return (
-            f"{host} does not offer TLS, which sslmode={mode} asks for: set ssl = on there, or choose"
-            " another sslmode"
+            f"{host} does not offer TLS, which sslmode={mode} asks for: set ssl = on there, or"
+            " choose another sslmode"
         )
     if host.is_socket:
         path = f"{host.address}/.s.PGSQL.{host.port}"
         if isinstance(error, FileNotFoundError | ConnectionRefusedError):
-            return f"no PostgreSQL listens on the socket {path}: does it run, and put its socket there?"
+            return (
+                f"no PostgreSQL listens on the socket {path}: does it run, and put its socket"
+                " there?"
+            )
         return f"the socket {path} cannot be used: {error.strerror or error}"
     match error:
         case ConnectionRefusedError():
@@ -140,8 +143,8 @@ def _refused(error: asyncpg.PostgresError, host: Host, address: Address) -> str:
 _REFUSALS: Mapping[type[asyncpg.PostgresError], str] = MappingProxyType(
     {
         asyncpg.InvalidCatalogNameError: (
-            "{host}: {message}: create it with ENCODING 'UTF8' TEMPLATE template0, or correct the name"
-            " in database.dsn"
+            "{host}: {message}: create it with ENCODING 'UTF8' TEMPLATE template0, or correct the"
+            " name in database.dsn"
         ),
         asyncpg.TooManyConnectionsError: "{host} has no free connection: {message}",
         asyncpg.CannotConnectNowError: "{host} takes no connections now: {message}",

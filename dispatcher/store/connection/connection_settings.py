@@ -57,7 +57,8 @@ TABLE: Final = (
     Setting(
         "statement_timeout",
         "10000",
-        "Our limit, not the role's: a shorter one ends sound work, none at all keeps a stage waiting.",
+        "Our limit, not the role's: a shorter one ends sound work, none at all keeps a stage"
+        " waiting.",
     ),
     Setting("lock_timeout", "5000", "As statement_timeout."),
     Setting(

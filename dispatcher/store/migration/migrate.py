@@ -228,7 +228,10 @@ async def _make(connection: Connection, statement: str) -> None:
 
 @asynccontextmanager
 async def _claimed(connection: Connection) -> AsyncIterator[None]:
-    """Hold the claim to migrate. Raise MigrationLockedError if another session keeps it too long."""
+    """Hold the claim to migrate.
+
+    Raise MigrationLockedError if another session keeps it too long.
+    """
     await _make_tables(connection)
     migrator = Migrator(connection)
     # Poll. A waiting statement holds a snapshot, and another migrator's CREATE INDEX CONCURRENTLY
@@ -273,8 +276,8 @@ async def _retry_locks(
     """Run `step` again and again until it gets its locks.
 
     An ALTER TABLE that waits for one reader blocks every later session. So each try gives up soon,
-    and the sessions behind it go on before the next try. Raise MigrationLockedError after LOCK_TIMEOUT_SECONDS
-    seconds.
+    and the sessions behind it go on before the next try. Raise MigrationLockedError after
+    LOCK_TIMEOUT_SECONDS seconds.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
     while True:
@@ -307,9 +310,9 @@ async def _concurrently(
 async def _locked(connection: Connection, migration: Migration) -> MigrationLockedError:
     blockers = await Migrator(connection).blockers()
     return MigrationLockedError(
-        f"{migration.file} waited {LOCK_TIMEOUT_SECONDS:.0f} seconds for a lock. Locks on our tables are held"
-        f" by {blockers}: wait for it, or end it with pg_terminate_backend, and run dispatcher migrate"
-        " again. What was applied before stays"
+        f"{migration.file} waited {LOCK_TIMEOUT_SECONDS:.0f} seconds for a lock. Locks on our"
+        f" tables are held by {blockers}: wait for it, or end it with pg_terminate_backend, and"
+        " run dispatcher migrate again. What was applied before stays"
     )
 
 

@@ -86,7 +86,8 @@ class Applied:
 def read(directory: Traversable | None = None) -> list[Migration]:
     """Return the files of a directory in order of their numbers.
 
-    The default is the project's own directory. Raise MigrationFilesError if a name or a number is wrong.
+    The default is the project's own directory. Raise MigrationFilesError if a name or a number is
+    wrong.
     """
     directory = directory or sql_files.root() / "migrations"
     found = []
@@ -107,7 +108,8 @@ def read(directory: Traversable | None = None) -> list[Migration]:
 def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:
     """Return the files still to apply, in order, given the applied ones.
 
-    Raise NewerDatabaseError, EditedMigrationError, UnusableDatabaseError or MigrationFilesError if the two do not match.
+    Raise NewerDatabaseError, EditedMigrationError, UnusableDatabaseError or MigrationFilesError if
+    the two do not match.
     """
     if applied and applied[0].name == FIRST_BEFORE_RELEASE:
         raise UnusableDatabaseError(

@@ -144,8 +144,8 @@ class BulkActions:
     async def note_failure(self, error: str, limit: int) -> tuple[int, str] | None:
         """Postpone the bulk action whose step failed, which is the one that has been due longest.
 
-        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None if
-        none is due any more.
+        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None
+        if none is due any more.
         """
         rows = await self._session.fetch(statement("bulk_actions/note_failure"), error, limit)
         return (rows[0]["id"], rows[0]["state"]) if rows else None

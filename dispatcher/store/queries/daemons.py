@@ -15,9 +15,9 @@ from dispatcher.store.statements import statement
 class Renewal:
     """The answer to a heartbeat: the database's time, and what the daemon needs to go on.
 
-    `others` are the heartbeats of the other daemons. `has_change_notices` is true if change notices are
-    waiting. `horizon` is a transaction id: rows written by an older transaction are older than this
-    heartbeat.
+    `others` are the heartbeats of the other daemons. `has_change_notices` is true if change notices
+    are waiting. `horizon` is a transaction id: rows written by an older transaction are older than
+    this heartbeat.
     """
 
     now: float

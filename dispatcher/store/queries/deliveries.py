@@ -22,7 +22,7 @@ PARK_LIMIT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What to read of one shard: at most `limit` rows that are due from `low` on (epoch seconds)."""
+    """What to read of one shard: at most `limit` rows, due from `low` on (epoch seconds)."""
 
     shard: int
     low: float
@@ -79,14 +79,14 @@ class Deliveries:
                 await opened.fetch(statement("deliveries/probe"))
                 raise _UndoError
 
-    async def set_aside(self, delivery: Delivery, detail: str) -> bool:
+    async def quarantine(self, delivery: Delivery, detail: str) -> bool:
         """Move a delivery to quarantine because the database refuses its result.
 
         Return False if the delivery has changed since: it is no longer pending with this attempt
         number.
         """
         rows = await self._session.fetch(
-            statement("deliveries/set_aside"), delivery.id, delivery.attempt, detail
+            statement("deliveries/quarantine"), delivery.id, delivery.attempt, detail
         )
         return bool(rows)
 
@@ -121,8 +121,8 @@ class Deliveries:
     ) -> list[Delivery]:
         """Return due parked deliveries, those that have been due longest first.
 
-        `limits` has the limit of each endpoint. Endpoints are read one after another, until there are
-        `at_most` deliveries in all.
+        `limits` has the limit of each endpoint. Endpoints are read one after another, until there
+        are `at_most` deliveries in all.
         """
         rows = await self._session.fetch(
             statement("deliveries/parked"),
@@ -140,12 +140,16 @@ class Deliveries:
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
-    async def cancel(self, limit: int, expire_below: int) -> int:
-        """Cancel deliveries that are too old, and those of deleted endpoints, up to `limit` of each kind.
+    async def end_expired_and_deleted(self, limit: int, expire_below: int) -> int:
+        """Cancel deliveries that are too old, or of deleted endpoints, up to `limit` of each kind.
 
         A delivery is too old if its id is below `expire_below`. Return how many were cancelled.
         """
-        return len(await self._session.fetch(statement("deliveries/cancel"), limit, expire_below))
+        return len(
+            await self._session.fetch(
+                statement("deliveries/end_expired_and_deleted"), limit, expire_below
+            )
+        )
 
     async def bring_forward(
         self, step: ClockSetBack, above: int, at_most: int
@@ -188,7 +192,10 @@ def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:
 
 
 def _brands(results: Sequence[Result]) -> list[str | None]:
-    """Return the brands of the requests, None for the default. The list is empty if all have that."""
+    """Return the brands of the requests, None for the default.
+
+    The list is empty if all have that.
+    """
     brands = [r.sent.brand if r.sent else DEFAULT_BRAND for r in results]
     if brands.count(DEFAULT_BRAND) == len(brands):
         return []

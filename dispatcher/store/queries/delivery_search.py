@@ -218,9 +218,10 @@ class DeliverySearch:
     ) -> Page[int, int]:
         """Return a page of the deliveries of the events with the reference.
 
-        An event is older than its deliveries, so a page begins with the events below its position. If
-        there are more than EVENTS_WITH_REFERENCE_LIMIT, it reaches down to the oldest of them, and the next
-        page goes on there. Only deliveries that were made later than so many newer events are left out.
+        An event is older than its deliveries, so a page begins with the events below its position.
+        If there are more than EVENTS_WITH_REFERENCE_LIMIT, it reaches down to the oldest of them,
+        and the next page goes on there. Only deliveries that were made later than so many newer
+        events are left out.
         """
         event_ids = await self.events_with_reference(
             environment_id, filters.reference or "", EVENTS_WITH_REFERENCE_LIMIT, high=filters.high

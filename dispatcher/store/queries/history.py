@@ -36,7 +36,7 @@ A statement over the partitions of a month takes a millisecond to plan.
 Place = Literal["inbox", "unexamined", "quarantine"]
 """The place where an event waits before its deliveries are made.
 
-An `unexamined` event waits for the schema check.
+An `unexamined` event is unvalidated: it waits for the schema check. The API has that name.
 """
 
 
@@ -220,7 +220,7 @@ class History:
     async def payloads(
         self, event_ids: Collection[int], data_limit: int
     ) -> Mapping[int, EventData]:
-        """Return the size of the data in bytes by event, and the data itself up to `data_limit` bytes.
+        """Return the bytes of the data by event, and the data itself up to `data_limit` bytes.
 
         Events that retention has dropped are left out.
         """

@@ -51,9 +51,9 @@ class FannedOut:
     available, up to the limit, and `chosen` how many of them make few enough deliveries. Fewer are
     picked if another session was faster. `crowding` are the environments that had the larger part.
     `last_waiting` is the highest id in the inbox. It is read only if environments were passed over.
-    `small_events` are the small events of the deliveries that are not parked.
-    `is_lost` is True if events may wait, but another daemon owns the shard: then nothing was read.
-    `is_unusual` is True if events may wait that only `Inbox.fan_out` can take: then nothing was taken.
+    `small_events` are the small events of the deliveries that are not parked. `is_lost` is True if
+    events may wait, but another daemon owns the shard: then nothing was read. `is_unusual` is True
+    if events may wait that only `Inbox.fan_out` can take: then nothing was taken.
     """
 
     picked: int
@@ -156,10 +156,9 @@ class Inbox:
         """Turn up to `limit` inbox rows into deliveries of `shard`.
 
         Their ids are above `after_id` and at most `up_to`, and they are of none of the
-        `excluded_environments`.
-        Rows are taken until they make `deliveries_limit` deliveries. Events of at most `small_bytes`
-        come with their deliveries, if their ids are in `small_ids`. Each range has a plan of its own: let it
-        change once a day.
+        `excluded_environments`. Rows are taken until they make `deliveries_limit` deliveries.
+        Events of at most `small_bytes` come with their deliveries, if their ids are in `small_ids`.
+        Each range has a plan of its own: let it change once a day.
         """
         rows = await self._session.fetch(
             _with_ids(statement("inbox/fan_out"), 10, small_ids),
@@ -187,7 +186,7 @@ class Inbox:
         small_bytes: int = 0,
         small_ids: range = range(0),
     ) -> FannedOut:
-        """Do what `fan_out` does in the usual case, of all environments, for two thirds of the work.
+        """Do what `fan_out` does in the usual case, of all environments, for 2/3 of the work.
 
         In any other case, nothing is taken and `is_unusual` is True. Usual is that this daemon is
         alone, no endpoint is ordered, and all rows are plain, held by no session, and make at most
@@ -235,9 +234,10 @@ class Inbox:
     async def first(
         self, *, after_id: int, up_to: int = LARGEST_ID, excluded_environments: Sequence[str] = ()
     ) -> tuple[int | None, int]:
-        """Return the oldest id above `after_id` that is not excluded, or None, and where reading ended.
+        """Return the oldest id above `after_id`, None if there is none, and where reading ended.
 
-        It ends at `up_to`, or at the id of a second ago by the database's clock.
+        Rows of the excluded environments are passed over. Reading ends at `up_to`, or at the id of
+        a second ago by the database's clock.
         """
         (row,) = await self._session.fetch(
             statement("inbox/first"), after_id, up_to, excluded_environments
@@ -245,7 +245,7 @@ class Inbox:
         return row["first"], row["up_to"]
 
     async def raise_mark(self, taken: int, clear: int = 0) -> int:
-        """Raise the mark from which all daemons read the inbox, to `taken` at most. Return the mark.
+        """Raise the mark from which all daemons read, to `taken` at most, and return it.
 
         The mark does not pass a row that waits. Rows up to the id `clear` are not looked for, as
         the caller knows that none waits there. After the clock was set back, the mark is lowered.
@@ -257,8 +257,8 @@ class Inbox:
     async def quarantine(self, reason: str, detail: str, inbox_id: int) -> list[InboxRow]:
         """Put this row aside, so that it holds up no other one.
 
-        Returns the row with the keys `id event_id environment_id type`, or nothing if another daemon
-        holds it.
+        Returns the row with the keys `id event_id environment_id type`, or nothing if another
+        daemon holds it.
         """
         rows = await self._session.fetch(statement("inbox/quarantine"), reason, detail, inbox_id)
         return all_rows(InboxRow, rows)

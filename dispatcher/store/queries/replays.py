@@ -157,8 +157,8 @@ class Replays:
     async def note_failure(self, error: str, limit: int) -> tuple[int, str] | None:
         """Postpone the replay whose step failed. It is the one that has been due longest.
 
-        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None if
-        no replay is due any more.
+        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None
+        if no replay is due any more.
         """
         rows = await self._session.fetch(statement("replays/note_failure"), error, limit)
         return (rows[0]["id"], rows[0]["state"]) if rows else None

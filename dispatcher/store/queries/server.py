@@ -24,18 +24,18 @@ class Facts:
     owns_schema: bool | None
 
     def missing_rights(self) -> list[str]:
-        """Return a sentence with a remedy for each right that migrating needs and the role lacks."""
+        """Return a sentence with a remedy for each right that the role lacks for migrating."""
         missing = []
         if self.schema_owner is None and not self.may_create_schema:
             missing.append(
-                f"the role {self.role} may not create a schema, which dispatcher migrate needs: GRANT"
-                f" CREATE ON DATABASE {self.database} TO {self.role}"
+                f"the role {self.role} may not create a schema, which dispatcher migrate needs:"
+                f" GRANT CREATE ON DATABASE {self.database} TO {self.role}"
             )
         if not (self.has_producer_role or self.may_create_role):
             missing.append(
-                f"the role {self.role} may not create roles, and the role dispatcher_producer does not exist:"
-                " let an administrator run CREATE ROLE dispatcher_producer NOLOGIN ADMIN"
-                f" {self.role}"
+                f"the role {self.role} may not create roles, and the role dispatcher_producer"
+                " does not exist: let an administrator run CREATE ROLE dispatcher_producer"
+                f" NOLOGIN ADMIN {self.role}"
             )
         return missing
 
@@ -64,7 +64,8 @@ class Room:
             return None
         return (
             f"the daemon needs {needed} connections, and of the {self.allowed} that {self._whose()}"
-            f" may have {self.used} are in use: end some of them, or {self._remedy(self.used + needed)}"
+            f" may have {self.used} are in use: end some of them, or"
+            f" {self._remedy(self.used + needed)}"
         )
 
     def _whose(self) -> str:

@@ -57,7 +57,10 @@ class Settings:
         return ServerLimits(row["locks"], row["prepared"])
 
     async def replace_key(self, check_value: bytes, former: bytes) -> bool:
-        """Store the check value of a new key. Return False if the stored one is neither of these."""
+        """Store the check value of a new key.
+
+        Return False if the stored one is neither of these.
+        """
         rows = await self._session.fetch(statement("settings/replace_key"), check_value, former)
         return bool(rows)
 

@@ -196,7 +196,7 @@ class Statistics:
         return only_row(FiguresRow, rows)
 
     async def sample_backlog(self, limit: int) -> None:
-        """Keep how much is pending in this minute, reading up to `limit` deliveries of each kind."""
+        """Keep how much is pending this minute, reading up to `limit` deliveries of each kind."""
         await self._session.fetch(statement("statistics/sample_backlog"), limit)
 
     async def backlog_series(

@@ -39,10 +39,10 @@ def _attempt_failed(result: Result) -> None:
     )
 
 
-def superseded(new: int, late: int) -> None:
-    """Log `late` results whose deliveries had moved on; `new` were not recorded before."""
-    metrics.SUPERSEDED.inc(new)
-    _log.warning("results came late", superseded=new, repeated=late - new)
+def late(new: int, number: int) -> None:
+    """Log late results, whose deliveries had moved on; `new` of them were not recorded before."""
+    metrics.LATE.inc(new)
+    _log.warning("results came late", superseded=new, repeated=number - new)
 
 
 def response_discarded(delivery: Delivery, error: Exception) -> None:

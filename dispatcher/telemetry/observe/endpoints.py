@@ -17,8 +17,9 @@ def secret_unreadable(endpoint_id: UUID) -> None:
         endpoint_id=str(endpoint_id),
         remedy="its secret, headers or credentials are not of this key:"
         f" dispatcher webhook rotate {endpoint_id} without --overlap, then"
-        f" dispatcher webhook update {endpoint_id} --no-authentication --no-tls --more '{_NO_HEADERS}',"
-        " and give the receiver the new secret, and the webhook its headers and credentials, again",
+        f" dispatcher webhook update {endpoint_id} --no-authentication --no-tls --more"
+        f" '{_NO_HEADERS}', and give the receiver the new secret, and the webhook its headers and"
+        " credentials, again",
     )
 
 
@@ -48,8 +49,8 @@ def disabled(endpoint_id: UUID, reason: str) -> None:
         "endpoint disabled",
         endpoint_id=str(endpoint_id),
         reason=reason,
-        remedy=f"when it answers again: dispatcher webhook enable {endpoint_id}, and for what it missed:"
-        f" dispatcher replay {endpoint_id} --since TIME",
+        remedy=f"when it answers again: dispatcher webhook enable {endpoint_id}, and for what it"
+        f" missed: dispatcher replay {endpoint_id} --since TIME",
     )
 
 

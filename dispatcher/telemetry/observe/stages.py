@@ -36,8 +36,8 @@ def stuck(stage: str, seconds: float, error: str | None) -> None:
         stage=stage,
         seconds=round(seconds, 1),
         error=error or "none: a pass has begun and does not end",
-        remedy="run dispatcher check; if the database does not answer, or a statement waits for a lock"
-        " (pg_stat_activity), mend that. The stage goes on by itself",
+        remedy="run dispatcher check; if the database does not answer, or a statement waits for a"
+        " lock (pg_stat_activity), mend that. The stage goes on by itself",
     )
 
 

@@ -1,8 +1,8 @@
 """Remember hosts whose names were looked up in time, for each environment.
 
 Known hosts have their own class of lookup threads. So no environment may displace the hosts of
-others with thousands of its own: when there are too many, the environment with most loses its oldest,
-first those that were only looked up, then those that a delivery has reached.
+others with thousands of its own: when there are too many, the environment with most loses its
+oldest, first those that were only looked up, then those that a delivery has reached.
 """
 
 from collections import OrderedDict

@@ -1,9 +1,10 @@
 """Open connections to receivers, keep them for some seconds, and bound their number.
 
 The guard checks all addresses of a host before the first is dialled, and each address again when
-its socket is made. With a proxy, only the first of these checks is made, and only of a host that can
-be looked up here: the proxy looks it up again, and the proxy's own address is not judged. An idle connection is closed before the receiver is likely to close it.
-Otherwise a request could be sent on a connection that is just being closed.
+its socket is made. With a proxy, only the first of these checks is made, and only of a host that
+can be looked up here: the proxy looks it up again, and the proxy's own address is not judged. An
+idle connection is closed before the receiver is likely to close it. Otherwise a request could be
+sent on a connection that is just being closed.
 """
 
 import asyncio
@@ -289,7 +290,8 @@ class Connections:
             if isinstance(error, ssl.SSLError):
                 reason = no_handshake(error).reason
                 self._failed_handshakes.note(environment_id, target.origin, reason, monotonic())
-            # Kept in a variable, the error would hold this frame and what was read until garbage collection.
+            # Kept in a variable, the error would hold this frame and what was read until garbage
+            # collection.
             raise (no_handshake if tls else no_connection)(error) from None
         self._failed_handshakes.forget(environment_id, target.origin)
         return connection

@@ -1,10 +1,10 @@
-"""Remember failed TLS handshakes, so that receivers with a bad certificate cannot hold the event loop.
+"""Remember failed TLS handshakes, so that bad certificates cannot hold the event loop.
 
-To find that a certificate is not valid takes 1.6 ms, as much as fifty requests on kept connections, and no
-time of the receiver's. Without a limit, the deliveries of one environment to such receivers would
-take the loop from all others. So after some failures in a row, one request a second tries again, and
-the others fail for the same reason. A single failure changes nothing: of many servers behind one name,
-one may have a bad certificate. Pure: times are arguments, in monotonic seconds.
+To find that a certificate is not valid takes 1.6 ms, as much as fifty requests on kept connections,
+and no time of the receiver's. Without a limit, the deliveries of one environment to such receivers
+would take the loop from all others. So after some failures in a row, one request a second tries
+again, and the others fail for the same reason. A single failure changes nothing: of many servers
+behind one name, one may have a bad certificate. Pure: times are arguments, in monotonic seconds.
 """
 
 from collections import OrderedDict
@@ -20,8 +20,8 @@ RETRY_SECONDS = 1.0
 """Time between two handshakes with a receiver whose last ones failed."""
 
 SPACING_SECONDS = 0.02
-"""This time for each such receiver of the environment, if it is longer: the failing handshakes of an
-environment then take at most a twelfth of the event loop."""
+"""This time for each such receiver of the environment, if it is longer: the failing handshakes of
+an environment then take at most a twelfth of the event loop."""
 
 FORGET_SECONDS = 60.0
 """A failure is forgotten so long after another handshake was permitted."""
@@ -57,8 +57,8 @@ class FailedHandshakes:
     def admit(self, environment_id: str, origin: Origin, now: float) -> None:
         """Permit one handshake, or raise the PostError of the last one.
 
-        After IN_A_ROW failures, one handshake is permitted each time the wait is over; all others fail
-        at once, until one has succeeded.
+        After IN_A_ROW failures, one handshake is permitted each time the wait is over; all others
+        fail at once, until one has succeeded.
         """
         failure = self._last(environment_id, origin)
         if failure is None or failure.in_a_row < IN_A_ROW:

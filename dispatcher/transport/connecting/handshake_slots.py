@@ -1,10 +1,10 @@
-"""Bound the TLS connections to one receiver that are made at a time, shared out between environments."""
+"""Bound the TLS handshakes with one receiver at a time, shared out between environments."""
 
 from dispatcher.shared_slots import SharedSlots
 
 HANDSHAKES_LIMIT = 64
-"""Most TLS connections to one origin that are made at a time: a large certificate takes 0.35 MiB until
-it is judged, and when the first ones have failed, the others need not try."""
+"""Most TLS connections to one origin that are made at a time: a large certificate takes 0.35 MiB
+until it is judged, and when the first ones have failed, the others need not try."""
 WAIT_SECONDS = 60.0
 """Longest wait for a slot. It is more than `connect_timeout` can be, which ends the wait before."""
 

@@ -8,12 +8,8 @@ import asyncio
 import os
 import re
 import socket
-from base64 import b64encode
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
-from dispatcher.config.secret_file import read_secret_file
-from dispatcher.config.sections import Config
 from dispatcher.core.endpoint_url import ends_in_number
 from dispatcher.transport.addresses.egress import Guard
 from dispatcher.transport.failures import PostError
@@ -80,31 +76,6 @@ def no_proxy(error: Exception) -> PostError:
     number = getattr(error, "errno", None)
     reason = os.strerror(number) if number and number > 0 else "none of its addresses answers"
     return PostError("connect", f"no connection to the proxy: {reason}")
-
-
-def proxy_of(config: Config) -> Proxy | None:
-    """Return the configured proxy, None if there is none. Raises ConfigError."""
-    if config.egress.proxy is None:
-        return None
-    parts = urlsplit(config.egress.proxy)
-    credentials = _credentials(config)
-    authorization = f"Basic {b64encode(credentials.encode()).decode()}" if credentials else ""
-    return Proxy(parts.hostname or "", parts.port or 80, authorization)
-
-
-def _credentials(config: Config) -> str:
-    if config.egress.proxy_credentials is not None:
-        return config.egress.proxy_credentials.get_secret_value()
-    path = config.egress.proxy_credentials_file
-    if path is None:
-        return ""
-    return read_secret_file("egress.proxy_credentials_file", path, _user_and_password)
-
-
-def _user_and_password(text: str) -> str:
-    if ":" not in text or not text.isprintable():
-        raise ValueError("must hold user:password in one line")
-    return text
 
 
 def _check(head: bytes) -> None:

@@ -23,8 +23,8 @@ CACHED_HEAD_LIMIT_BYTES = 1024
 at least a second."""
 
 CLEAN_LIMIT_BYTES = 16 * 1024
-"""Longest head that is checked to the last byte, so that the connection can be kept: 64 KiB would hold the
-event loop for 0.3 ms."""
+"""Longest head that is checked to the last byte, so that the connection can be kept: 64 KiB would
+hold the event loop for 0.3 ms."""
 
 LENGTH_LIMIT_DIGITS = 19
 """Most digits of a Content-Length, enough for 64 bits."""
@@ -144,7 +144,8 @@ def _parse(head: bytes) -> Head:
     return Head(status, framing, length, keeps_alive, said, headers, whole_length)
 
 
-# The same as `parse_head`, for heads of at most CACHED_HEAD_LIMIT_BYTES; in C, as all calls are made here.
+# The same as `parse_head`, for heads of at most CACHED_HEAD_LIMIT_BYTES; in C, as all calls are
+# made here.
 cached_head = lru_cache(maxsize=HEADS_LIMIT)(_parse)
 
 

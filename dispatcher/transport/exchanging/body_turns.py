@@ -1,4 +1,4 @@
-"""Let large bodies be written in turns, a piece at a time, so that they do not hold the event loop."""
+"""Write large bodies in turns, a piece at a time, so that they do not hold the event loop."""
 
 import asyncio
 from collections import deque

@@ -269,12 +269,12 @@ def test_a_delivery_given_back_is_read_again() -> None:
     assert taken(buffer) == [1]
 
 
-def test_a_superseded_delivery_is_read_again_whenever_it_is_due() -> None:
+def test_a_delivery_with_a_late_result_is_read_again_whenever_it_is_due() -> None:
     buffer = opened()
     one = started(buffer, delivery(1))
     buffer.finish_attempt(one)
     with buffer.reading() as stale:
-        buffer.discard_stale(one)
+        buffer.note_late(one)
     assert (len(buffer), buffer.watermark(0), buffer.endpoints_needing_refill(), stale) == (
         0,
         NEVER_READ,
@@ -306,7 +306,7 @@ def test_an_ordered_retry_goes_to_the_head_and_blocks_the_rest() -> None:
     assert taken(buffer, NOW + 500) == [1]
 
 
-@pytest.mark.parametrize("how", ["give_back", "discard_stale"])
+@pytest.mark.parametrize("how", ["give_back", "note_late"])
 def test_an_ordered_queue_starts_again_with_its_first_row(how: str) -> None:
     buffer = opened()
     buffer.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW)
@@ -324,7 +324,7 @@ def test_an_ordered_queue_that_starts_again_ignores_earlier_reads() -> None:
     one = buffer.take(NOW)
     assert one is not None
     with buffer.reading() as stale:
-        buffer.discard_stale(one)  # what became of it is only in the table
+        buffer.note_late(one)  # what became of it is only in the table
         buffer.admit([delivery(n, ORDERED) for n in (1, 2, 3)], NOW, stale)
     assert (taken(buffer), buffer.endpoints_needing_refill()) == ([], [ORDERED])
     buffer.admit([delivery(1, ORDERED, next_at=NOW + 5), delivery(2, ORDERED)], NOW)
@@ -400,12 +400,12 @@ def test_queues_are_forgotten_only_without_deliveries_in_memory() -> None:
     assert buffer.forget([A, B]) == [B]
 
 
-def test_the_repr_shows_how_many_deliveries_are_held() -> None:
+def test_the_repr_shows_how_many_deliveries_are_in_memory() -> None:
     buffer = opened()
     buffer.admit([delivery(1)], NOW)
     buffer.note_parked([B])
     assert repr(buffer) == (
-        "<DeliveryBuffer 1 of 100 held, <RetryHeap 0 of 50, nothing>, <EndpointQueues 3: 1 waiting, 0 in flight>,"
+        "<DeliveryBuffer 1 of 100 in memory, <RetryHeap 0 of 50, nothing>, <EndpointQueues 3: 1 waiting, 0 in flight>,"
         " 1 endpoints with parked ones>"
     )
 

@@ -297,7 +297,7 @@ class Machine(RuleBasedStateMachine):
         if applied:
             self.buffer.confirm_recorded(one, again)
         else:
-            self.buffer.discard_stale(one)
+            self.buffer.note_late(one)
 
     @rule(delay=st.sampled_from([None, 0.0, 3.0, 15.0, 100.0]))
     def finish_everything(self, delay: float | None) -> None:

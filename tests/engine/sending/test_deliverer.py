@@ -11,6 +11,7 @@ import pytest
 from dispatcher.core.model import Delivery
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import Clock
+from dispatcher.engine.loading.admission import Admission
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.engine.sending.deliverer import STARTS_LIMIT, Deliverer
@@ -42,7 +43,6 @@ def made(
     return Deliverer(
         buffer,
         cast(Lease, stands),
-        cast(EndpointCache, stands),
         cast(Deliveries, None),
         cast(Recorder, stands),
         Clock(),
@@ -58,13 +58,21 @@ async def started_by_admit(*, valid: bool = True, running: bool = True) -> int:
     async def attempt(_: Delivery) -> None:
         await asyncio.sleep(0)
 
-    deliverer = made(opened(), attempt, valid=valid, concurrency=2)
+    buffer = opened()
+    deliverer = made(buffer, attempt, valid=valid, concurrency=2)
     run = asyncio.create_task(deliverer.run())
     await asyncio.sleep(0)
     if not running:
         run.cancel()
         await asyncio.wait([run])
-    await deliverer.admit([delivery(n) for n in range(3)])
+    admission = Admission(
+        buffer,
+        cast(EndpointCache, Standing(valid=valid)),
+        cast(Deliveries, None),
+        Clock(),
+        deliverer.start,
+    )
+    await admission.admit([delivery(n) for n in range(3)])
     in_flight = deliverer.in_flight
     await deliverer.drained()
     run.cancel()

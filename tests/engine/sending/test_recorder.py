@@ -48,7 +48,7 @@ class Ends:
         self.recorder = Recorder(
             table,  # type: ignore[arg-type] # as much of it as the recorder uses
             on_recorded=lambda delivery, _: self.recorded.append(delivery.id),
-            on_superseded=lambda delivery: self.lost.append(delivery.id),
+            on_late=lambda delivery: self.lost.append(delivery.id),
             on_room=lambda: None,
         )
 

@@ -13,7 +13,7 @@ from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.buffer.retry_heap import RetryHeap
 
 
-class HeldDeliveries:
+class DeliveriesInMemory:
     """The deliveries in memory: waiting, in the retry heap, in flight or unrecorded.
 
     `capacity` bounds their number. When it is reached, each endpoint still gets a short queue.
@@ -28,7 +28,7 @@ class HeldDeliveries:
         self._shards: dict[int, int] = {}
 
     def __str__(self) -> str:
-        return f"{len(self)} of {self._capacity} held, {self._heap!r}, {self._queues!r}"
+        return f"{len(self)} of {self._capacity} in memory, {self._heap!r}, {self._queues!r}"
 
     def __len__(self) -> int:
         return len(self._shards)
@@ -42,7 +42,7 @@ class HeldDeliveries:
         return self._shards.keys()
 
     @property
-    def later(self) -> int:
+    def scheduled_count(self) -> int:
         """Return how many deliveries are in the retry heap."""
         return len(self._heap)
 
