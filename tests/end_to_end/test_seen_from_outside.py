@@ -102,7 +102,7 @@ async def test_a_due_delivery_has_an_age_until_it_is_delivered(
     assert value("oldest_due_delivery_age_seconds") == 0
     assert value("inbox_events") == 0
     await until(lambda: value("in_flight_deliveries") == 0, "none is under way")
-    assert value("unrecorded_results") == 0
+    await until(lambda: value("unrecorded_results") == 0, "all are recorded")
 
 
 async def test_deliveries_of_a_paused_environment_are_held_and_not_due(

@@ -101,6 +101,7 @@ def test_an_address_that_is_silent_is_followed_by_the_next_one_soon() -> None:
         sockets = Sockets()
         with await dial([falls_silent, refusing, address], sockets) as sock:
             assert sock.getpeername() == address[-1]
+            await asyncio.sleep(0)  # those that were given up end now
             assert sockets.open == [sock]
         assert len(sockets.made) == 3
 
@@ -135,9 +136,33 @@ def test_a_cancelled_dial_leaves_no_socket_open() -> None:
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
+            await asyncio.sleep(0)  # the dials of both addresses end now
             assert sockets.open == []
 
     with silent() as falls_silent:
+        on_either_loop(main)
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_dial_that_is_cancelled_as_it_connects_leaves_no_socket_open(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """At whichever iteration of the event loop that is, also when another address is given up."""
+    monkeypatch.setattr(dialling, "NEXT_ADDRESS_SECONDS", 0.0)
+
+    async def main() -> None:
+        sockets = Sockets()
+        running = asyncio.create_task(dial([falls_silent, address], sockets))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        running.cancel()
+        result, *_ = await asyncio.gather(running, return_exceptions=True)
+        if isinstance(result, socket.socket):
+            result.close()
+        await asyncio.sleep(0)
+        assert sockets.open == []
+
+    with silent() as falls_silent, listening(backlog=64) as address:
         on_either_loop(main)
 
 

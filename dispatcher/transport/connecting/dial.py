@@ -30,14 +30,14 @@ async def dial(addresses: Sequence[AddrInfo], socket_factory: SocketFactory) -> 
     winner = None
     try:
         winner = await _first(addresses, socket_factory, dialled)
-        return await winner
+        return winner.result()
     finally:
+        # Nothing is waited for. Otherwise a cancellation here would leave the winner's socket open.
         for each in dialled:
             if not each.done():
-                each.cancel()
+                each.cancel()  # it closes its socket in the next iteration of the event loop
             elif each is not winner and each.exception() is None:
                 each.result().close()  # it was connected in the same moment
-        await asyncio.gather(*dialled, return_exceptions=True)
 
 
 async def _first(
