@@ -271,7 +271,7 @@ class Config(_Section):
     admin: Admin = Admin()
     dashboard: Dashboard = Dashboard()
     limits: Limits = Limits()
-    retention: Retention = Retention()
+    retention: Retention = Field(Retention(), validate_default=True)
     log: Log = Log()
 
     @field_validator("retention")

@@ -123,10 +123,10 @@ def validate_secret(text: str) -> str:
     ignore the characters of the URL-safe alphabet and sign with the rest. 64 hexadecimal characters
     are valid: they are base64 of 48 bytes.
     """
-    key = key_for_standard(text)
-    if not KEY_MIN_BYTES <= len(key) <= KEY_MAX_BYTES:
+    if not KEY_MIN_BYTES <= len(_key(text)) <= KEY_MAX_BYTES:
         raise ValueError(
-            f"a secret must hold {KEY_MIN_BYTES} to {KEY_MAX_BYTES} bytes of key, not {len(key)}"
+            f"a secret must be the padded base64 of {KEY_MIN_BYTES} to {KEY_MAX_BYTES} bytes,"
+            " in the standard alphabet"
         )
     return text
 
@@ -137,14 +137,20 @@ def key_for_standard(secret: str) -> bytes:
 
     Raises ValueError, without the secret, if it is not strict base64.
     """
+    key = _key(secret)
+    if not key:
+        raise ValueError("a secret must be padded base64 in the standard alphabet")
+    return key
+
+
+def _key(secret: str) -> bytes:
+    """Return the key in a secret, nothing if the secret is not strict base64."""
     encoded = secret.removeprefix(PREFIX)
     try:
         key = b64decode(encoded, validate=True)
     except ValueError:
-        key = b""
-    if not key or b64encode(key) != encoded.encode():
-        raise ValueError("a secret must be padded base64 in the standard alphabet")
-    return key
+        return b""
+    return key if b64encode(key) == encoded.encode() else b""
 
 
 def _body_hex(keys: Sequence[_Keyed], _: str, __: str, body: bytes) -> tuple[str, ...]:

@@ -375,6 +375,22 @@ def test_events_must_outlive_attempts_and_the_longest_retries() -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "environ"),
+    [
+        ({"retry": {"retries": 50, "cap": "30d"}}, {}),
+        ({"retry": {"retries": 50, "cap": "30d"}, "retention": {}}, {}),
+        ({}, {"DISPATCHER_RETRY__RETRIES": "50"}),
+        ({"retry": {"retries": 50}}, {"DISPATCHER_RETENTION__EVENTS": "30d"}),
+    ],
+)
+def test_events_must_outlive_the_retries_also_if_no_retention_is_given(
+    overrides: dict[str, object], environ: dict[str, str]
+) -> None:
+    (problem,) = problems(overrides, environ)
+    assert problem.startswith("retention.events: must be at least retention.attempts + ")
+
+
+@pytest.mark.parametrize(
     ("environ", "expected"),
     [
         ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b", "HOME": "/home/x"}, "/var/lib/a"),

@@ -211,30 +211,31 @@ def test_64_hex_characters_are_always_a_secret_of_48_bytes(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    "text",
     [
-        pytest.param("", "base64", id="empty"),
-        pytest.param("whsec_", "base64", id="only the prefix"),
-        pytest.param("c", "base64", id="one byte"),
-        pytest.param(b64encode(b"k" * 23).decode(), "24 to 64 bytes", id="23 bytes"),
-        pytest.param(b64encode(b"k" * 65).decode(), "24 to 64 bytes", id="65 bytes"),
-        pytest.param(b64encode(b"k" * 2**20).decode(), "24 to 64 bytes", id="a megabyte"),
-        pytest.param("correct horse battery staple, twice", "base64", id="a passphrase"),
-        pytest.param(b64encode(b"k" * 32).decode().rstrip("="), "base64", id="unpadded"),
-        pytest.param(b64encode(b"k" * 32).decode() + "=", "base64", id="padded too much"),
-        pytest.param("-_" * 32, "base64", id="URL-safe alphabet"),
-        pytest.param("A" * 42 + "B=", "base64", id="stray bits before the padding"),
-        pytest.param(SECRET + "\n", "base64", id="trailing newline"),
-        pytest.param(" " + SECRET, "base64", id="leading space"),
-        pytest.param("whsec_whsec_" + SECRET, "base64", id="prefix twice"),
-        pytest.param("WHSEC_" + SECRET, "base64", id="prefix in capitals"),
-        pytest.param("é" * 64, "base64", id="not ASCII"),
-        pytest.param("\ud800" * 64, "base64", id="lone surrogates"),
-        pytest.param("\x00" * 64, "base64", id="NUL"),
+        pytest.param("", id="empty"),
+        pytest.param("whsec_", id="only the prefix"),
+        pytest.param("c", id="one byte"),
+        pytest.param(b64encode(b"k" * 23).decode(), id="23 bytes"),
+        pytest.param(b64encode(b"k" * 65).decode(), id="65 bytes"),
+        pytest.param(b64encode(b"k" * 2**20).decode(), id="a megabyte"),
+        pytest.param("correct horse battery staple, twice", id="a passphrase"),
+        pytest.param(b64encode(b"k" * 32).decode().rstrip("="), id="unpadded"),
+        pytest.param(b64encode(b"k" * 32).decode() + "=", id="padded too much"),
+        pytest.param("-_" * 32, id="URL-safe alphabet"),
+        pytest.param("A" * 42 + "B=", id="stray bits before the padding"),
+        pytest.param(SECRET + "\n", id="trailing newline"),
+        pytest.param(" " + SECRET, id="leading space"),
+        pytest.param("whsec_whsec_" + SECRET, id="prefix twice"),
+        pytest.param("WHSEC_" + SECRET, id="prefix in capitals"),
+        pytest.param("é" * 64, id="not ASCII"),
+        pytest.param("\ud800" * 64, id="lone surrogates"),
+        pytest.param("\x00" * 64, id="NUL"),
     ],
 )
-def test_other_secrets_are_refused_without_repeating_them(text: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint) as refusal:
+def test_other_secrets_are_refused_without_repeating_them(text: str) -> None:
+    rule = "must be the padded base64 of 24 to 64 bytes, in the standard alphabet"
+    with pytest.raises(ValueError, match=rule) as refusal:
         signing.validate_secret(text)
     message = str(refusal.value)
     assert len(message) < 100

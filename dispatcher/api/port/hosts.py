@@ -28,8 +28,8 @@ def only_for(hosts: Collection[str]) -> Middleware:
 
     @web.middleware
     async def refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in HEALTH and _name(request) not in names:
-            title = "This host is not served here: it is not in admin.hosts"
+        if request.path not in HEALTH and (name := _name(request)) not in names:
+            title = f"The host {name[:100]!r} is not served here: it is not in admin.hosts"
             raise HttpError(HTTPStatus.MISDIRECTED_REQUEST, "misdirected_request", title)
         return await handler(request)
 

@@ -1,5 +1,7 @@
 """A check whether the admin port is free."""
 
+import errno
+import os
 import socket
 
 from dispatcher.cli.errors import CommandError
@@ -13,9 +15,15 @@ def require_free(host: str, port: int) -> None:
         reason = error.strerror or str(error)
     if reason:
         raise CommandError(
-            f"The admin port {port} cannot be opened on {host}: {reason}. Free it, or set another"
-            " admin.port (0 takes any free one)."
+            f"The admin port {port} cannot be opened on {host}: {reason}. {_advice(reason)}"
         )
+
+
+def _advice(reason: str) -> str:
+    """Return what to do about a port that cannot be bound for this reason."""
+    if reason == os.strerror(errno.EADDRNOTAVAIL):
+        return "Set admin.host to an address of this machine."
+    return "Free it, or set another admin.port (0 takes any free one)."
 
 
 def why_unavailable(host: str, port: int) -> str | None:

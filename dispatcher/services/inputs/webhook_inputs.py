@@ -113,9 +113,15 @@ InFlight = Annotated[int, Field(ge=1, le=10_000)]
 Timeout = Annotated[float, Field(ge=0.1, le=30)]
 Secret = Annotated[
     str,
-    StringConstraints(min_length=32, max_length=94),
-    AfterValidator(signing.validate_secret),
-    Field(json_schema_extra={"format": "password", "pattern": r"^(whsec_)?[A-Za-z0-9+/]+={0,2}$"}),
+    AfterValidator(signing.validate_secret),  # its message has the whole rule
+    Field(
+        json_schema_extra={
+            "maxLength": 94,
+            "minLength": 32,
+            "format": "password",
+            "pattern": r"^(whsec_)?[A-Za-z0-9+/]+={0,2}$",
+        }
+    ),
 ]
 Seconds = Annotated[float, Field(ge=0.001, le=30 * 86_400)]
 
