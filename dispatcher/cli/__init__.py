@@ -33,7 +33,7 @@ from dispatcher.cli.commands.tail import tail
 from dispatcher.cli.commands.token import token
 from dispatcher.cli.commands.verify import verify
 from dispatcher.cli.commands.webhook import webhook
-from dispatcher.cli.errors import explain
+from dispatcher.cli.errors import explaining
 
 CONFIG: dict[str, Any] = {
     "type": click.Path(path_type=Path),
@@ -58,15 +58,8 @@ class CommandGroup(click.Group):
     """A group of commands that reports expected errors as sentences, without a traceback."""
 
     def invoke(self, context: click.Context) -> object:
-        try:
+        with explaining():
             return super().invoke(context)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise  # click ends silently if the reader of a pipe has gone, such as head
-        except Exception as error:
-            failure = explain(error)
-            if failure is None:
-                raise
-            raise failure from error
 
 
 def _set_colour(context: click.Context, _: click.Parameter, when: str | None) -> None:

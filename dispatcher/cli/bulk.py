@@ -77,7 +77,11 @@ def change_many(target: Target, action: Action, selection: Selection, as_json: b
         named = call_api(target, lambda client: with_webhook_id(client, selection.filters))
         selection = replace(selection, filters=named)
     filters = selection.filters
-    parts = call_api(target, lambda client: _count(client, action, filters))
+    parts = call_api(
+        target,
+        lambda client: _count(client, action, filters),
+        needs_daemon=not selection.dry_run,
+    )
     if not as_json:
         _print_counts(parts)
     chosen = [] if selection.dry_run else [part for part in parts if not part.is_empty]

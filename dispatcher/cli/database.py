@@ -235,6 +235,21 @@ async def session(database: Database, config: "Config") -> AsyncIterator["Sessio
         await opened.close()
 
 
+async def warn_without_daemon(database: Database, config: "Config") -> None:
+    """Tell people if no daemon runs on the database, because their command would wait for one.
+
+    An embedded database runs only as long as its daemon, which may not have a sign of life yet.
+    """
+    from dispatcher.services.verdict import NO_DAEMON, has_daemon
+    from dispatcher.store.queries.daemons import Daemons
+
+    if database.is_embedded:
+        return
+    async with session(database, config) as opened:
+        if not await has_daemon(Daemons(opened)):
+            click.echo(NO_DAEMON, err=True)
+
+
 def actor() -> "Actor":
     """Return the actor for the audit log: the user of the operating system.
 

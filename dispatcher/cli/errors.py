@@ -1,7 +1,8 @@
 """Expected errors, as sentences for people who use the command line."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -32,6 +33,23 @@ class MisuseError(CommandError):
     """Wrong usage or configuration: running the same command again cannot help."""
 
     exit_code: ClassVar[int] = 2
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Raise the failure to report in place of an expected error.
+
+    Within a command, its message names the options of that command.
+    """
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+        raise  # click ends silently if the reader of a pipe has gone, such as head
+    except Exception as error:
+        failure = explain(error)
+        if failure is None:
+            raise
+        raise failure from error
 
 
 def explain(error: BaseException) -> CommandError | None:
@@ -121,8 +139,18 @@ def _explain_api_error(error: "ClientError") -> CommandError:
 
 def _detail(detail: Mapping[str, str]) -> str:
     field = detail.get("pointer", "").strip("/").replace("/", ".")
-    source = field or detail.get("parameter") or detail.get("header")
+    source = _option(field or detail.get("parameter") or "") or detail.get("header")
     return f"{source}: {detail['message']}" if source else detail["message"]
+
+
+def _option(field: str) -> str:
+    """Return the option of the running command that sets a field, else the name of the field."""
+    context = click.get_current_context(silent=True)
+    name = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", field).lower()
+    for param in context.command.params if context is not None else ():
+        if isinstance(param, click.Option) and param.name == name:
+            return param.opts[0]
+    return field
 
 
 def _explain_database_error(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from dispatcher.cli.errors import CommandError, MisuseError
+from dispatcher.cli.errors import CommandError, MisuseError, explaining
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, is_environment_id
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def with_target(command: Callable[Concatenate[Target, P], None]) -> Callable[...
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        command(Target(config_file, api or None, token_file, environment), *args, **kwargs)
+        target = Target(config_file, api or None, token_file, environment)
+        with explaining():
+            command(target, *args, **kwargs)
 
     update_wrapper(with_target_argument, command)
     decorated: Callable[..., None] = click.pass_obj(with_target_argument)
@@ -84,10 +86,13 @@ _OPTIONS = (
 )
 
 
-def call_api(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]") -> T:
+def call_api(
+    target: Target, request: "Callable[[AsyncApi], Awaitable[T]]", *, needs_daemon: bool = False
+) -> T:
     """Run `request` with a client of the API or of the database. Return its result.
 
-    The client's `environment` is an id, also if `--environment` is a name.
+    The client's `environment` is an id, also if `--environment` is a name. With `needs_daemon`, say
+    on standard error if no daemon runs on the database. An API has one, which answers.
     """
     import asyncio
 
@@ -106,6 +111,8 @@ def call_api(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]") -> T
 
     async def on_the_database() -> T:
         async with open_client(config, target_database, target.environment) as client:
+            if needs_daemon:
+                await database.warn_without_daemon(target_database, config)
             return await named(client)
 
     return asyncio.run(on_the_database())

@@ -18,6 +18,7 @@ LISTED_LIMIT: Final = 10
 BEHIND_SECONDS: Final = 10.0
 """A due delivery that waits for longer means that sending is behind."""
 PENDING_COUNTED_LIMIT: Final = 1_000
+NO_DAEMON = "No daemon is running, so nothing is sent. Start one with dispatcher run."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,11 @@ class Verdict:
         return not self.problems
 
 
+async def has_daemon(daemons: Daemons) -> bool:
+    """Return True if a daemon of the database has given a sign of life within its lease."""
+    return any(row["silence"] < LEASE_SECONDS for row in await daemons.list())
+
+
 class Verdicts:
     """Judgements of the current state. The methods raise StoreError and StatementTimeoutError."""
 
@@ -89,8 +95,7 @@ class Verdicts:
         backlog = await self._backlogs.read(environment_id)
         rows = await self._endpoints.unwell(environment_id, LISTED_LIMIT)
         number = rows[0]["number"] if rows else 0
-        daemons = await self._daemons.list()
-        is_running = any(row["silence"] < LEASE_SECONDS for row in daemons)
+        is_running = await has_daemon(self._daemons)
         return Verdict(
             backlog,
             problems(backlog, number, is_running=is_running),
@@ -106,7 +111,7 @@ def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, .
     at_least = "more than " if pending.more or backlog.inbox.more else ""
     sentences = []
     if not is_running:
-        sentences.append("No daemon is running, so nothing is sent. Start one with dispatcher run.")
+        sentences.append(NO_DAEMON)
     if paused is not None:
         sentences.append(
             f"Sending has been paused since {times.exact(paused)}, and {at_least}{waiting:,} wait."

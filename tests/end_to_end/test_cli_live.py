@@ -125,7 +125,32 @@ async def test_listen_refuses_wrongly_signed_requests_and_prints_none_of_their_b
 async def test_a_daemon_that_may_not_dial_this_machine_says_so(dispatcher: Shell) -> None:
     ended = await dispatcher.setting(egress__allow="[]").process("listen")
     assert (ended.code, ended.out) == (2, "")
-    assert "url: a loopback address" in ended.err
+    assert ended.err.startswith("The daemon may not send to 127.0.0.1, where this command listens.")
+    assert """\nDISPATCHER_EGRESS__ALLOW='["127.0.0.1/32"]'\n""" in ended.err
+
+
+@pytest.mark.usefixtures("quiet")
+async def test_a_daemon_that_blocks_what_is_listened_for_is_reported(
+    dispatcher: Shell, daemons: Daemons
+) -> None:
+    await daemons.start(egress={"allow": []})
+    listening = await dispatcher.start("listen")
+    await said(listening, "Listening on")
+    await dispatcher("emit", "a.b")
+    await said(listening, "The daemon may not send to 127.0.0.1")
+    await said(listening, "^DISPATCHER_EGRESS__ALLOW=")
+    assert await listening.stop() == 0
+
+
+async def test_a_port_to_listen_on_that_is_taken_is_named(
+    dispatcher: Shell, receiver: Receiver
+) -> None:
+    ended = await dispatcher.process("listen", "--port", str(receiver.port))
+    assert (ended.code, ended.err) == (
+        1,
+        f"The port {receiver.port} cannot be opened on 127.0.0.1: Address already in use."
+        " Free it, or give another --port (0 takes any free one).\n",
+    )
 
 
 # ── tail ─────────────────────────────────────────────────────────────────────────────────────────
@@ -312,6 +337,28 @@ async def test_a_replay_without_deliveries_is_a_success(either: Shell) -> None:
     ended = await either("replay", "--since", "1h")
     assert (ended.code, ended.out) == (0, "")
     assert ended.err == "There is nothing to send again.\n"
+
+
+@pytest.mark.parametrize("command", ["tail", "replay --since 1h", "delivery retry --all"])
+async def test_a_command_that_waits_says_if_no_daemon_runs(dispatcher: Shell, command: str) -> None:
+    waiting = await dispatcher.start(*command.split())
+    await said(waiting, "^No daemon is running, so nothing is sent")
+    if command == "tail":
+        waiting.process.kill()
+
+
+async def test_check_says_whether_a_daemon_runs(dispatcher: Shell, daemons: Daemons) -> None:
+    before = await dispatcher("check")
+    assert "daemons: none is running, so nothing is sent" in before.out
+    await daemons.start()
+    assert "daemons: one or more are running" in (await dispatcher("check")).out
+
+
+async def test_an_input_that_is_refused_is_named_by_its_option(either: Shell) -> None:
+    refused = await either("delivery", "list", "--response-status", "9")
+    assert (refused.code, refused.err.startswith("--response-status: ")) == (2, True)
+    refused = await either("webhook", "create", "ftp://x", "--events", "*", "--name", "")
+    assert (refused.code, "--name: " in refused.err) == (2, True)
 
 
 async def test_a_running_replay_is_cancelled(

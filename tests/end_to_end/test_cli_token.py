@@ -122,7 +122,7 @@ async def test_the_audit_names_the_user_of_the_system(
     [
         (["--environment", "env_x"], 2, "environmentId: there is no environment 'env_x'\n"),
         (["--environment", "env x"], 1, "There is no environment of this name. Give the id of one.\n"),
-        (["--name", " "], 2, "name: must be printable characters"),
+        (["--name", " "], 2, "--name: must be printable characters"),
     ],
 )  # fmt: skip
 async def test_an_invalid_token_is_refused(

@@ -236,6 +236,15 @@ async def _connections(inspection: Inspection) -> str:
     return f"connections: {needed} are needed, and the server has room for them"
 
 
+async def _daemons(inspection: Inspection) -> str:
+    from dispatcher.services.verdict import has_daemon
+    from dispatcher.store.queries.daemons import Daemons
+
+    if await has_daemon(Daemons(inspection.session)):
+        return "daemons: one or more are running"
+    return "daemons: none is running, so nothing is sent before dispatcher run"
+
+
 CHECKS: tuple[Check, ...] = (
     _reachable,
     _password_file,
@@ -248,6 +257,7 @@ CHECKS: tuple[Check, ...] = (
     _connections,
 )
 CHECKS_OF_THE_SCHEMA: tuple[Check, ...] = (
+    _daemons,
     _other_roles,
     _triggers,
     _events,

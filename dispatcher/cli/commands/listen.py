@@ -1,23 +1,34 @@
 """`dispatcher listen`: a temporary receiver on this machine."""
 
 import json
+import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from dispatcher.cli.errors import CommandError, MisuseError
 from dispatcher.cli.output.tables import mark, printable
 from dispatcher.cli.params import escape_controls
 from dispatcher.cli.target import Target, call_api, with_target
 
 if TYPE_CHECKING:
+    import asyncio
+
     from aiohttp import ClientSession, web
 
+    from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
 
+HOST = "127.0.0.1"
+BLOCKED_POLL_SECONDS = 1.0
+"""The pause between two looks whether deliveries are blocked, until the first arrives."""
+NOT_ALLOWED = f"""The daemon may not send to {HOST}, where this command listens. Allow it, in the
+settings of the daemon and of this command:
+DISPATCHER_EGRESS__ALLOW='["{HOST}/32"]'"""
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest request body. Larger ones get a 413."""
 FORWARD_LIMIT_SECONDS = 14.0
@@ -95,17 +106,60 @@ async def _listen(
 
     with stop_signal() as stop:
         async with receiver.at(port) as local:
-            webhook = await client.webhooks.create(
-                url or local, types, name="dispatcher listen", secret=receiver.secret
-            )
+            webhook = await _create(client, receiver, types, url, local)
             try:
                 click.echo(
                     f"Listening on {local} as webhook {webhook.id}. Waiting for deliveries.",
                     err=True,
                 )
+                if url is None:
+                    await _watch_for_blocked(client, webhook.id, stop, receiver)
                 await stop.wait()
             finally:
                 await _remove(client, webhook.id)
+
+
+async def _create(
+    client: "AsyncApi", receiver: "Receiver", types: list[str], url: str | None, local: str
+) -> "Resource":
+    """Create the webhook. Raise MisuseError if the daemon may not send to this machine."""
+    from dispatcher.client import InvalidError
+
+    try:
+        return await client.webhooks.create(
+            url or local, types, name="dispatcher listen", secret=receiver.secret
+        )
+    except InvalidError as error:
+        if url is None and "egress.allow" in str(error.details):
+            raise MisuseError(NOT_ALLOWED) from None
+        raise
+
+
+async def _watch_for_blocked(
+    client: "AsyncApi", webhook_id: str, stop: "asyncio.Event", receiver: "Receiver"
+) -> None:
+    """Wait until a delivery arrives or the command stops. Say so if one is blocked, and return."""
+    import asyncio
+
+    while not stop.is_set() and not receiver.has_arrivals:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BLOCKED_POLL_SECONDS):
+                await stop.wait()
+        if await _is_blocked(client, webhook_id):
+            click.echo(NOT_ALLOWED, err=True)
+            return
+
+
+async def _is_blocked(client: "AsyncApi", webhook_id: str) -> bool:
+    """Return True if a delivery of the webhook is blocked, False also if there is no answer."""
+    from dispatcher.client import ClientError
+    from dispatcher.store.errors import StatementTimeoutError, StoreError
+
+    try:
+        page = await client.deliveries.list(webhook_id=webhook_id, error_code="blocked", limit=1)
+    except (ClientError, StoreError, StatementTimeoutError):
+        return False  # the next delivery, or the end of the command, shows what is wrong
+    return bool(page)
 
 
 async def _remove(client: "AsyncApi", webhook_id: str) -> None:
@@ -135,10 +189,11 @@ class Receiver:
         self._forward = forward
         self._show = _document if as_json else _text
         self._session: ClientSession | None = None
+        self.has_arrivals = False
 
     @asynccontextmanager
     async def at(self, port: int) -> AsyncIterator[str]:
-        """Serve on a port of 127.0.0.1 and yield the URL. Raise OSError if the port is taken."""
+        """Serve on a port of HOST and yield the URL. Raise CommandError if the port is taken."""
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, web
 
         app = web.Application(client_max_size=BODY_LIMIT_BYTES)
@@ -149,7 +204,7 @@ class Receiver:
         try:
             async with ClientSession(timeout=timeout, cookie_jar=DummyCookieJar()) as session:
                 self._session = session
-                await web.TCPSite(runner, "127.0.0.1", port).start()
+                await _open(web.TCPSite(runner, HOST, port), port)
                 host, opened = runner.addresses[0][:2]
                 yield f"http://{host}:{opened}/"
         finally:
@@ -158,12 +213,24 @@ class Receiver:
     async def _receive(self, request: "web.Request") -> "web.Response":
         from aiohttp import web
 
+        self.has_arrivals = True
         arrival = verified(request.headers, await request.read(), self.secret)
         status, note = 400 if arrival.fault else 200, None
         if self._forward and self._session and not arrival.fault:
             status, note = await _forwarded(self._session, self._forward, arrival)
         click.echo(self._show(arrival, status, note))
         return web.Response(status=status, text=arrival.fault or note)
+
+
+async def _open(site: "web.TCPSite", port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise CommandError(
+            f"The port {port} cannot be opened on {HOST}: {reason}. Free it, or give another --port"
+            " (0 takes any free one)."
+        ) from None
 
 
 def verified(headers: Mapping[str, str], body: bytes, secret: str) -> Arrival:

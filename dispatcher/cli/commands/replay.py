@@ -123,7 +123,11 @@ def replay(
     """
     span = {"since": since, "until": until, "missed": not failed_only}
 
-    replays = call_api(target, lambda client: _previews(client, webhook_ids, span))
+    replays = call_api(
+        target,
+        lambda client: _previews(client, webhook_ids, span),
+        needs_daemon=not dry_run,
+    )
     if not as_json:
         _print_previews(replays)
     chosen = [item for item in replays if item.total and not dry_run]

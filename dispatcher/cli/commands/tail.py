@@ -69,7 +69,11 @@ def tail(
     if status is not None and (attempts or failed):
         raise click.UsageError("Give --status, or --attempts and --failed, not both.")
     printer = Printer("FAILED" if failed and not attempts else status, failed, count, as_json)
-    call_api(target, lambda client: _tail(client, webhook_id, printer, attempts=attempts))
+    call_api(
+        target,
+        lambda client: _tail(client, webhook_id, printer, attempts=attempts),
+        needs_daemon=True,
+    )
 
 
 class Printer:
