@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from dispatcher.cli.confirmation import confirm
 from dispatcher.cli.errors import CommandError
 from dispatcher.cli.options.delivery_options import Selection
 from dispatcher.cli.output.progress import show_progress
@@ -82,7 +83,7 @@ def change_many(target: Target, action: Action, selection: Selection, as_json: b
     chosen = [] if selection.dry_run else [part for part in parts if not part.is_empty]
     if chosen:
         if not selection.yes:
-            click.confirm(QUESTIONS[action], abort=True, err=True)
+            confirm(QUESTIONS[action])
         call_api(target, lambda client: _run(client, chosen, action, selection))
     _print_results(parts, action, as_json)
 

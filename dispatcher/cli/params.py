@@ -10,16 +10,24 @@ AGE_LIMIT = timedelta(days=36_500)
 
 
 class Duration(click.ParamType[timedelta]):
-    """A duration such as `250ms`, `12h` or `30d`, greater than zero."""
+    """A duration such as `250ms`, `12h` or `30d`, greater than zero.
+
+    `longest` is the longest that is accepted, as people write it.
+    """
 
     name = "duration"
+
+    def __init__(self, longest: str = f"{AGE_LIMIT.days}d") -> None:
+        self._longest = longest
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
         duration = _duration(str(value))
         if duration is None:
-            self.fail("must be a duration such as 30s, 12h or 30d", param, ctx)
+            self.fail("must be a duration such as 30s, 12h or 2d", param, ctx)
+        if duration > (_duration(self._longest) or AGE_LIMIT):
+            self.fail(f"at most {self._longest}", param, ctx)
         return duration
 
 
@@ -33,7 +41,7 @@ class Moment(click.ParamType[datetime]):
     ) -> datetime:
         text = str(value)
         ago = _duration(text)
-        if ago is not None:
+        if ago is not None and ago <= AGE_LIMIT:
             return datetime.now(UTC) - ago
         try:
             moment = datetime.fromisoformat(text)
@@ -44,14 +52,23 @@ class Moment(click.ParamType[datetime]):
         return moment
 
 
+def check_span(since: datetime | None, until: datetime | None) -> None:
+    """Raise UsageError for a time span that ends before it starts: nothing would match it."""
+    if since is not None and until is not None and until <= since:
+        raise click.UsageError("--until must be after --since.")
+
+
 def _duration(text: str) -> timedelta | None:
+    """Return a duration, the longest that there is if it is longer, None if it is none."""
     from dispatcher.config.fields import seconds
 
     try:
         duration = timedelta(seconds=seconds(text))
-    except (ValueError, OverflowError):
+    except OverflowError:
+        return timedelta.max
+    except ValueError:
         return None
-    return duration if timedelta() < duration <= AGE_LIMIT else None
+    return duration if duration > timedelta() else None
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -160,11 +160,16 @@ async def _over_the_api(
 
     token = _token(target.token_file)
     try:
-        client = AsyncClient(url, token, environment=target.environment)
+        client = AsyncClient(base_url(url), token, environment=target.environment)
     except ValueError as error:
         raise MisuseError(str(error)) from None
     async with client:
         return await request(client)
+
+
+def base_url(url: str) -> str:
+    """Return the address of the daemon, also if people give that of its API, which ends in /api."""
+    return url.rstrip("/").removesuffix("/api")
 
 
 def _token(file: Path | None) -> str:

@@ -94,7 +94,7 @@ def remove_unfinished(parent: Path) -> None:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def check_major(data: Path, binaries: Binaries) -> None:
+def _check_major(data: Path, binaries: Binaries) -> None:
     """Raise OtherMajorError if another major version has created `data`."""
     major = (data / "PG_VERSION").read_text().strip()
     if major != str(binaries.major):
@@ -106,14 +106,21 @@ def check_major(data: Path, binaries: Binaries) -> None:
         )
 
 
-def refuse_other_majors(parent: Path, binaries: Binaries) -> None:
-    """Raise OtherMajorError if there is data of another major version.
+def data_of(parent: Path, binaries: Binaries) -> Path:
+    """Return the data directory of these binaries in `parent`. It need not exist."""
+    return parent / f"pg{binaries.major}"
 
-    Otherwise the server would start with an empty database, and the data would look lost.
+
+def refuse_other_majors(parent: Path, binaries: Binaries) -> None:
+    """Raise OtherMajorError if these binaries cannot use the data in `parent`.
+
+    Also if there is only data of another major version: the server would start with an empty
+    database, and the data would look lost.
     """
-    for data in parent.glob("pg[0-9]*"):
+    own = data_of(parent, binaries)
+    for data in [own] if own.exists() else parent.glob("pg[0-9]*"):
         if data.name[2:].isdigit():
-            check_major(data, binaries)
+            _check_major(data, binaries)
 
 
 def remove_stale_pid_file(data: Path) -> None:

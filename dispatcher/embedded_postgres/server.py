@@ -34,7 +34,7 @@ from dispatcher.embedded_postgres.data_directory import (
     Creation,
     OtherMajorError,
     PidFile,
-    check_major,
+    data_of,
     refuse_other_majors,
     remove_stale_pid_file,
     remove_unfinished,
@@ -169,17 +169,15 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         binaries = binaries_module.find(self._configured)
-        data = self._directory / f"pg{binaries.major}"
+        data = data_of(self._directory, binaries)
         self._account = binaries_module.account(data.stat().st_uid if data.exists() else None)
         self._open_directory()
         self._lock_directory(data)
         self._log.open()
         remove_unfinished(self._directory)
         binaries = binaries_module.reachable(binaries, self._account, self._directory)
-        if data.exists():
-            check_major(data, binaries)
-        else:
-            refuse_other_majors(self._directory, binaries)
+        refuse_other_majors(self._directory, binaries)
+        if not data.exists():
             self._creation(binaries).create(data, DATABASE)
         remove_stale_pid_file(data)
         self._socket = self._socket_directory()

@@ -19,6 +19,7 @@ from dispatcher.cli.checks import port_check
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.errors import CommandError, MisuseError, explain
 from dispatcher.cli.params import Moment, escape_controls
+from dispatcher.cli.target import base_url
 from dispatcher.config.sections import ConfigError
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
@@ -147,8 +148,14 @@ def test_help_and_version_load_nothing_heavy() -> None:
         f"webhook deliveries {ID} --status LOST",
         f"webhook deliveries {ID} --since yesterday",
         f"webhook deliveries {ID} --since 2026-02-26T12:00:00",
+        f"webhook deliveries {ID} --since 5m --until 2h",
         f"webhook recover {ID}",
+        f"webhook recover {ID} --since 5m --until 2h",
         f"replay {ID}",
+        "replay --since 5m --until 2h",
+        "delivery list --since 5m --until 2h",
+        "delivery retry --since 5m --until 2h",
+        "event list --since 5m --until 2h",
         f"tail --webhook {201 * 'x'}",
         "tail --count 0",
         "listen --port 65536",
@@ -161,6 +168,22 @@ def test_wrong_usage_exits_with_2_and_answers_on_standard_error(
     assert result.exit_code == 2
     assert result.stdout == ""
     assert re.search("Usage: dispatcher|Error: ", result.stderr)
+
+
+@pytest.mark.parametrize("overlap", ["8d", "99999d", f"{10**400}d"])
+def test_an_overlap_that_is_too_long_is_told_the_longest(
+    dispatcher: Dispatcher, overlap: str
+) -> None:
+    result = dispatcher("webhook", "rotate", ID, "--overlap", overlap)
+    assert result.exit_code == 2
+    assert "Invalid value for '--overlap': at most 7d" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "given", ["http://127.0.0.1:9/x", "http://127.0.0.1:9/x/", "http://127.0.0.1:9/x/api/"]
+)
+def test_the_address_of_the_api_may_end_in_api(given: str) -> None:
+    assert base_url(given) == "http://127.0.0.1:9/x"
 
 
 @pytest.mark.parametrize(

@@ -419,6 +419,16 @@ async def test_commands_find_a_running_demo(unconfigured: Shell) -> None:
     assert await demo.stop(signal.SIGINT) == 0
 
 
+async def test_check_refuses_data_of_another_postgresql_as_run_does(unconfigured: Shell) -> None:
+    data = unconfigured.directory / "state" / "postgres" / "pg9"
+    data.mkdir(parents=True, mode=0o711)
+    (data / "PG_VERSION").write_text("9\n")
+    for ended in await unconfigured.each("run", "check"):
+        assert (ended.code, ended.err.count("\n")) == (1, 1)
+        assert f"{data} was created by PostgreSQL 9, but the one in" in ended.err
+        assert "starts PostgreSQL" not in ended.out
+
+
 async def test_a_state_directory_that_cannot_be_made_is_named(unconfigured: Shell) -> None:
     ended = await unconfigured.setting(database__state_directory="/proc/nowhere")("run")
     assert ended.code == 1

@@ -271,6 +271,8 @@ async def test_replay_counts_failures_asks_and_sends_them_again(
     assert dry.err == "Total: 3 failed and 0 missed, for 1 webhook.\n"
     refused = await over_the_api("replay", "--since", "1h", stdin=b"n\n")
     assert (refused.code, "Send them again? [y/N]" in refused.err) == (1, True)
+    unanswered = await over_the_api("replay", "--since", "1h")
+    assert (unanswered.code, "without being asked: --yes" in unanswered.err) == (1, True)
     assert await story.states() == {"FAILED": 3}
     done = await over_the_api.process("replay", failed["id"], "--since", "1h", stdin=b"y\n")
     assert done.code == 0, done.err

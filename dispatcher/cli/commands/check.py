@@ -107,6 +107,7 @@ def _database(config: "Config", findings: Findings) -> None:
 
     from dispatcher.cli.database import embedded_directory
     from dispatcher.embedded_postgres.binaries import find
+    from dispatcher.embedded_postgres.data_directory import refuse_other_majors
     from dispatcher.embedded_postgres.server import running
     from dispatcher.encryption import keyring
 
@@ -121,9 +122,10 @@ def _database(config: "Config", findings: Findings) -> None:
     findings.has_daemon = False
     with findings.recording():
         keyring.read(config)
-    version = find(config.database.binaries).version
+    binaries = find(config.database.binaries)
+    refuse_other_majors(directory.resolve(), binaries)
     findings.notes.append(
-        f"database: none is configured, so dispatcher run starts PostgreSQL {version} in"
+        f"database: none is configured, so dispatcher run starts PostgreSQL {binaries.version} in"
         f" {directory}"
     )
 

@@ -16,7 +16,7 @@ from dispatcher.cli.output.listing import (
     print_items,
 )
 from dispatcher.cli.output.tables import Column, clip, clock, print_table
-from dispatcher.cli.params import Moment, escape_controls
+from dispatcher.cli.params import Moment, check_span, escape_controls
 from dispatcher.cli.target import Target, with_target
 from dispatcher.cli.webhook_names import add_names
 
@@ -62,6 +62,7 @@ def list_(
     as_json: bool,
 ) -> None:
     """List events, newest first. Without --environment, list those of every environment."""
+    check_span(since, until)
     events = call_newest(
         target,
         lambda api, size: api.events.each(

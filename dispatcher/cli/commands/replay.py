@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from dispatcher.cli.confirmation import confirm
 from dispatcher.cli.errors import CommandError
 from dispatcher.cli.options.replay_options import replay_options
 from dispatcher.cli.output.progress import show_progress
@@ -128,7 +129,7 @@ def replay(
     chosen = [item for item in replays if item.total and not dry_run]
     if chosen:
         if not yes:
-            click.confirm("Send them again?", abort=True, err=True)
+            confirm("Send them again?")
         call_api(target, lambda client: _send(client, chosen, span, rate))
     _print_results(replays, as_json)
 

@@ -196,7 +196,7 @@ def disable(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
 @_id
 @click.option(
     "--overlap",
-    type=Duration(),
+    type=Duration("7d"),
     metavar="DURATION",
     help="How long the old secret also signs, at most 7d. Default: not at all.",
 )

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import click
 
-from dispatcher.cli.params import Moment
+from dispatcher.cli.params import Moment, check_span
 from dispatcher.cli.webhook_names import WebhookParam
 from dispatcher.core.model import Status
 
@@ -109,12 +109,16 @@ def selection_options(command: Command) -> Command:
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """Return the filters that are given. Raise UsageError for a status beside `--failed`."""
+    """Return the filters that are given.
+
+    Raise UsageError for a status beside `--failed`, and for a time span that ends before it starts.
+    """
     given = {name: value for name, value in values.items() if value is not None}
     if given.pop("failed", False):
         if "status" in given:
             raise click.UsageError("Give --status or --failed, not both.")
         given["status"] = "FAILED"
+    check_span(given.get("since"), given.get("until"))
     return given
 
 

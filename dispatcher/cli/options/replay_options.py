@@ -1,13 +1,14 @@
 """The options of the commands that send deliveries of a time span again."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from datetime import datetime
+from functools import wraps
 
 import click
 
-from dispatcher.cli.params import Moment
+from dispatcher.cli.params import Moment, check_span
 
-F = TypeVar("F", bound=Callable[..., object])
+Command = Callable[..., None]
 
 _OPTIONS = (
     click.option("--dry-run", is_flag=True, help="Only count the deliveries."),
@@ -30,8 +31,17 @@ _OPTIONS = (
 """The last option first, because each decorator puts its option before the others."""
 
 
-def replay_options(command: F) -> F:
-    """Add `since`, `until`, `failed_only`, `rate` and `dry_run` to a command."""
+def replay_options(command: Command) -> Command:
+    """Add `since`, `until`, `failed_only`, `rate` and `dry_run` to a command.
+
+    The command raises UsageError for a time span that ends before it starts.
+    """
+
+    @wraps(command)
+    def wrapped(*args: object, since: datetime, until: datetime | None, **more: object) -> None:
+        check_span(since, until)
+        command(*args, since=since, until=until, **more)
+
     for option in _OPTIONS:
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
