@@ -6,7 +6,7 @@ from time import monotonic
 
 from aiohttp import web
 
-from dispatcher.api.types import HttpError
+from dispatcher.api.types import Detail, HttpError
 from dispatcher.services.tokens import Principal, TokenAuthenticator
 
 WRONG_LIMIT = 10
@@ -139,9 +139,14 @@ class Auth:
                 await asyncio.sleep(LATE_SECONDS)
             finally:
                 self._late -= 1
+        seconds = int(wait_seconds) + 1
         return HttpError(
             429,
             "too_many_wrong_tokens",
             "Too many wrong tokens from this address",
-            headers={"Retry-After": str(int(wait_seconds) + 1)},
+            Detail(
+                f"Too many wrong tokens from this address. Try again in {seconds} s. Other"
+                " addresses, and tokens that were valid before, are not affected."
+            ),
+            headers={"Retry-After": str(seconds)},
         )

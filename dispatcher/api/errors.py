@@ -47,6 +47,9 @@ UNAVAILABLE: dict[type[Exception], str] = {
     SandboxUnavailableError: "Schema checks are unavailable. The daemon's log says why.",
 }
 """The title of the 503 response, by exception. The first matching class applies."""
+AGAIN = (
+    "The same request may be sent again after Retry-After, with its Idempotency-Key if it has one."
+)
 
 
 def explain(error: Exception, dialect: Dialect, request_id: str) -> HttpError:
@@ -67,7 +70,8 @@ def explain(error: Exception, dialect: Dialect, request_id: str) -> HttpError:
         case ValidationError():
             return malformed(error)
         case _ if reason := unavailable(error):
-            return HttpError(503, "unavailable", reason, headers={"Retry-After": "1"})
+            detail = Detail(f"{reason.removesuffix('.')}. {AGAIN}")
+            return HttpError(503, "unavailable", reason, detail, headers={"Retry-After": "1"})
         case web.HTTPException():
             return _http(error)
         case _:

@@ -92,6 +92,7 @@ class Answer(Generic[T_co]):
     - `body` is a resource, a tuple of them, or None.
     - `is_page` means that the tuple is a page; `next` is where the next page begins.
     - `shape` replaces the route's shape.
+    - `is_replayed` means that an earlier request made the resource, which had the same key.
     - `wait_until_applied` runs after the commit and before the response is sent. It takes a second
       or two at most and returns True if every daemon has applied the change. It must not raise,
       because the change is already committed.
@@ -104,6 +105,7 @@ class Answer(Generic[T_co]):
     revision: int | None = None
     location: str | None = None
     shape: Shape | None = None
+    is_replayed: bool = False
     wait_until_applied: Callable[[Queryable], Awaitable[bool]] | None = None
 
 

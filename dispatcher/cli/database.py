@@ -142,14 +142,19 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     await write_limits(database, config)
 
 
-async def write_limits(database: Database, config: "Config") -> None:
-    """Write the configured limits into the database, where its functions read them."""
+async def write_limits(database: Database, config: "Config") -> int:
+    """Write the configured limits into the database, where its functions read them.
+
+    Return the `delivery.max_data` that it had before, in bytes.
+    """
     from dispatcher.store.queries.settings import Settings
 
     async with session(database, config) as opened:
         settings = Settings(opened)
+        former = (await settings.read()).max_data
         await settings.write_limits(config.delivery.max_data, notify=config.database.notify)
         await settings.refresh_fast_path()
+    return former
 
 
 async def check_schema(database: Database) -> None:

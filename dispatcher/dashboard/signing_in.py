@@ -205,7 +205,7 @@ class SignInPages:
         try:
             return await self._signed_in(request, token, then, kept)
         except HttpError as failure:
-            error, status = failure.title, failure.status
+            error, status = failure.details[0].text, failure.status
         except (StoreError, StatementTimeoutError):
             error, status = UNAVAILABLE, 503
         return self._form(request, error=error, status=status, then=then, kept=kept)

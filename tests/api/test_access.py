@@ -376,7 +376,10 @@ async def test_only_the_address_with_ten_wrong_tokens_has_to_wait(standing: Api)
         assert {answer.status for answer in wrong} == {401}
         refused = await shows("dsp_wrong")
         assert (refused.status, refused.code) == (429, "too_many_wrong_tokens")
-        assert 1 <= int(refused.headers["Retry-After"]) <= 61
+        seconds = refused.headers["Retry-After"]
+        assert 1 <= int(seconds) <= 61
+        said = refused.json["error"]["details"][0]["message"]
+        assert f"Try again in {seconds} s. Other addresses, and tokens that were valid" in said
         assert (await shows(good)).status == 200  # others behind the same proxy are not shut out
     async with standing.from_("127.0.0.10") as there:
         assert (await shows("dsp_wrong")).status == 401

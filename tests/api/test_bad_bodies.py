@@ -355,6 +355,8 @@ async def test_a_list_of_a_million_items_is_refused_as_too_large(
     async with untouched(database):
         refused = await ask("POST", "/api/webhooks", body)
     assert (refused.status, refused.code) == (413, "too_large")
+    (detail,) = refused.json["error"]["details"]
+    assert detail["message"].startswith("the body must be at most 1048576 bytes (limits.body_bytes")
 
 
 MANY = {

@@ -288,6 +288,7 @@ async def test_a_key_that_a_transaction_holds_fails_only_requests_with_it(
     finally:
         await transaction.rollback()
     assert (refused.status, refused.code) == (503, "unavailable")
+    assert "sent again after Retry-After, with its Idempotency-Key" in refused.body.decode()
     assert len(ids_of(await post(ask, JSON, [keyed(key)]))) == 1
 
 

@@ -157,6 +157,8 @@ async def test_an_event_is_emitted_once(ask: Client, database: Connection, key: 
             "POST", "/api/events", event.replace(b"1.10", b"1.1"), Idempotency_Key=key
         )
     assert (first.status, again.status) == (201, 201)
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
     assert again.data["id"] == first.data["id"]
     assert again.data["idempotencyKey"] == key
     assert (other.status, other.code) == (409, "conflict")
@@ -171,6 +173,7 @@ async def test_an_event_emitted_with_sql_has_its_key_here_too(
     event = b'{"type":"user.created","data":[1]}'
     again = await ask("POST", "/api/events", event, Idempotency_Key=key)
     assert again.data["id"] == emitted
+    assert again.headers["Idempotent-Replayed"] == "true"
 
 
 async def test_many_emit_one_event_at_once(ask: Client, key: str) -> None:
@@ -180,6 +183,7 @@ async def test_many_emit_one_event_at_once(ask: Client, key: str) -> None:
     )
     assert {answer.status for answer in answers} == {201}
     assert len({answer.data["id"] for answer in answers}) == 1
+    assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 7
 
 
 @pytest.mark.parametrize(

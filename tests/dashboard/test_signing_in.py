@@ -1,6 +1,7 @@
 """Signing in and out; what a browser is told of the pages; forms of other sites."""
 
 import asyncio
+import re
 
 import aiohttp
 import pytest
@@ -36,6 +37,14 @@ async def test_an_invalid_token_does_not_sign_in(stranger: Visitor, token: str) 
     assert page.status == 401
     assert "not valid" in page.text
     assert (await stranger.get("/webhooks")).path.startswith("/sign-in")
+
+
+async def test_a_throttled_address_is_told_how_long_and_who_is_not_affected(
+    own_stranger: Visitor,
+) -> None:
+    pages = [await own_stranger.sign_in("wrong") for _ in range(11)]
+    assert [page.status for page in pages] == [401] * 10 + [429]
+    assert re.search(r"Try again in [0-9]+ s\. Other addresses, and tokens", pages[-1].text)
 
 
 async def test_signing_out_ends_the_session_of_a_kept_cookie(

@@ -248,10 +248,18 @@ async def test_migrate_plans_applies_and_writes_the_limits(
 ) -> None:
     limited = unmigrated.setting(delivery__max_data="1000")
     planned = json.loads((await limited("migrate", "--plan", "--json")).out)["pending"]
-    applied = json.loads((await limited("migrate", "--json")).out)["applied"]
-    assert planned == applied
+    migrated = await limited("migrate", "--json")
+    assert planned == json.loads(migrated.out)["applied"]
+    changed = "The database's limit delivery.max_data was changed from"
+    assert f"{changed} 262144 to 1000 bytes.\n" in migrated.err
     assert planned[0].startswith("0001_")
-    assert (await limited("migrate")).out == "The schema is up to date.\n"
+    for command, said in (
+        (limited, ""),
+        (unmigrated, f"{changed} 1000 to 262144 bytes.\n"),
+        (limited, f"{changed} 262144 to 1000 bytes.\n"),
+    ):
+        again = await command("migrate")
+        assert (again.out, again.err) == ("The schema is up to date.\n", said)
     async with connected(empty_dsn) as connection:
         assert await connection.fetchval("SELECT max_data FROM dispatcher.settings") == 1000
     refused = await limited("emit", "a.b", "--data", f'"{"x" * 1000}"')

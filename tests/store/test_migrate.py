@@ -245,6 +245,17 @@ async def test_locks_that_other_logins_can_take_do_not_block_a_migrator(
         assert len(await migrate.migrate(empty, directory=write(tmp_path, _0001_one=ONE))) == 1
 
 
+async def test_dropping_the_schema_leaves_nothing_and_the_database_can_be_migrated_again(
+    empty: Connection,
+) -> None:
+    applied = await migrate.migrate(empty)
+    await empty.execute("DROP SCHEMA dispatcher CASCADE")
+    rights = """SELECT count(*) FROM pg_shdepend WHERE refobjid = 'dispatcher_producer'::regrole
+        AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    assert await empty.fetchval(rights) == 0  # else an administrator could not drop the role
+    assert await migrate.migrate(empty) == applied
+
+
 async def test_several_roles_may_migrate_an_empty_database_at_once(empty_dsn: str) -> None:
     """The schema and the tables of the record are made by whichever is first."""
 

@@ -43,10 +43,12 @@ async def emit_event(call: Call, form: NewEvent) -> Answer[Event]:
     data, key = call.verbatim or RawJson("null"), call.idempotency_key
     row = NewEventRow(form.type, data, key, form.reference)
     event = await call.services.events.emit_new(call.environment_id, row)
+    is_repeated = event is None
     if event is None:
         name = await call.services.events.emit(call.environment_id, form, data, key=key)
         event = await call.services.history.event(call.environment_id, name)
-    return Answer(event, 201, location=f"/api/events/{event.id}")
+    location = f"/api/events/{event.id}"
+    return Answer(event, 201, location=location, is_replayed=is_repeated)
 
 
 @routes.get("/api/events", scope="read", page=True)

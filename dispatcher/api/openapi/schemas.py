@@ -157,9 +157,13 @@ def header_components() -> Schema:
     texts: Mapping[str, tuple[str, bool]] = {
         "X-Request-Id": ("The id of this request in the log and in the audit log", True),
         "ETag": ("The revision, for If-Match. A repeated response has none.", False),
-        "Location": ("The path of the created resource. A repeated response has none.", False),
+        "Location": (
+            "The path of the created resource. A repeated response has it only for an event.",
+            False,
+        ),
         "Idempotent-Replayed": (
-            "`true` if this is the repeated response to an earlier request",
+            "`true` if this is the repeated response to an earlier request, or if an earlier event"
+            " has the key",
             False,
         ),
         "X-Propagation": ("`pending` if not every daemon has confirmed the change yet", False),

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from dispatcher.api.types import HttpError
+from dispatcher.api.types import Detail, HttpError
 
 HEALTH: Final = frozenset({"/livez", "/readyz", "/healthz"})
 """Paths that any host name may use: probes call them by IP address."""
@@ -29,8 +29,9 @@ def only_for(hosts: Collection[str]) -> Middleware:
     @web.middleware
     async def refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in HEALTH and (name := _name(request)) not in names:
-            title = f"The host {name[:100]!r} is not served here: it is not in admin.hosts"
-            raise HttpError(HTTPStatus.MISDIRECTED_REQUEST, "misdirected_request", title)
+            title = "This host is not served here: it is not in admin.hosts"
+            detail = Detail(f"{name[:100]!r} is not in admin.hosts", header="Host")
+            raise HttpError(HTTPStatus.MISDIRECTED_REQUEST, "misdirected_request", title, detail)
         return await handler(request)
 
     return refusing

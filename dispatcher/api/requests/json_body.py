@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
-from dispatcher.api.types import HttpError
+from dispatcher.api.types import Detail, HttpError
 from dispatcher.schema_validation.validate import NESTING_LIMIT
 
 SECONDS = 10.0
@@ -44,13 +44,13 @@ async def body(request: web.Request, most: int, reserve: Callable[[int], None]) 
             415, "unsupported_encoding", "The body is compressed. Send it without Content-Encoding."
         )
     if content.is_eof():  # all of it has arrived
-        return _of_size(content.read_nowait(), most)
+        return _of_size(content.read_nowait(), most, request.client_max_size)
     received = bytearray()
     try:
         async with asyncio.timeout(SECONDS):
             while part := await content.readany():
                 received += part
-                _of_size(received, most)
+                _of_size(received, most, request.client_max_size)
                 reserve(len(received))
     except TimeoutError:
         raise HttpError(
@@ -65,9 +65,12 @@ async def body(request: web.Request, most: int, reserve: Callable[[int], None]) 
 B = TypeVar("B", bytes, bytearray)
 
 
-def _of_size(received: B, most: int) -> B:
+def _of_size(received: B, most: int, configured: int) -> B:
+    """Return the bytes. Raise an HttpError (413) that names the limit if there are too many."""
     if len(received) > most:
-        raise HttpError(413, "too_large", "The request's body is too large")
+        setting = " (limits.body_bytes, or twice delivery.max_data)" if most == configured else ""
+        limit = Detail(f"the body must be at most {most} bytes{setting}")
+        raise HttpError(413, "too_large", "The request's body is too large", limit)
     return received
 
 

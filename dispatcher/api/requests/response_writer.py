@@ -25,6 +25,7 @@ pause each of these turns would wait for resources to be written."""
 LONG_BYTES = 65_536
 """A longer body is sent in pieces of this size, between which other tasks may run."""
 
+REPLAYED = "Idempotent-Replayed"
 HEADERS = {"Vary": "Accept, Authorization, X-Environment-Id"}
 
 
@@ -49,6 +50,8 @@ class ResponseWriter:
             response.headers["ETag"] = f'"{answer.revision}"'
         if answer.location is not None:
             response.headers["Location"] = answer.location
+        if answer.is_replayed:
+            response.headers[REPLAYED] = "true"
         return response
 
     def body(self, parsed: ParsedRequest, answer: Answer[object], *, secrets: bool) -> bytes:
@@ -67,7 +70,7 @@ def stored_response(parsed: ParsedRequest, stored: StoredResponse) -> web.Respon
     """Return the response for a repeated request."""
     response = web.Response(status=stored.status, body=stored.body, headers=HEADERS)
     response.content_type = parsed.dialect.media_type
-    response.headers["Idempotent-Replayed"] = "true"
+    response.headers[REPLAYED] = "true"
     return response
 
 

@@ -28,7 +28,10 @@ def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
 
     config = load(config_file)
     target_database, config = database.find(config)
-    files = asyncio.run(_migrate(target_database, config, plan=plan))
+    files, former = asyncio.run(_migrate(target_database, config, plan=plan))
+    if former != (limit := config.delivery.max_data):
+        text = f"The database's limit delivery.max_data was changed from {former} to {limit} bytes."
+        click.echo(text, err=True)
     if as_json:
         click.echo(json.dumps({"pending" if plan else "applied": files}))
         return
@@ -38,12 +41,15 @@ def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
         click.echo("The schema is up to date.")
 
 
-async def _migrate(target_database: "Database", config: "Config", *, plan: bool) -> list[str]:
+async def _migrate(
+    target_database: "Database", config: "Config", *, plan: bool
+) -> tuple[list[str], int]:
+    """Return the migrations, and the `delivery.max_data` that the database had before."""
     from dispatcher.cli import database
     from dispatcher.store.migration import migrate as migrations
 
     async with migrations.connected(target_database.dsn) as connection:
         files = [file.file for file in await migrations.migrate(connection, plan=plan)]
-    if not plan:
-        await database.write_limits(target_database, config)
-    return files
+    if plan:
+        return files, config.delivery.max_data
+    return files, await database.write_limits(target_database, config)
