@@ -1,18 +1,20 @@
 """Name the webhooks of deliveries for people, and find a webhook by its name."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import click
 
 from dispatcher.cli.errors import CommandError
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.target import each_environment
+from dispatcher.cli.target import Target, call_api, each_environment
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
+
+T = TypeVar("T")
 
 NAME = "webhookName"
 """The field for the name, which the API does not have. Output as JSON is without it."""
@@ -89,6 +91,20 @@ async def find_webhook(client: "AsyncApi", wanted: UUID | str) -> "tuple[AsyncAp
         some = ", ".join(each.id for each in found[:5])
         raise CommandError(f"{len(found)} webhooks are named {name!r}. Give an id: {some}")
     return client.within(found[0].environment_id), UUID(found[0].id)
+
+
+def call_about_webhook(
+    target: Target,
+    webhook: UUID | str,
+    request: "Callable[[AsyncApi, UUID], Awaitable[T]]",
+) -> T:
+    """Return the result of a request about a webhook, which is given by its id or its name."""
+
+    async def about(client: "AsyncApi") -> T:
+        api, id_ = await find_webhook(client, webhook)
+        return await request(api, id_)
+
+    return call_api(target, about)
 
 
 async def with_webhook_id(client: "AsyncApi", filters: dict[str, Any]) -> dict[str, Any]:

@@ -133,6 +133,17 @@ class Webhooks(MethodGroup[C]):
         return requests.get(path("webhooks", webhook_id, "recoveries", recovery_id))
 
     @ApiMethod
+    def list_recoveries(
+        self, webhook_id: Id, *, cursor: str | None = None, limit: int | None = None
+    ) -> Call[Page]:
+        """Return a page of the webhook's replays, newest first."""
+        return requests.listing(
+            path("webhooks", webhook_id, "recoveries"), cursor=cursor, limit=limit
+        )
+
+    each_recovery = ItemIterator(list_recoveries)
+
+    @ApiMethod
     def cancel_recovery(self, webhook_id: Id, recovery_id: str) -> Call[Resource]:
         """Cancel a replay. It creates no more deliveries; those that exist are sent."""
         return requests.post(path("webhooks", webhook_id, "recoveries", recovery_id, "cancel"), {})

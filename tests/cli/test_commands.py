@@ -67,6 +67,8 @@ WEBHOOK_VERBS = (
     "test",
     "deliveries",
     "recover",
+    "recoveries",
+    "recovery",
     "cancel-recovery",
 )
 HEAVY = ("asyncio", "aiohttp", "asyncpg", "pydantic", "structlog", "cryptography", "orjson")

@@ -379,6 +379,10 @@ async def test_a_running_replay_is_cancelled(
         "webhook", "recover", id_, "--since", "1h", "--rate", "1", "--json"
     )
     recovery = json.loads(started.out)["id"]
+    listed = await over_the_api("webhook", "recoveries", id_)
+    assert re.fullmatch(rf".*  {recovery}  RUNNING  since .* of 103 queued\n", listed.out)
+    one = await dispatcher("webhook", "recovery", failed["name"], recovery, "--json")
+    assert json.loads(one.out)["id"] == recovery
     again = await over_the_api("replay", id_, "--since", "1h", "--yes")
     assert (again.code, "is running" in again.err) == (1, True)
     cancelled = await over_the_api("webhook", "cancel-recovery", id_, recovery)

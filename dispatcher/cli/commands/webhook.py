@@ -1,24 +1,22 @@
 """`dispatcher webhook`: manage webhooks, over the API or in the database."""
 
 import json
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
 from dispatcher.cli.commands.emit import Data
+from dispatcher.cli.commands.recovery import RECOVERY_COMMANDS
 from dispatcher.cli.options.credential_options import check_url, credential_options
 from dispatcher.cli.options.delivery_options import filter_options
-from dispatcher.cli.options.replay_options import replay_options
 from dispatcher.cli.output.delivery_output import DELIVERIES_OF_A_WEBHOOK
 from dispatcher.cli.output.listing import PAGE_LIMIT, first, limit_option, print_items
 from dispatcher.cli.output.tables import print_table
 from dispatcher.cli.output.webhook_output import (
     WEBHOOKS,
     old_secret_text,
-    preview_text,
     print_webhook,
 )
 from dispatcher.cli.params import Duration
@@ -28,13 +26,11 @@ from dispatcher.cli.target import (
     each_environment,
     with_target,
 )
-from dispatcher.cli.webhook_names import WebhookParam, find_webhook
+from dispatcher.cli.webhook_names import WebhookParam, call_about_webhook
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
     from dispatcher.client.methods import AsyncApi
-
-T = TypeVar("T")
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _id = click.argument("webhook_id", metavar="ID|NAME", type=WebhookParam())
@@ -113,7 +109,9 @@ def list_(target: Target, search: str | None, state: str | None, as_json: bool) 
 @with_target
 def get(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Show one webhook."""
-    print_webhook(_call_about(target, webhook_id, lambda api, id_: api.webhooks.get(id_)), as_json)
+    print_webhook(
+        call_about_webhook(target, webhook_id, lambda api, id_: api.webhooks.get(id_)), as_json
+    )
 
 
 @webhook.command()
@@ -141,7 +139,7 @@ def update(
     if not fields:
         raise click.UsageError("Nothing to change is given. See --help for what can be changed.")
     print_webhook(
-        _call_about(target, webhook_id, lambda api, id_: api.webhooks.update(id_, **fields)),
+        call_about_webhook(target, webhook_id, lambda api, id_: api.webhooks.update(id_, **fields)),
         as_json,
     )
 
@@ -157,7 +155,7 @@ def delete(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
         await api.webhooks.delete(id_)
         return id_
 
-    id_ = _call_about(target, webhook_id, request)
+    id_ = call_about_webhook(target, webhook_id, request)
     deleted = json.dumps({"id": str(id_), "deleted": True})
     click.echo(deleted if as_json else f"deleted {id_}")
 
@@ -168,7 +166,7 @@ def delete(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
 @with_target
 def enable(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Enable a disabled webhook. Its pending deliveries are sent first."""
-    enabled = _call_about(
+    enabled = call_about_webhook(
         target, webhook_id, lambda api, id_: api.webhooks.update(id_, active=True)
     )
     print_webhook(enabled, as_json)
@@ -187,7 +185,9 @@ def enable(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
 def disable(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Disable a webhook. Its pending deliveries wait until you enable it."""
     print_webhook(
-        _call_about(target, webhook_id, lambda api, id_: api.webhooks.update(id_, active=False)),
+        call_about_webhook(
+            target, webhook_id, lambda api, id_: api.webhooks.update(id_, active=False)
+        ),
         as_json,
     )
 
@@ -207,7 +207,7 @@ def rotate(
 ) -> None:
     """Replace the signing secret of a webhook. Print the new one, this once."""
     seconds = round(overlap.total_seconds()) if overlap else 0
-    rotated = _call_about(
+    rotated = call_about_webhook(
         target,
         webhook_id,
         lambda api, id_: api.webhooks.rotate_secret(id_, overlap_seconds=seconds),
@@ -223,7 +223,7 @@ def rotate(
 @with_target
 def test(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
     """Send a webhook.test event to a webhook, and print the delivery."""
-    delivery = _call_about(target, webhook_id, lambda api, id_: api.webhooks.test_ping(id_))
+    delivery = call_about_webhook(target, webhook_id, lambda api, id_: api.webhooks.test_ping(id_))
     if as_json:
         click.echo(json.dumps(delivery))
     else:
@@ -245,7 +245,7 @@ def deliveries(
         each = api.deliveries.each(**filters, webhook_id=id_, limit=min(limit + 1, PAGE_LIMIT))
         return await first(each, limit + 1)
 
-    items = _call_about(target, webhook_id, listed)
+    items = call_about_webhook(target, webhook_id, listed)
     print_items(
         items,
         DELIVERIES_OF_A_WEBHOOK,
@@ -253,69 +253,6 @@ def deliveries(
         empty="There are no such deliveries.",
         limit=limit,
     )
-
-
-@webhook.command()
-@_id
-@replay_options
-@_as_json
-@with_target
-def recover(
-    target: Target,
-    webhook_id: UUID | str,
-    since: datetime,
-    until: datetime | None,
-    failed_only: bool,
-    rate: int | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    """Start to send failed and missed deliveries of a time span again, without waiting.
-
-    `dispatcher replay` asks before it starts, waits, and shows the progress.
-    """
-    started = _call_about(
-        target,
-        webhook_id,
-        lambda api, id_: api.webhooks.recover(
-            id_, since, until=until, missed=not failed_only, rate=rate, dry_run=dry_run
-        ),
-    )
-    if as_json:
-        click.echo(json.dumps(started))
-    elif dry_run:
-        click.echo(preview_text(started))
-    else:
-        click.echo(f"{started.id} is {started.state}")
-
-
-@webhook.command(name="cancel-recovery")
-@_id
-@click.argument("recovery_id", metavar="RECOVERY")
-@_as_json
-@with_target
-def cancel_recovery(
-    target: Target, webhook_id: UUID | str, recovery_id: str, as_json: bool
-) -> None:
-    """Cancel a recovery. Deliveries that it has already created are still sent."""
-    ended = _call_about(
-        target, webhook_id, lambda api, id_: api.webhooks.cancel_recovery(id_, recovery_id)
-    )
-    click.echo(json.dumps(ended) if as_json else f"{ended.id} is {ended.state}")
-
-
-def _call_about(
-    target: Target,
-    webhook: UUID | str,
-    request: "Callable[[AsyncApi, UUID], Awaitable[T]]",
-) -> T:
-    """Return the result of a request about a webhook, which is given by its id or its name."""
-
-    async def about(client: "AsyncApi") -> T:
-        api, id_ = await find_webhook(client, webhook)
-        return await request(api, id_)
-
-    return call_api(target, about)
 
 
 def _fields(more: str | None, *, events: str | None, **fields: str | None) -> dict[str, Any]:
@@ -332,3 +269,7 @@ def _fields(more: str | None, *, events: str | None, **fields: str | None) -> di
     if not isinstance(further, dict):
         raise click.UsageError("--more must be a JSON object.")
     return {**further, **options}
+
+
+for command in RECOVERY_COMMANDS:
+    webhook.add_command(command)
