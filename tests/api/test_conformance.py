@@ -22,7 +22,7 @@ TWICE = r"_by_|_alias|(?<!pause)(?<!emit_event)_in_app"
 """Other ways to the same routes; the campaign asks those, too."""
 
 
-@pytest.mark.timeout(240)  # it is the machine that takes its time
+@pytest.mark.timeout(600)  # it is the machine that takes its time
 async def test_the_server_conforms_to_its_description(
     daemons: Daemons, receiver: Receiver, tmp_path: Path
 ) -> None:
