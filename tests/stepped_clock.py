@@ -23,7 +23,7 @@ class SteppedClock:
         self.set(0)
 
     def set(self, seconds: int) -> None:
-        """In one step, for every process: each asks the file whenever it asks for the time."""
+        """In one step, for each process: each asks the file whenever it asks for the time."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n")
         new.chmod(0o644)

@@ -182,7 +182,7 @@ def _stripe(keys: Sequence[_Keyed], _: str, timestamp: str, body: bytes) -> tupl
 def _mac(keyed: _Keyed, message: bytes) -> bytes:
     """Return the HMAC-SHA256 (RFC 2104), with the work for the key done once a key.
 
-    `hmac.digest` prepares the key and looks up the algorithm for every message. That takes longer
+    `hmac.digest` prepares the key and looks up the algorithm for each message. That takes longer
     than hashing the body of a webhook.
     """
     inner, outer = keyed[0].copy(), keyed[1].copy()

@@ -90,7 +90,7 @@ class DashboardRequest:
 
     @property
     def sees_all(self) -> bool:
-        """Return True if the token is valid for every environment."""
+        """Return True if the token is valid for all environments."""
         return self.principal.environment_id is None
 
     @property

@@ -144,7 +144,7 @@ class LoginLinks:
 
 
 def csrf(cookie: str) -> str:
-    """Return the CSRF token of a cookie. It is the same for every form of the session."""
+    """Return the CSRF token of a cookie. It is the same for each form of the session."""
     return hmac.new(cookie.encode(), b"dispatcher/csrf", hashlib.sha256).hexdigest()
 
 

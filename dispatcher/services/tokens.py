@@ -49,7 +49,7 @@ VALID_SECONDS: Final = 0.9
 must be refused within a second, by every daemon."""
 
 TOO_WIDE: Final = (
-    "A token of one environment cannot create one for every environment."
+    "A token of one environment cannot create one for all environments."
     " Use a token that is not bound to an environment."
 )
 
@@ -62,7 +62,7 @@ _TEXT: Final = re.compile(re.escape(PREFIX) + r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw0
 class Token:
     """A token for the API.
 
-    `environment_id` is `*` for every environment. `token` is set only in the response that created
+    `environment_id` is `*` for all environments. `token` is set only in the response that created
     it.
     """
 
@@ -98,7 +98,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The owner of a request's token. `environment_id` is None for every environment."""
+    """The owner of a request's token. `environment_id` is None for all environments."""
 
     token_id: str
     name: str
@@ -129,7 +129,7 @@ class Tokens:
         """Create a token. Call this in a transaction.
 
         Raise InvalidError, ConflictError if there are too many tokens, and ForbiddenError if the
-        caller is bound to one environment and requests a token for every one.
+        caller is bound to one environment and requests a token for all of them.
         """
         bound_to = None if form.environment_id == ALL_ENVIRONMENTS else form.environment_id
         if environment_id is not None and bound_to is None:

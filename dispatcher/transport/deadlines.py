@@ -1,6 +1,6 @@
 """Run many deadlines on one timer of the event loop.
 
-`asyncio.timeout` starts and cancels a timer for every block, which costs a tenth of a small HTTP
+`asyncio.timeout` starts and cancels a timer for each block, which costs a tenth of a small HTTP
 request. Nearly all deadlines here are removed early, and most have the same length. So there is one
 queue of deadlines for each length, and one timer waits for the earliest head of all queues.
 """

@@ -38,7 +38,7 @@ CREATE TABLE dispatcher.endpoints (
 CREATE INDEX endpoints_version ON dispatcher.endpoints (version);
 -- The order of lists. With the id, a page is read from its first row on: an index that lacks it has not the
 -- whole order, and all endpoints would be read and sorted for each page. Not partial: otherwise the
--- planner, without statistics, would read the whole index for every id.
+-- planner, without statistics, would read the whole index for each id.
 CREATE INDEX endpoints_environment_age ON dispatcher.endpoints (environment_id, created_at, id);
 CREATE INDEX endpoints_age ON dispatcher.endpoints (created_at, id);
 CREATE INDEX endpoints_ordered ON dispatcher.endpoints (environment_id) WHERE ordered AND deleted_at IS NULL;

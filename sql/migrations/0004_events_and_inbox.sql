@@ -68,7 +68,7 @@ CREATE TABLE dispatcher.event_types (
   updated_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (environment_id, name)
 );
--- The trigger on events asks for every statement whether there is any.
+-- The trigger on events asks for each statement whether there is any.
 CREATE INDEX event_types_enforced ON dispatcher.event_types (environment_id, name) WHERE enforce;
 -- Names are listed by code point. The primary key sorts them by the language of the database.
 CREATE INDEX event_types_name ON dispatcher.event_types (environment_id, name COLLATE "C");
@@ -168,7 +168,7 @@ END $$;
 COMMENT ON FUNCTION dispatcher.data_fits(integer) IS
   'Return true, or raise the error of an event with more data than settings.max_data, in bytes.';
 
--- It is a trigger and not a CHECK, because the server reads and plans the text of a CHECK again for every
+-- It is a trigger and not a CHECK, because the server reads and plans the text of a CHECK again for each
 -- INSERT; so it does with the WHEN of a trigger. It runs for each row, so that the error of a COPY names the
 -- line. Neither this function nor events_inserted has SET search_path, which would double their time. So
 -- every operator and every function in them has its schema: one of the same name in the schema public is
@@ -292,7 +292,7 @@ ALTER TABLE dispatcher.settings ENABLE ALWAYS TRIGGER leave_fast_path;
 CREATE FUNCTION dispatcher.event_replicated() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  -- ALTER TABLE … ENABLE TRIGGER ALL makes it fire for every insert, so ask again.
+  -- ALTER TABLE … ENABLE TRIGGER ALL makes it fire for each insert, so ask again.
   IF current_setting('session_replication_role') = 'replica' THEN
     INSERT INTO dispatcher.replicated_events (event_id, environment_id, type)
     VALUES (NEW.id, NEW.environment_id, NEW.type) ON CONFLICT DO NOTHING;

@@ -1,6 +1,6 @@
 -- Day partitions of events and attempts: made some days ahead, dropped when they are too old.
 --
--- CREATE TABLE … PARTITION OF waits for every open transaction on the table, and every producer would
+-- CREATE TABLE … PARTITION OF waits for each open transaction on the table, and every producer would
 -- wait behind it. So a partition is made as a table of its own and then attached. ATTACH needs a weaker
 -- lock and gives up after 200 ms. Each day is its own subtransaction, so that a failure costs one day only.
 --

@@ -12,7 +12,7 @@ OF_ONE_ANSWER = ("x-request-id", "date")
 
 
 def _lasting(answer: ApiResponse) -> dict[str, str]:
-    """Return the headers that are the same for every request."""
+    """Return the headers that are the same for each request."""
     named = {name.lower(): value for name, value in answer.headers.items()}
     return {name: value for name, value in named.items() if name not in OF_ONE_ANSWER}
 

@@ -112,7 +112,7 @@ class Story:
         self._cipher = cipher
 
     async def subscribe(self, url: str, *events: str, **columns: object) -> Webhook:
-        """An endpoint for everything, or for these types; `columns` are set on its row."""
+        """An endpoint for all types, or for these; `columns` are set on its row."""
         async with self.webhooks() as webhooks:
             form = NewWebhook(url=url, events=list(events or ("*",)))
             webhook = await webhooks.create(form, environment_id="env_default")

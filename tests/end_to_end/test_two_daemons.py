@@ -114,7 +114,7 @@ async def test_an_ordered_endpoint_stays_in_order_when_its_daemon_changes(
 async def test_advisory_locks_of_others_delay_no_takeover(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
-    """A producer may hold every such lock it can think of, and wait for every other."""
+    """A producer may hold every such lock it can think of, and wait for all the others."""
     await story.subscribe(receiver.url)
     dead = Session(story.dsn, "dead")
     joined = store.Daemons(dead)

@@ -22,7 +22,7 @@ NAMES = sorted(
 )
 TAKEN = "taken over"
 BOUND_BY_ITS_TEXT = {"event_id": "\nBEGIN\n  RETURN dispatcher.next_id();\nEND "}
-"""Nothing in it is looked up by a name alone, and a producer's INSERT runs it for every row."""
+"""Nothing in it is looked up by a name alone, and a producer's INSERT runs it for each row."""
 QUALIFIED = {"event_checked", "events_inserted"}
 """Every INSERT runs them, and SET search_path would double their time."""
 OPERATOR = re.compile(r"OPERATOR\(pg_catalog\.[^)]+\)|:=|::")

@@ -56,7 +56,7 @@ async def get_webhook(call: Call) -> Answer[Webhook]:
 async def update_webhook(call: Call, form: WebhookChanges) -> Answer[Webhook]:
     """Change the given fields of a webhook, with If-Match only if it has not changed before.
 
-    If credentials change, the response waits briefly for every daemon to use the new ones.
+    If credentials change, the response waits briefly for all daemons to use the new ones.
     """
     webhook = await call.services.webhooks.update(
         call.uuid("webhook_id"), call.environment_id, form, revision=call.revision
@@ -90,7 +90,7 @@ async def delete_webhook(call: Call) -> Answer[None]:
 async def rotate_webhook_secret(call: Call, form: Rotation) -> Answer[Webhook]:
     """Replace the signing secret of a webhook. Only this response contains the new one.
 
-    The response waits briefly for every daemon to sign with the new secret.
+    The response waits briefly for all daemons to sign with the new secret.
     """
     webhook, version = await call.services.webhooks.rotate_secret(
         call.uuid("webhook_id"), call.environment_id, overlap_seconds=form.overlap_seconds

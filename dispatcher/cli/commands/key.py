@@ -22,7 +22,7 @@ def key() -> None:
 def rotate(config_file: Path | None, as_json: bool) -> None:
     """Encrypt all secrets with secrets.key that secrets.second_key still decrypts.
 
-    Daemons go on sending. First configure both keys for every daemon and restart it: see
+    Daemons go on sending. First configure both keys for each daemon and restart it: see
     docs/installing.md. It may be run again at any time.
     """
     import asyncio

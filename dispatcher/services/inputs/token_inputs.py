@@ -27,7 +27,7 @@ class NewToken(Form):
     name: Name
     """The program or the person that the token is for."""
     environment_id: Annotated[str, StringConstraints(pattern=rf"^(\*|{ID_PATTERN})$")]
-    """The environment that the token is bound to, or `*` for every environment."""
+    """The environment that the token is bound to, or `*` for all environments."""
     scope: Scope = "read"
     """`read` looks, `support` also retries, replays and reads the audit log, `write` also changes
 

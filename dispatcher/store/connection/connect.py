@@ -1,4 +1,4 @@
-"""Open a connection to the database, for the daemon, for `migrate` and for every command.
+"""Open a connection to the database, for the daemon, for `migrate` and for each command.
 
 The hosts of an address are tried one after another, and so are the addresses of one name. Each has
 its own time limit, so that a server that does not answer costs no more than that limit. The server

@@ -13,7 +13,7 @@ from dispatcher.store.statements import statement
 
 
 class TokenRow(TypedDict):
-    """A token. Without an environment, it is for every one."""
+    """A token. Without an environment, it is for all of them."""
 
     id: UUID
     name: str

@@ -43,7 +43,7 @@ class Place:
     ask: Client
 
     async def webhook(self, url: str, *events: str, **wishes: object) -> Any:
-        """A new webhook for everything, or for these types, as the API describes it."""
+        """A new webhook for all types, or for these, as the API describes it."""
         form = {"url": url, "events": list(events or ("*",)), **wishes}
         answer = await self.ask("POST", "/api/webhooks", form)
         return answer.data
