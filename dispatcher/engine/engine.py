@@ -187,8 +187,9 @@ class Engine:
 
     def _build_feeding(self) -> None:
         """Build the stages that bring deliveries into memory."""
-        deliveries, start = Deliveries(self.sessions.load), self.deliverer.start
-        admission = Admission(self.buffer, self.endpoints, deliveries, self.clock, start)
+        deliveries = Deliveries(self.sessions.load)
+        buffer, endpoints, clock = self.buffer, self.endpoints, self.clock
+        admission = Admission(buffer, endpoints, deliveries, clock, self.deliverer.start)
         self.listener = Listener(self.sessions.listen, self._note_events)
         self.sessions.fanout.on_lost = self._reread_shards
         self.fanout = Fanout(
@@ -203,9 +204,8 @@ class Engine:
         self.schema_check = SchemaCheck(
             UnvalidatedEvents(self.sessions.schema_check), Sandbox(), self.lease
         )
-        admit, wake = admission.admit, self.loader_wake
         self.loader = Loader(
-            deliveries, self.buffer, self.endpoints, self.clock, admit=admit, wake=wake
+            deliveries, buffer, endpoints, clock, admit=admission.admit, wake=self.loader_wake
         )
 
     def _build_upkeep(self) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 BLOCKED_POLL_SECONDS = 1.0
-"""The pause between two looks whether deliveries are blocked, until the first arrives."""
+"""Seconds between two looks whether deliveries are blocked, until the first arrives."""
 NOT_ALLOWED = f"""The daemon may not send to {HOST}, where this command listens. Allow it, in the
 settings of the daemon and of this command:
 DISPATCHER_EGRESS__ALLOW='["{HOST}/32"]'"""

@@ -1,4 +1,4 @@
-"""Fan out inbox rows: make deliveries in an owned shard and give them to the deliverer."""
+"""Fan out inbox rows: make deliveries in an owned shard, and have them taken into memory."""
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
@@ -39,7 +39,7 @@ NOTHING = FannedOut(0, None, 0, [], set())
 
 
 class Admit(Protocol):
-    """The deliverer's way to take new deliveries, and endpoints whose deliveries are parked."""
+    """The function that takes new deliveries into memory, see Admission.admit."""
 
     async def __call__(
         self, deliveries: Sequence[Delivery], *, parked: Collection[UUID]

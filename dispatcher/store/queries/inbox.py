@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict, Unpack
 from uuid import UUID
 
 from dispatcher.core.ids import LARGEST_ID
@@ -111,16 +111,24 @@ class InboxRow(TypedDict):
 
 
 class Batch(TypedDict):
-    """What one statement fans out: arguments of `Inbox.fan_out` and `Inbox.fan_out_plain`."""
+    """What one statement fans out: arguments of `Inbox.fan_out` and `Inbox.fan_out_plain`.
+
+    - `limit`: most inbox rows. Their ids are above `after_id`.
+    - `shard`, `daemon`: the shard of the deliveries, and who owns it.
+    - `saturated`: endpoints without room for more, whose deliveries are made parked.
+    - `deliveries_limit`: rows are taken until they make so many deliveries.
+    - `small_bytes`, `small_ids`: events of at most so many bytes come with their deliveries if
+      their ids are in this range. Each range has a plan of its own: let it change once a day.
+    """
 
     limit: int
     shard: int
     daemon: int
     saturated: Sequence[UUID]
     after_id: int
-    deliveries_limit: int
-    small_bytes: int
-    small_ids: range
+    deliveries_limit: NotRequired[int]
+    small_bytes: NotRequired[int]
+    small_ids: NotRequired[range]
 
 
 @lru_cache(maxsize=4)
@@ -133,6 +141,17 @@ def _with_ids(text: str, parameter: int, small_ids: range) -> str:
     return text.replace(f"${parameter + 1}", str(small_ids.stop))
 
 
+def _first_arguments(batch: Batch) -> tuple[object, ...]:
+    """Return the arguments with which every fan-out begins."""
+    return (
+        batch["limit"],
+        batch["shard"],
+        batch["daemon"],
+        batch["saturated"],
+        batch["after_id"],
+    )
+
+
 class Inbox:
     """The inbox."""
 
@@ -142,65 +161,36 @@ class Inbox:
     async def fan_out(
         self,
         *,
-        limit: int,
-        shard: int,
-        daemon: int,
-        saturated: Sequence[UUID],
-        after_id: int,
         excluded_environments: Sequence[str] = (),
-        deliveries_limit: int = DELIVERIES_LIMIT,
         up_to: int = LARGEST_ID,
-        small_bytes: int = 0,
-        small_ids: range = range(0),
+        **batch: Unpack[Batch],
     ) -> FannedOut:
-        """Turn up to `limit` inbox rows into deliveries of `shard`.
+        """Turn a batch of inbox rows into deliveries.
 
-        Their ids are above `after_id` and at most `up_to`, and they are of none of the
-        `excluded_environments`. Rows are taken until they make `deliveries_limit` deliveries.
-        Events of at most `small_bytes` come with their deliveries, if their ids are in `small_ids`.
-        Each range has a plan of its own: let it change once a day.
+        Their ids are at most `up_to`, and they are of none of the `excluded_environments`.
         """
         rows = await self._session.fetch(
-            _with_ids(statement("inbox/fan_out"), 10, small_ids),
-            limit,
-            shard,
-            daemon,
-            saturated,
-            after_id,
+            _with_ids(statement("inbox/fan_out"), 10, batch.get("small_ids", range(0))),
+            *_first_arguments(batch),
             excluded_environments,
-            deliveries_limit,
+            batch.get("deliveries_limit", DELIVERIES_LIMIT),
             up_to,
-            small_bytes,
+            batch.get("small_bytes", 0),
         )
         return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
 
-    async def fan_out_plain(
-        self,
-        *,
-        limit: int,
-        shard: int,
-        daemon: int,
-        saturated: Sequence[UUID],
-        after_id: int,
-        deliveries_limit: int = DELIVERIES_LIMIT,
-        small_bytes: int = 0,
-        small_ids: range = range(0),
-    ) -> FannedOut:
-        """Do what `fan_out` does in the usual case, of all environments, for 2/3 of the work.
+    async def fan_out_plain(self, **batch: Unpack[Batch]) -> FannedOut:
+        """Do what `fan_out` does in the usual case, for all environments and less of the work.
 
         In any other case, nothing is taken and `is_unusual` is True. Usual is that this daemon is
         alone, no endpoint is ordered, and all rows are plain, held by no session, and make at most
         `deliveries_limit` deliveries together.
         """
         rows = await self._session.fetch(
-            _with_ids(statement("inbox/fan_out_plain"), 8, small_ids),
-            limit,
-            shard,
-            daemon,
-            saturated,
-            after_id,
-            deliveries_limit,
-            small_bytes,
+            _with_ids(statement("inbox/fan_out_plain"), 8, batch.get("small_ids", range(0))),
+            *_first_arguments(batch),
+            batch.get("deliveries_limit", DELIVERIES_LIMIT),
+            batch.get("small_bytes", 0),
         )
         return FannedOut.from_rows(uncopied_rows(FannedOutRow, rows))
 
