@@ -54,11 +54,18 @@ T = TypeVar("T")
 
 
 class Daemon:
-    """One sending process. `run` returns after `stop`, or raises the error that ended it."""
+    """One sending process. `run` returns after `stop`, or raises the error that ended it.
 
-    def __init__(self, config: Config, dsn: str, cipher: Cipher) -> None:
+    If it `excludes_loaded`, the garbage collector leaves alone what the admin port has loaded, as
+    `dispatcher run` has it leave alone all that was loaded before.
+    """
+
+    def __init__(
+        self, config: Config, dsn: str, cipher: Cipher, *, excludes_loaded: bool = False
+    ) -> None:
         self._config = config
         self._cipher = cipher
+        self._excludes_loaded = excludes_loaded
         self._stopping = asyncio.Event()
         self._forced = asyncio.Event()
         self.ready = asyncio.Event()
@@ -209,7 +216,7 @@ class Daemon:
         self._admin = admin
         await admin.port.open()
         self._is_served.set()
-        if gc.get_freeze_count():  # what `dispatcher run` does with all that it has loaded before
+        if self._excludes_loaded:
             gc.freeze()
 
     async def _close_admin(self) -> None:

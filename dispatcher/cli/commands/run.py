@@ -90,7 +90,7 @@ async def _run(config: "Config", serving: "Database", *, migrate: bool) -> None:
     # The daemon's modules take longest to load. What prevents a start is reported before.
     from dispatcher.daemon.daemon import Daemon
 
-    daemon = Daemon(config, serving.dsn, cipher)
+    daemon = Daemon(config, serving.dsn, cipher, excludes_loaded=True)
     daemon.handle_signals()
     collect_garbage_less()
     await daemon.run()
