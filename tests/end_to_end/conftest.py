@@ -12,6 +12,7 @@ from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
 from tests import daemon_fixtures
 from tests.conftest import Connection
+from tests.end_to_end.loaded_process import LoadedProcess
 from tests.end_to_end.shell import KEY, TOKEN, Shell, shell
 from tests.end_to_end.stories import Daemons, SharedStory
 from tests.receivers import Receiver
@@ -37,10 +38,17 @@ async def another() -> AsyncIterator[Receiver]:
         yield opened
 
 
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[LoadedProcess]:
+    """What starts commands as processes of their own."""
+    with LoadedProcess() as started:
+        yield started
+
+
 @pytest.fixture
-async def dispatcher(dsn: str, tmp_path: Path) -> AsyncIterator[Shell]:
+async def dispatcher(dsn: str, tmp_path: Path, loaded: LoadedProcess) -> AsyncIterator[Shell]:
     """Commands on the story's database."""
-    async with shell(tmp_path, database__dsn=dsn, secrets__key=KEY) as opened:
+    async with shell(tmp_path, loaded, database__dsn=dsn, secrets__key=KEY) as opened:
         yield opened
 
 
@@ -53,10 +61,12 @@ def directory(open_directory: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-async def unconfigured(directory: Path, binaries: Path | None) -> AsyncIterator[Shell]:
+async def unconfigured(
+    directory: Path, binaries: Path | None, loaded: LoadedProcess
+) -> AsyncIterator[Shell]:
     """Commands that must find or start an embedded PostgreSQL."""
     chosen = {"database__binaries": str(binaries)} if binaries else {}
-    async with shell(directory, **chosen) as opened:
+    async with shell(directory, loaded, **chosen) as opened:
         yield opened
 
 

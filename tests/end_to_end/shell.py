@@ -16,6 +16,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from dispatcher.cli import main
+from tests.end_to_end.loaded_process import LoadedProcess
 
 KEY = bytes(range(32)).hex()
 TOKEN = "t" * 40
@@ -64,12 +65,14 @@ class Shell:
 
     directory: Path
     environ: dict[str, str]
+    loaded: LoadedProcess | None = None
+    """Starts commands that are processes of their own; without it an interpreter does."""
     _started: list[Process] = field(default_factory=list)
 
     def setting(self, **variables: str) -> "Shell":
         """The same with other settings: `database__dsn`, and so on."""
         named = {f"DISPATCHER_{name.upper()}": value for name, value in variables.items()}
-        return Shell(self.directory, {**self.environ, **named}, self._started)
+        return Shell(self.directory, {**self.environ, **named}, self.loaded, self._started)
 
     async def __call__(self, *args: str, stdin: bytes = b"") -> Ended:
         """In a thread of this process, which is faster, unless it wants a process of its own."""
@@ -98,14 +101,17 @@ class Shell:
         return daemon
 
     async def _start(self, args: tuple[str, ...]) -> Process:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "dispatcher", *args),
-            cwd=self.directory,
-            env=self.environ,
-            stdin=PIPE,
-            stdout=PIPE,
-            stderr=PIPE,
-        )
+        if self.loaded and self.loaded.suits(self.environ):
+            process = await self.loaded.start(args, cwd=self.directory, env=self.environ)
+        else:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "dispatcher", *args),
+                cwd=self.directory,
+                env=self.environ,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+            )
         self._started.append(process)
         return process
 
@@ -117,12 +123,14 @@ class Shell:
 
 
 @asynccontextmanager
-async def shell(directory: Path, **settings: str) -> AsyncIterator[Shell]:
+async def shell(
+    directory: Path, loaded: LoadedProcess | None = None, /, **settings: str
+) -> AsyncIterator[Shell]:
     kept = {
         k: v for k, v in os.environ.items() if not k.startswith(("DISPATCHER_", "PG", "COLUMNS"))
     }
     root = str(Path(__file__).parents[2])
-    opened = Shell(directory, {**kept, "PYTHONPATH": root}).setting(
+    opened = Shell(directory, {**kept, "PYTHONPATH": root}, loaded).setting(
         config=os.devnull,
         database__state_directory=str(directory / "state"),
         egress__allow='["127.0.0.0/8"]',

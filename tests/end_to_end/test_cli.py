@@ -12,6 +12,7 @@ import pytest
 
 from dispatcher.receiver import construct_event
 from tests.conftest import Connection, connected
+from tests.end_to_end.loaded_process import LoadedProcess
 from tests.end_to_end.shell import KEY, Shell, shell
 from tests.receivers import Receiver
 
@@ -19,9 +20,9 @@ OTHER_KEY = "a5" * 32
 
 
 @pytest.fixture
-async def unmigrated(empty_dsn: str, tmp_path: Path) -> AsyncIterator[Shell]:
+async def unmigrated(empty_dsn: str, tmp_path: Path, loaded: LoadedProcess) -> AsyncIterator[Shell]:
     """Commands on a database without the schema."""
-    async with shell(tmp_path, database__dsn=empty_dsn, secrets__key=KEY) as opened:
+    async with shell(tmp_path, loaded, database__dsn=empty_dsn, secrets__key=KEY) as opened:
         yield opened
 
 

@@ -18,6 +18,7 @@ from dispatcher.store.daemon_sessions import DaemonSessions
 from dispatcher.store.queries.server import Room, connections_needed
 from tests.certificates import Authority
 from tests.conftest import connected
+from tests.end_to_end.loaded_process import LoadedProcess
 from tests.end_to_end.shell import KEY, Shell, shell
 from tests.end_to_end.stories import Daemons, Story, configured
 from tests.network_server import (
@@ -56,10 +57,12 @@ async def roles(network: NetworkServer) -> None:
 
 
 @pytest.fixture
-async def commands(network: NetworkServer, tmp_path: Path) -> AsyncIterator[Shell]:
+async def commands(
+    network: NetworkServer, tmp_path: Path, loaded: LoadedProcess
+) -> AsyncIterator[Shell]:
     """Commands on the database of `owner_role`, migrated."""
     address = dsn(network.port, "owner_role", database="owned")
-    async with shell(tmp_path, database__dsn=address, secrets__key=KEY) as opened:
+    async with shell(tmp_path, loaded, database__dsn=address, secrets__key=KEY) as opened:
         migrated = await opened("migrate")
         assert migrated.code == 0, migrated.err
         yield opened
@@ -114,7 +117,9 @@ async def test_an_ignored_password_file_is_reported(commands: Shell, tmp_path: P
     file = tmp_path / "passwords"
     file.write_text("*:*:*:*:p\n")
     file.chmod(0o644)
-    careless = Shell(commands.directory, {**commands.environ, "PGPASSFILE": str(file)})
+    careless = Shell(
+        commands.directory, {**commands.environ, "PGPASSFILE": str(file)}, commands.loaded
+    )
     checked = await careless("check")
     warning = f"the password file {file} is ignored"
     assert (checked.code, checked.err.startswith(f"warning: {warning}")) == (0, True)

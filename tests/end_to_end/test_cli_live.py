@@ -36,7 +36,8 @@ def over_the_api(dispatcher: Shell, address: str) -> Shell:
 
 
 @pytest.fixture(params=["over_the_api", "dispatcher"])
-def either(request: pytest.FixtureRequest, address: str) -> Shell:
+def either(request: pytest.FixtureRequest, dispatcher: Shell, address: str) -> Shell:
+    """One of the two. `dispatcher` has what it needs started before the test that asks first."""
     shell: Shell = request.getfixturevalue(request.param)
     return shell
 
