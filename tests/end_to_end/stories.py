@@ -42,15 +42,20 @@ def configured(**sections: Mapping[str, object]) -> Config:
 async def until(
     true: Callable[[], Awaitable[bool] | bool], what: str, *, within: float = 60.0
 ) -> None:
-    """Returns once `true()`; TimeoutError says what did not come about."""
+    """Returns once `true()`; TimeoutError says what did not come about.
+
+    It asks less often the longer it waits: most ask the database.
+    """
     deadline = time.monotonic() + within
+    pause = 0.005
     while True:
         answer = true()
         if answer if isinstance(answer, bool) else await answer:
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {within} s: {what}")
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.25, 0.05)
 
 
 def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
