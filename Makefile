@@ -19,8 +19,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := tests/core tests/test_receiver.py tests/config tests/client tests/telemetry tests/encryption/test_cipher.py tests/cli
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
-# They start servers of their own or wait long for what they show, so `test` leaves them out.
-FAULTS := $(patsubst %,tests/end_to_end/test_%.py,database database_clock demo floods silence)
+# They start servers of their own, fill tables, or wait long for what they show, so `test` leaves them out.
+FAULTS := $(patsubst %,tests/end_to_end/test_%.py,database database_clock demo floods silence) tests/store/test_plans.py
 CHECKS := tests/repository
 CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
 INSTALLING := tests/client/test_installing.py
@@ -47,7 +47,7 @@ test-shuffled: $(INSTALLED)  ## Run the tests in another order each time (SEED=1
 test-browser: $(INSTALLED)  ## Run the tests of the dashboard in a browser
 	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(BROWSER))
 
-test-campaign: $(INSTALLED)  ## Run short campaigns, the demo, faults and changes under load, and the fuzzer of the API
+test-campaign: $(INSTALLED)  ## Run short campaigns, the demo, faults and changes under load, plans, and the fuzzer of the API
 	@$(PYTEST) $(or $(ARGS),$(CAMPAIGNS) $(FAULTS))
 
 test-clients: $(INSTALLED)  ## Run the tests of clients and verifiers, installed alone, in TypeScript and in Node (need npm)
