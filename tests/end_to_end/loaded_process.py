@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import pkgutil
+import select
 import signal
 import socket
 import struct
@@ -21,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Any, Self
 
 import dispatcher
@@ -141,45 +141,42 @@ def _load() -> None:
 
 def _fork_for_each(requests: socket.socket) -> bool:
     """Return True in each command, and False when there will be no more requests."""
-    running: dict[int, int] = {}
-
-    def reap(*_: int | FrameType | None) -> None:
-        for pid in list(running):
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                _answer(running[pid], os.waitstatus_to_exitcode(status))
-                os.close(running.pop(pid))
-
+    running: dict[int, tuple[int, int]] = {}
+    """By a descriptor that is readable once the command has ended: its number, and who asks."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for the worker
-    signal.signal(signal.SIGCHLD, reap)
     requests.send(_LOADED)
     while True:
+        ready, _, _ = select.select([requests.fileno(), *running], [], [])
+        for descriptor in running.keys() & set(ready):
+            pid, asking = running.pop(descriptor)
+            _answer(asking, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            os.close(asking)
+            os.close(descriptor)
+        if requests.fileno() not in ready:
+            continue
         request, given, _, _ = socket.recv_fds(requests, _REQUEST_LIMIT_BYTES, 4)
         if not request:
             break
         if _is_forked(given, running):
             requests.close()
-            _become(request, given, others=list(running.values()))
+            _become(request, given, others=[*running, *(asking for _, asking in running.values())])
             return True
-    for pid in running:
+    for pid, _ in running.values():
         os.kill(pid, signal.SIGKILL)
     return False
 
 
-def _is_forked(given: list[int], running: dict[int, int]) -> bool:
+def _is_forked(given: list[int], running: dict[int, tuple[int, int]]) -> bool:
     """Fork, and return True in the new process. Note it in `running`, and answer its number."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     pid = os.fork()
-    if pid:
-        for descriptor in given[:3]:
-            os.close(descriptor)
-        running[pid] = given[3]
-        _answer(given[3], pid)
-    else:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if not pid:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-    return not pid
+        return True
+    for descriptor in given[:3]:
+        os.close(descriptor)
+    running[os.pidfd_open(pid)] = pid, given[3]
+    _answer(given[3], pid)
+    return False
 
 
 def _answer(descriptor: int, number: int) -> None:
