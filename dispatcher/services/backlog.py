@@ -191,9 +191,9 @@ def _statuses(daemons: Sequence[DaemonRow]) -> list[Mapping[str, Any]]:
 def _last_hour(minutes: Sequence[IntervalRow]) -> LastHour:
     return LastHour(
         sum(row["delivered"] for row in minutes),
-        sum(row["exhausted"] for row in minutes),
+        sum(row["failed"] for row in minutes),
         sum(row["attempts"] for row in minutes),
-        sum(row["failures"] for row in minutes),
+        sum(row["failed_attempts"] for row in minutes),
     )
 
 

@@ -781,11 +781,11 @@ async def test_an_event_is_shown_with_its_text_its_key_and_its_deliveries(
     assert ([item.id for item in page.items], page.next) == (newest_first[2:], None)
 
 
-@pytest.mark.parametrize("place_of_waiting", ["inbox", "unexamined", "quarantine"])
+@pytest.mark.parametrize("place_of_waiting", ["inbox", "schema_check", "quarantine"])
 async def test_a_waiting_event_shows_its_state(
     connection: Connection, read: History, place_of_waiting: str
 ) -> None:
-    if place_of_waiting == "unexamined":
+    if place_of_waiting == "schema_check":
         await connection.execute(
             """INSERT INTO dispatcher.event_types (environment_id, name, schema, enforce)
                VALUES ('env_default', 'user.created', '{}', true)"""

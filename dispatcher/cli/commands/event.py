@@ -33,7 +33,7 @@ COLUMNS = (
 )
 _PLACES = {
     "inbox": "waiting for the fan-out",
-    "unexamined": "waiting for the schema check",
+    "schema_check": "waiting for the schema check",
     "quarantine": "in quarantine",
 }
 _WAYS = ("delivered", "failed", "retrying", "waiting", "cancelled")

@@ -32,13 +32,20 @@ BATCH = 500
 class Tally:
     """The counts of one endpoint since the last write; `duration_ms` is their sum."""
 
-    __slots__ = ("delivered", "duration_ms", "durations", "environment_id", "exhausted", "failures")
+    __slots__ = (
+        "delivered",
+        "duration_ms",
+        "durations",
+        "environment_id",
+        "failed",
+        "failed_attempts",
+    )
 
     def __init__(self, environment_id: str | None) -> None:
         self.environment_id = environment_id
-        self.failures = 0
+        self.failed_attempts = 0
         self.delivered = 0
-        self.exhausted = 0
+        self.failed = 0
         self.duration_ms = 0
         self.durations = [0] * BINS
 
@@ -82,11 +89,11 @@ class StatisticsWriter:
             tally.durations[bin_of(result.duration_ms)] += 1
             outcome = result.outcome
             if outcome.code != "ok":
-                tally.failures += 1
+                tally.failed_attempts += 1
             if outcome.state == "DELIVERED":
                 tally.delivered += 1
             elif outcome.state == "FAILED":
-                tally.exhausted += 1
+                tally.failed += 1
 
     async def run_once(self) -> float:
         """Write the counts and the status, and return the seconds to the next pass.
@@ -152,9 +159,9 @@ class StatisticsWriter:
 def _sums(tally: Tally) -> Sums:
     return Sums(
         sum(tally.durations),
-        tally.failures,
+        tally.failed_attempts,
         tally.delivered,
-        tally.exhausted,
+        tally.failed,
         tally.duration_ms,
         tally.durations,
     )
@@ -167,9 +174,9 @@ def _add(to: dict[Key, Sums], key: Key, more: Sums) -> None:
         return
     to[key] = Sums(
         sums.attempts + more.attempts,
-        sums.failures + more.failures,
+        sums.failed_attempts + more.failed_attempts,
         sums.delivered + more.delivered,
-        sums.exhausted + more.exhausted,
+        sums.failed + more.failed,
         sums.duration_ms + more.duration_ms,
         add_histograms(sums.durations, more.durations),
     )
