@@ -19,7 +19,6 @@ from dispatcher.services.tokens import ROOT_ACTOR
 VALUE_LIMIT_CHARACTERS: Final = 300
 """Most characters of one value that a list shows."""
 UNCOUNTED: Final = "more than were counted"
-NOT_RECORDED: Final = "not recorded"
 ACTIONS: Final = (
     "delivery.cancel",
     "delivery.cancel_bulk_action",

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core import event_patterns
+from tests.patterns import candidates
 
 TYPES = [
     "a",
@@ -150,12 +151,12 @@ def test_a_pattern_matches_the_types_that_the_table_says(
 def test_the_candidates_of_a_type_run_from_narrow_to_wide(
     type: str, expected: tuple[str, ...]
 ) -> None:
-    assert event_patterns.candidates(type) == expected
+    assert candidates(type) == expected
 
 
 @given(types, st.one_of(types, types.map(lambda type: f"{type}.*"), st.just("*")))
 def test_a_pattern_matches_exactly_when_it_is_among_the_candidates(type: str, pattern: str) -> None:
-    assert event_patterns.matches(pattern, type) is (pattern in event_patterns.candidates(type))
+    assert event_patterns.matches(pattern, type) is (pattern in candidates(type))
 
 
 @pytest.mark.parametrize(
