@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NAME = "webhookName"
+NAME_FIELD = "webhookName"
 """The field for the name, which the API does not have. Output as JSON is without it."""
 
 
@@ -36,12 +36,12 @@ async def add_names(client: "AsyncApi", deliveries: "Sequence[Resource]") -> Non
                 known[id_] = webhook.name
             except NotFoundError:
                 known[id_] = None
-        delivery[NAME] = known[id_]
+        delivery[NAME_FIELD] = known[id_]
 
 
 def webhook_name(delivery: "Resource") -> str:
     """Return the name of the webhook, or its id if it has none."""
-    return str(delivery.get(NAME) or delivery.webhook_id)
+    return str(delivery.get(NAME_FIELD) or delivery.webhook_id)
 
 
 # ── a webhook that is named ──────────────────────────────────────────────────────────────────────
@@ -82,7 +82,9 @@ async def find_webhook(client: "AsyncApi", wanted: UUID | str) -> "tuple[AsyncAp
     async for api in each_environment(client):
         searched += 1
         if searched > ENVIRONMENTS_LIMIT:
-            raise CommandError("There are too many environments to look for a name: --environment.")
+            raise CommandError(
+                "There are too many environments to look for a name. Add --environment."
+            )
         found += [each for each in await api.webhooks.list(search=wanted) if each.name == wanted]
     name = escape_controls(wanted)
     if not found:

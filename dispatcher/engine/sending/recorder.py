@@ -158,8 +158,8 @@ class Recorder:
     ) -> None:
         """Split the batch until one refused result is left; write it without the answer's text.
 
-        `bisect` would give up a result that is refused once, and not without its answer. Raises
-        StoreError if it is refused for another reason than its data.
+        `bisect` does not serve here: it gives up an item at its first refusal. Raises StoreError if
+        the result is refused for another reason than its data.
         """
         if len(batch) > 1:
             half = len(batch) // 2
