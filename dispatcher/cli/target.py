@@ -146,10 +146,10 @@ async def _environment_id(client: "AsyncApi", text: str) -> str:
 
 async def _named(client: "AsyncApi", text: str) -> list[str]:
     """Return the ids of environments with this id or name, none if there are too many to tell."""
-    found, seen = [], 0
+    found, count = [], 0
     async for each in client.within(None).environments.each(limit=100):
-        seen += 1
-        if seen > ENVIRONMENTS_LIMIT:
+        count += 1
+        if count > ENVIRONMENTS_LIMIT:
             return []
         if text in (each.id, each.name):
             found.append(str(each.id))

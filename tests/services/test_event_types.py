@@ -41,7 +41,7 @@ class Changes:
 
     @property
     def _writer(self) -> EventTypeWriter:
-        return EventTypeWriter(self._pool, ACTOR, self._checks, most=self.most)
+        return EventTypeWriter(self._pool, ACTOR, self._checks, limit=self.most)
 
     async def put(self, name: str, environment: str = ENV, **fields: Any) -> tuple[EventType, bool]:
         form = EventTypePut.model_validate(fields)

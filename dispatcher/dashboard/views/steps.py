@@ -60,8 +60,8 @@ async def _event(request: DashboardRequest, step: Step, end: str) -> web.Respons
     context = list_context.read(request, "event")
     given = {} if context is None else context.given
     try:
-        wanted = {field: given.get(field, "") for field in EVENT_FIELDS}
-        chosen = EventFilters.model_validate_strings(request.moments(wanted), strict=False)
+        fields = {field: given.get(field, "") for field in EVENT_FIELDS}
+        chosen = EventFilters.model_validate_strings(request.moments(fields), strict=False)
     except ValidationError:
         return await _go(request, "event", context, None, step, end)
 

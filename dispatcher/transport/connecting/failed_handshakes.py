@@ -25,7 +25,7 @@ SPACING_SECONDS = 0.02
 an environment then take at most a twelfth of the event loop."""
 
 FORGET_SECONDS = 60.0
-"""A failure is forgotten so long after another handshake was permitted."""
+"""Seconds after another handshake was permitted until a failure is forgotten."""
 
 FAILURES_LIMIT = 10_000
 """Most failures that are remembered, about 5 MiB."""
