@@ -26,11 +26,10 @@ async def list_(request: DashboardRequest) -> web.Response:
     If few of very many match, the page shows how far it has searched, and goes on by itself.
     """
     typed_filter = await delivery_filter_form.read(request, request.http.query)
-    found = await typed_ids.item_redirect(
-        request, (typed_filter.typed["event"], typed_filter.typed["reference"])
-    )
-    if found is not None:
-        return found
+    typed = typed_filter.typed
+    elsewhere = await typed_ids.item_redirect(request, (typed["event"], typed["reference"]))
+    if elsewhere is not None:
+        return elsewhere
     missing, rounds = _number(request, "missing", PAGE_SIZE), _number(request, "round", 0)
     limit = min(max(missing, 1), PAGE_SIZE)
     found_list = await _read(request, typed_filter, limit)
@@ -38,7 +37,6 @@ async def list_(request: DashboardRequest) -> web.Response:
     names = await request.services.webhook_names.of(
         request.environment_id, {item.webhook_id for item in page.items}
     )
-    looked_to = None if page.next is None else ids.created_at(page.next)
     is_part = "round" in request.http.query
     # A live update shows what the page has found. It does not search on for rows that have changed.
     searches_on = (
@@ -59,7 +57,7 @@ async def list_(request: DashboardRequest) -> web.Response:
         searches_on=searches_on,
         live_list=found_list,
         is_live=not (searches_on or is_part or typed_filter.wrong or request.position()),
-        looked_to=looked_to,
+        looked_to=None if page.next is None else ids.created_at(page.next),
         is_part=is_part,
     )
 
