@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 # Narrowed by ARGS, a word runs what it is given.
-PURE := tests/core tests/test_receiver.py tests/config tests/client tests/telemetry tests/encryption/test_cipher.py tests/cli
+PURE := tests/core tests/test_receiver.py tests/config tests/client tests/telemetry tests/encryption/test_cipher.py tests/cli tests/demo
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
 # They start servers of their own, fill tables, or wait long for what they show, so `test` leaves them out.

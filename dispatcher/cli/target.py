@@ -24,7 +24,7 @@ TOKEN_LIMIT_BYTES = 4096
 ENVIRONMENTS_LIMIT = 1000
 """Most environments among which a name is looked for. With more, give an id."""
 ID_PREFIX = "env_"
-"""What begins so is taken for an id, without a look."""
+"""A text that begins so is taken for an id, and is not looked up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ def call_api(
 async def _environment_id(client: "AsyncApi", text: str) -> str:
     """Return the id of the environment that the text names, by its id or its name.
 
-    What has the form of an id, and is not found as a name, is returned as it is: the request says
-    if there is no such environment. Raise CommandError for a name that none has, and MisuseError
+    A text in the form of an id that is not found is returned as it is: the request fails if there
+    is no such environment. Raise CommandError for a name that no environment has, and MisuseError
     for one that several have.
     """
     from dispatcher.client import ForbiddenError
@@ -146,10 +146,10 @@ async def _environment_id(client: "AsyncApi", text: str) -> str:
 
 async def _named(client: "AsyncApi", text: str) -> list[str]:
     """Return the ids of environments with this id or name, none if there are too many to tell."""
-    found, seen = [], 0
+    found, count = [], 0
     async for each in client.within(None).environments.each(limit=100):
-        seen += 1
-        if seen > ENVIRONMENTS_LIMIT:
+        count += 1
+        if count > ENVIRONMENTS_LIMIT:
             return []
         if text in (each.id, each.name):
             found.append(str(each.id))
@@ -175,7 +175,7 @@ async def _over_the_api(
 
 
 def base_url(url: str) -> str:
-    """Return the address of the daemon, also if people give that of its API, which ends in /api."""
+    """Return the address of the daemon, without the `/api` of the address of its API."""
     return url.rstrip("/").removesuffix("/api")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NAME = "webhookName"
+NAME_FIELD = "webhookName"
 """The field for the name, which the API does not have. Output as JSON is without it."""
 
 
@@ -36,12 +36,12 @@ async def add_names(client: "AsyncApi", deliveries: "Sequence[Resource]") -> Non
                 known[id_] = webhook.name
             except NotFoundError:
                 known[id_] = None
-        delivery[NAME] = known[id_]
+        delivery[NAME_FIELD] = known[id_]
 
 
 def webhook_name(delivery: "Resource") -> str:
     """Return the name of the webhook, or its id if it has none."""
-    return str(delivery.get(NAME) or delivery.webhook_id)
+    return str(delivery.get(NAME_FIELD) or delivery.webhook_id)
 
 
 # ── a webhook that is named ──────────────────────────────────────────────────────────────────────
@@ -69,27 +69,29 @@ class WebhookParam(click.ParamType["UUID | str"]):
             return text
 
 
-async def find_webhook(client: "AsyncApi", wanted: UUID | str) -> "tuple[AsyncApi, UUID]":
+async def find_webhook(client: "AsyncApi", webhook: UUID | str) -> "tuple[AsyncApi, UUID]":
     """Return a client for the webhook's environment, and its id.
 
     An id is not looked up: its client is the given one. Raise CommandError unless a name is that of
     exactly one webhook of the named environment, or of all environments.
     """
-    if isinstance(wanted, UUID):
-        return client, wanted
+    if isinstance(webhook, UUID):
+        return client, webhook
     found: list[Resource] = []
     searched = 0
     async for api in each_environment(client):
         searched += 1
         if searched > ENVIRONMENTS_LIMIT:
-            raise CommandError("There are too many environments to look for a name: --environment.")
-        found += [each for each in await api.webhooks.list(search=wanted) if each.name == wanted]
-    name = escape_controls(wanted)
+            raise CommandError(
+                "There are too many environments to look for a name. Add --environment."
+            )
+        found += [each for each in await api.webhooks.list(search=webhook) if each.name == webhook]
+    name = escape_controls(webhook)
     if not found:
         raise CommandError(f"There is no webhook named {name!r}. See `dispatcher webhook list`.")
     if len(found) > 1:
-        some = ", ".join(each.id for each in found[:5])
-        raise CommandError(f"{len(found)} webhooks are named {name!r}. Give an id: {some}")
+        some_ids = ", ".join(each.id for each in found[:5])
+        raise CommandError(f"{len(found)} webhooks are named {name!r}. Give an id: {some_ids}")
     return client.within(found[0].environment_id), UUID(found[0].id)
 
 

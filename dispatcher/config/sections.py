@@ -253,7 +253,7 @@ class Retention(_Section):
 
 
 class Log(_Section):
-    """What is written to standard output; `auto` is console on a terminal, else JSON."""
+    """The log lines on standard output; the format `auto` is console on a terminal, else JSON."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"

@@ -57,15 +57,6 @@ def is_reserved(type: str) -> bool:
     return type == "webhook.test" or type.startswith(_RESERVED)
 
 
-def candidates(type: str) -> tuple[str, ...]:
-    """Return every pattern that matches `type`, the narrowest first."""
-    if is_reserved(type):
-        return (type,)
-    segments = type.split(".")
-    prefixes = (".".join(segments[:kept]) for kept in range(len(segments) - 1, 0, -1))
-    return (type, *(f"{prefix}.*" for prefix in prefixes), ALL_TYPES)
-
-
 def _check_length(subject: str, text: str) -> None:
     if not text:
         raise ValueError(f"{subject} cannot be empty")

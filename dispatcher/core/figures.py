@@ -55,12 +55,12 @@ class WebhookCounts:
 class LastHour:
     """Counts of the last 60 minutes.
 
-    `delivered` and `exhausted` are deliveries that succeeded and that failed for good; `attempts`
+    `delivered` and `failed` are deliveries that succeeded and that failed for good; `attempts`
     and `failed_attempts` are attempts.
     """
 
     delivered: int
-    exhausted: int
+    failed: int
     attempts: int
     failed_attempts: int
 

@@ -5,6 +5,6 @@ from typing import Final
 VALID_SECONDS: Final = 1.0
 """Seconds for which an answered heartbeat permits to start sends."""
 STOPPED_SECONDS: Final = 1.2
-"""A daemon silent for so long has stopped sending: a heartbeat permits sends for 1 s only."""
+"""Silence after which a daemon has stopped sending: a heartbeat permits sends for 1 s only."""
 LEASE_SECONDS: Final = 10.0
-"""A daemon silent for so long loses its shards, even if its database session still exists."""
+"""Silence after which a daemon loses its shards, even if its database session still exists."""

@@ -19,7 +19,6 @@ from dispatcher.services.tokens import ROOT_ACTOR
 VALUE_LIMIT_CHARACTERS: Final = 300
 """Most characters of one value that a list shows."""
 UNCOUNTED: Final = "more than were counted"
-NOT_RECORDED: Final = "not recorded"
 ACTIONS: Final = (
     "delivery.cancel",
     "delivery.cancel_bulk_action",
@@ -122,14 +121,14 @@ def _detail(entry: AuditEntry) -> dict[str, object]:
 
 def detail_text(action: str, detail: Mapping[str, object], at: datetime) -> str:
     """Return what an entry says about its change in one line, as in `name Billing → Invoices`."""
-    said = []
+    phrases = []
     if action in _BULK_ACTIONS:
-        said.append(bulk_action_words.words(_filters(action, detail), {}, at))
+        phrases.append(bulk_action_words.words(_filters(action, detail), {}, at))
         detail = _counted(detail)
     for name, before, after in map(_change, field_changes(detail)):
         value = "changed" if after is None else after
-        said.append(f"{name} {value}" if before is None else f"{name} {before} → {value}")
-    return ", ".join(said)
+        phrases.append(f"{name} {value}" if before is None else f"{name} {before} → {value}")
+    return ", ".join(phrases)
 
 
 def _counted(detail: Mapping[str, object]) -> dict[str, object]:

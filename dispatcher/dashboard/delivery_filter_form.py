@@ -53,8 +53,8 @@ async def read(request: DashboardRequest, given: Mapping[str, str]) -> TypedFilt
     typed = {name: given.get(name, "").strip() for name in FIELDS}
     try:
         webhook = await _webhook(request, typed["webhook"])
-        wanted = {name: text for name, text in typed.items() if name != "webhook"}
-        parsed = DeliveryFilters.model_validate_strings(request.moments(wanted), strict=False)
+        fields = {name: text for name, text in typed.items() if name != "webhook"}
+        parsed = DeliveryFilters.model_validate_strings(request.moments(fields), strict=False)
     except ValidationError as error:
         return TypedFilter(typed, wrong=filter_messages.in_words(error))
     except LookupError as error:

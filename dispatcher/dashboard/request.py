@@ -150,12 +150,12 @@ class DashboardRequest:
         return number if number is not None and number <= LARGEST_ID else None
 
     @staticmethod
-    def moments(asked: Mapping[str, str]) -> dict[str, str]:
+    def moments(typed: Mapping[str, str]) -> dict[str, str]:
         """Return the filters that are filled in.
 
         Times from a browser have no zone and are read as UTC.
         """
-        filled = {name: text for name, text in asked.items() if text}
+        filled = {name: text for name, text in typed.items() if text}
         for name in {"since", "until"} & filled.keys():
             if bare := _NO_ZONE.fullmatch(filled[name]):
                 filled[name] += "Z" if bare[1] else ":00Z"

@@ -15,15 +15,15 @@ def sparkline(points: Sequence[tuple[int, int]]) -> tuple[str, str]:
     `points` are attempts and failures. Two elements instead of two for each point: a page has 50 of
     these pictures.
     """
-    most = max((attempts for attempts, _ in points), default=0) or 1
+    highest = max((attempts for attempts, _ in points), default=0) or 1
     whole = (attempts if failures < attempts else 0 for attempts, failures in points)
-    return _bars(whole, most), _bars((failures for _, failures in points), most)
+    return _bars(whole, highest), _bars((failures for _, failures in points), highest)
 
 
-def _bars(numbers: Iterable[int], most: int) -> str:
+def _bars(numbers: Iterable[int], highest: int) -> str:
     """Return a path with a bar for each number above 0, from the bottom line upwards."""
     return "".join(
-        f"M{index * STEP} {HEIGHT + 1}v-{max(HEIGHT * number / most, LEAST):.3g}"
+        f"M{index * STEP} {HEIGHT + 1}v-{max(HEIGHT * number / highest, LEAST):.3g}"
         f"h{WIDTH}V{HEIGHT + 1}z"
         for index, number in enumerate(numbers)
         if number

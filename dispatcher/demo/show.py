@@ -40,7 +40,7 @@ PROBLEMS_LIMIT = 5
 
 @dataclass(slots=True)
 class Tally:
-    """What has arrived of the demo's own events."""
+    """The demo's own events that have arrived."""
 
     expected: int
     bar: "click._termui_impl.ProgressBar[int]"

@@ -34,7 +34,7 @@ class WrongKeyError(Exception):
 
 
 class _Key:
-    """What is derived from one key of 32 bytes. Its `repr` shows nothing of the key."""
+    """The keys that are derived from one key of 32 bytes. Its `repr` shows nothing of the key."""
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:

@@ -32,7 +32,7 @@ from dispatcher.engine.sending.deliverer import Deliverer
 from dispatcher.engine.sending.endpoint_health import EndpointHealth
 from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.engine.stages.stage_runner import Stage
-from dispatcher.engine.upkeep.daemon_status import daemon_status
+from dispatcher.engine.upkeep.daemon_status import StatusPublisher, daemon_status
 from dispatcher.engine.upkeep.maintenance import Maintenance, MaintenanceSteps
 from dispatcher.engine.upkeep.rescheduler import Rescheduler
 from dispatcher.engine.upkeep.statistics import StatisticsWriter
@@ -134,13 +134,7 @@ class Engine:
             on_room=lambda: self.deliverer.wake(),
             on_batch=self._note_recorded,
         )
-        self.statistics = StatisticsWriter(
-            Statistics(self.sessions.statistics),
-            Daemons(self.sessions.statistics),
-            self.endpoints,
-            daemon=lambda: self.lease.daemon,
-            status=self._status,
-        )
+        self.statistics = StatisticsWriter(Statistics(self.sessions.statistics), self.endpoints)
         self.health = EndpointHealth(
             Endpoints(self.sessions.upkeep),
             Events(self.sessions.upkeep),
@@ -210,6 +204,11 @@ class Engine:
 
     def _build_upkeep(self) -> None:
         """Build the periodic stages."""
+        self.status = StatusPublisher(
+            Daemons(self.sessions.statistics),
+            daemon=lambda: self.lease.daemon,
+            status=self._status,
+        )
         retention = self._config.retention
         steps = MaintenanceSteps(
             self.sessions.upkeep,
@@ -253,6 +252,7 @@ class Engine:
             Stage("record", self.recorder.run_once, ends_daemon=True),
             Stage("health", self.health.run_once, self.health.wake),
             Stage("statistics", self.statistics.run_once),
+            Stage("status", self.status.run_once),
         )
 
     def stages_before_drain(self) -> tuple[Stage, ...]:

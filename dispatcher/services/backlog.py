@@ -131,16 +131,16 @@ class Backlogs:
 
 
 def largest(
-    environments: Mapping[str, Mapping[str, int]], most: int
+    environments: Mapping[str, Mapping[str, int]], limit: int
 ) -> Mapping[str, Mapping[str, int]]:
-    """Return the `most` environments with most waiting deliveries, and the others summed as OTHER.
+    """Return the `limit` environments with most waiting deliveries, and the others summed as OTHER.
 
     An environment that is itself named OTHER is counted with the others. Otherwise the name would
     come twice.
     """
     named = [name for name in environments if name != OTHER]
     named.sort(key=lambda name: (-sum(environments[name].values()), name))
-    chosen = {name: environments[name] for name in named[:most]}
+    chosen = {name: environments[name] for name in named[:limit]}
     rest = [states for name, states in environments.items() if name not in chosen]
     if rest:
         chosen[OTHER] = {state: sum(states.get(state, 0) for states in rest) for state in STATES}
@@ -191,9 +191,9 @@ def _statuses(daemons: Sequence[DaemonRow]) -> list[Mapping[str, Any]]:
 def _last_hour(minutes: Sequence[IntervalRow]) -> LastHour:
     return LastHour(
         sum(row["delivered"] for row in minutes),
-        sum(row["exhausted"] for row in minutes),
+        sum(row["failed"] for row in minutes),
         sum(row["attempts"] for row in minutes),
-        sum(row["failures"] for row in minutes),
+        sum(row["failed_attempts"] for row in minutes),
     )
 
 

@@ -43,11 +43,11 @@ class Environments:
     """The environments. The methods also raise StoreError and StatementTimeoutError."""
 
     def __init__(
-        self, session: Queryable, actor: Actor, *, most: int = Limits().environments
+        self, session: Queryable, actor: Actor, *, limit: int = Limits().environments
     ) -> None:
         self._stored = stored.Environments(session)
         self._journal = Journal(session, actor)
-        self._most = most
+        self._limit = limit
 
     async def create(self, form: NewEnvironment) -> Environment:
         """Create an environment. Call this in a transaction.
@@ -55,9 +55,9 @@ class Environments:
         Raise ConflictError if the id is taken or if there are too many environments. The limit is
         approximate: environments that are created at the same time are not counted.
         """
-        if await self._stored.count(self._most) >= self._most:
+        if await self._stored.count(self._limit) >= self._limit:
             raise ConflictError(
-                f"There are {self._most} environments, the most that limits.environments allows."
+                f"There are {self._limit} environments, the most that limits.environments allows."
             )
         id_ = form.id or f"env_{token_hex(RANDOM_BYTES)}"
         row = await self._stored.create(id_, form.name)

@@ -149,25 +149,8 @@ class History:
         if not rows:
             raise _unknown("event", id_)
         waiting = await self._stored.waiting(number)
-        page = await self._of_event(
-            environment_id, number, ids.LARGEST_ID, DELIVERIES_OF_EVENT_LIMIT
-        )
-        return Event.of(EventItem.from_row(rows[0]), waiting, page)
-
-    async def deliveries_of_event(
-        self,
-        environment_id: str,
-        id_: str,
-        *,
-        before: int | None = None,
-        limit: int = DEFAULT_LIMIT,
-    ) -> Page[DeliveryItem, int]:
-        """Return an event's deliveries to all webhooks, newest first.
-
-        Return none if the event is unknown.
-        """
-        below = ids.LARGEST_ID if before is None else before
-        return await self._of_event(environment_id, _number("evt", id_), below, limit)
+        deliveries = await self._deliveries_of(environment_id, number)
+        return Event.of(EventItem.from_row(rows[0]), waiting, deliveries)
 
     async def environment_of(self, id_: str) -> str | None:
         """Return the environment of an event (`evt_…`), a delivery (`dlv_…`) or a webhook (a UUID).
@@ -184,12 +167,12 @@ class History:
             return None
         return await self._owners.of_webhook(webhook_id)
 
-    async def _of_event(
-        self, environment_id: str, event_id: int, below: int, limit: int
-    ) -> Page[DeliveryItem, int]:
-        """Return an event's deliveries with ids below `below`."""
-        delivery_ids = await self._stored.of_event(environment_id, event_id, below, limit + 1)
-        page = Page.of_items(delivery_ids, limit, key=_same)
+    async def _deliveries_of(self, environment_id: str, event_id: int) -> Page[DeliveryItem, int]:
+        """Return an event's newest deliveries, at most DELIVERIES_OF_EVENT_LIMIT."""
+        delivery_ids = await self._stored.of_event(
+            environment_id, event_id, ids.LARGEST_ID, DELIVERIES_OF_EVENT_LIMIT + 1
+        )
+        page = Page.of_items(delivery_ids, DELIVERIES_OF_EVENT_LIMIT, key=_same)
         items = await self._items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         return Page(items, next=page.next)
 

@@ -257,7 +257,7 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
         reference=row.reference,
         source="producer",
         created_at=ids.created_at(event_id),
-        waiting="unexamined" if is_checked else "inbox",
+        waiting="schema_check" if is_checked else "inbox",
         deliveries=(),
         deliveries_next=None,
     )

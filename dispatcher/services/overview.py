@@ -202,7 +202,7 @@ def _half_hours(row: EndpointSumsRow) -> tuple[tuple[int, int], ...]:
     """Return the attempts and failures of each half hour, the last one now."""
     sums = [(0, 0)] * HALF_HOURS
     for slot, attempts, failures in zip(
-        row["slots"] or (), row["attempts"] or (), row["failures"] or (), strict=True
+        row["slots"] or (), row["attempts"] or (), row["failed_attempts"] or (), strict=True
     ):
         if 0 <= slot < HALF_HOURS:  # an interval may begin between two statements
             sums[slot] = (attempts, failures)
@@ -225,15 +225,17 @@ def _point(second: int, row: IntervalRow | None) -> Point:
         return Point(at, delivered=0, failed=0, p95_ms=None)
     return Point(
         at,
-        delivered=row["attempts"] - row["failures"],
-        failed=row["failures"],
+        delivered=row["attempts"] - row["failed_attempts"],
+        failed=row["failed_attempts"],
         p95_ms=histogram.percentile(row["durations"], 0.95),
     )
 
 
 def _rate(rows: Sequence[IntervalRow]) -> float | None:
     """Return the success rate of all intervals together."""
-    return _success_rate(sum(row["attempts"] for row in rows), sum(row["failures"] for row in rows))
+    return _success_rate(
+        sum(row["attempts"] for row in rows), sum(row["failed_attempts"] for row in rows)
+    )
 
 
 def _success_rate(attempts: int, failures: int) -> float | None:

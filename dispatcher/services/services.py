@@ -131,8 +131,8 @@ class Services:
         """
         if not isinstance(self.session, Opening):
             raise TypeError("event types are written in a transaction of their own")
-        checks, most = self.settings.checks, self.settings.limits.event_types
-        return EventTypeWriter(self.session, self.actor, checks, most=most)
+        checks, limit = self.settings.checks, self.settings.limits.event_types
+        return EventTypeWriter(self.session, self.actor, checks, limit=limit)
 
     @cached_property
     def events(self) -> Events:
@@ -142,7 +142,7 @@ class Services:
     @cached_property
     def environments(self) -> Environments:
         """Return the service for environments."""
-        return Environments(self.session, self.actor, most=self.settings.limits.environments)
+        return Environments(self.session, self.actor, limit=self.settings.limits.environments)
 
     @cached_property
     def history(self) -> History:
@@ -223,7 +223,7 @@ class Services:
     @cached_property
     def tokens(self) -> Tokens:
         """Return the service for tokens."""
-        return Tokens(self.session, self.actor, most=self.settings.limits.tokens)
+        return Tokens(self.session, self.actor, limit=self.settings.limits.tokens)
 
     @cached_property
     def audit_log(self) -> AuditLog:

@@ -119,11 +119,11 @@ class Tokens:
     `environment_id` is the environment that the caller's own token is bound to, or None for all.
     """
 
-    def __init__(self, session: Queryable, actor: Actor, *, most: int = Limits().tokens) -> None:
-        """Set the limit: `most` is how many valid tokens an environment may have."""
+    def __init__(self, session: Queryable, actor: Actor, *, limit: int = Limits().tokens) -> None:
+        """Allow an environment at most `limit` valid tokens."""
         self._stored = stored.Tokens(session)
         self._journal = Journal(session, actor)
-        self._most = most
+        self._limit = limit
 
     async def create(self, form: NewToken, *, environment_id: str | None) -> Token:
         """Create a token. Call this in a transaction.
@@ -143,7 +143,7 @@ class Tokens:
             scope=form.scope,
             sha256=_sha256(text),
             expires_at=form.expires_at,
-            limit=self._most,
+            limit=self._limit,
         )
         if not row["known"]:
             raise _unknown_environment(form)
@@ -151,7 +151,7 @@ class Tokens:
             raise InvalidError.field("expires_at", "must be in the future")
         if not row["room"]:
             raise ConflictError(
-                f"There are {self._most} tokens, the most that limits.tokens allows."
+                f"There are {self._limit} tokens, the most that limits.tokens allows."
                 " Revoke some first."
             )
         made = Token.from_row(row, text)

@@ -35,13 +35,13 @@ ANSWER_LIMIT_BYTES = 64 * 1024
 """Most bytes of a token server's answer; a longer one is refused."""
 
 DEFAULT_LIFE_SECONDS = 300.0
-"""A token is kept so long if the server does not say when it expires."""
+"""How long a token is kept if the server does not say when it expires."""
 LIFE_LIMIT_SECONDS = 86_400.0
 MARGIN_SECONDS = 30.0
-"""A token is replaced so long before it expires, or a tenth of its life if that is less."""
+"""How long before it expires a token is replaced, or a tenth of its life if that is less."""
 
 FAILURE_SECONDS = 1.0
-"""After a failed fetch, other attempts fail for so long without asking the token server again."""
+"""How long other attempts fail after a failed fetch, without asking the token server again."""
 
 UNATTENDED_LIMIT = 32
 """Most fetches that go on after the last attempt has stopped waiting. They help endpoints whose

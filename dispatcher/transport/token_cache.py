@@ -1,11 +1,12 @@
 """Keep access tokens, shared out between environments. Pure: times are arguments."""
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from typing import NamedTuple
 from uuid import UUID
 
 from dispatcher.core.credentials import OAuth2Client
 from dispatcher.core.model import SendError
+from dispatcher.transport.environment_shares import EnvironmentShares
 
 OVERHEAD_BYTES = 1024
 """Memory for a kept result besides its text: its key with the client's credentials, and the
@@ -38,16 +39,15 @@ class FetchedToken(NamedTuple):
 class TokenCache:
     """At most `limit` results, of at most `limit_bytes`.
 
-    When one of them is reached, the environment with the most bytes loses the result that was not
-    used for longest. Otherwise an environment with many endpoints could make all others fetch a
-    token for each attempt.
+    Beyond one of them, the environment with the most bytes loses the result that was not used for
+    longest.
     """
 
     def __init__(self, limit: int, limit_bytes: int) -> None:
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._kept: dict[str, OrderedDict[TokenKey, FetchedToken]] = {}
-        self._bytes: Counter[str] = Counter()
+        self._bytes = EnvironmentShares()
 
     def __len__(self) -> int:
         """Return how many results are kept."""
@@ -65,9 +65,9 @@ class TokenCache:
         """Keep a result in place of an earlier one of this key."""
         self._remove(environment_id, key)
         self._kept.setdefault(environment_id, OrderedDict())[key] = fetched
-        self._bytes[environment_id] += fetched.size
-        while len(self) > self._limit or self._bytes.total() > self._limit_bytes:
-            largest = max(self._bytes, key=lambda environment_id: self._bytes[environment_id])
+        self._bytes.add(environment_id, fetched.size)
+        while len(self) > self._limit or self._bytes.total > self._limit_bytes:
+            largest = self._bytes.largest()
             self._remove(largest, next(iter(self._kept[largest])))
 
     def discard(self, environment_id: str, key: TokenKey, token: str) -> None:
@@ -86,6 +86,6 @@ class TokenCache:
             return
         kept = self._kept[environment_id]
         del kept[key]
-        self._bytes[environment_id] -= removed.size
+        self._bytes.add(environment_id, -removed.size)
         if not kept:
-            del self._kept[environment_id], self._bytes[environment_id]
+            del self._kept[environment_id]

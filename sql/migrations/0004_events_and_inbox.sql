@@ -105,7 +105,7 @@ WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, au
 CREATE INDEX inbox_directed_endpoint ON dispatcher.inbox_directed (endpoint_id, event_id);
 CREATE INDEX inbox_directed_delivery ON dispatcher.inbox_directed (delivery_id) WHERE delivery_id IS NOT NULL;
 COMMENT ON TABLE dispatcher.inbox_directed IS
-  'The directed rows of the inbox: tests, retries, replays and operational events, each for one endpoint.';
+  'The directed rows of the inbox: tests, retries, replays and what leaves quarantine, each for one endpoint.';
 
 -- A sequence. A row that is updated every second would leave old versions, which cannot be removed while
 -- an old snapshot is held, and that is the very case for which the mark exists.

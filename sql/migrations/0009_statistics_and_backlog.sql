@@ -6,9 +6,9 @@ CREATE TABLE dispatcher.endpoint_statistics (
   endpoint_id uuid NOT NULL,
   bucket timestamptz NOT NULL,             -- the start of a half hour
   attempts integer NOT NULL,
-  failures integer NOT NULL,               -- attempts without a 2xx response
-  delivered integer NOT NULL,              -- deliveries that ended so, as is exhausted
-  exhausted integer NOT NULL,
+  failed_attempts integer NOT NULL,        -- attempts without a 2xx response
+  delivered integer NOT NULL,              -- deliveries that ended so, as is failed
+  failed integer NOT NULL,
   duration_ms bigint NOT NULL,             -- of all attempts together
   durations integer[] NOT NULL CHECK (cardinality(durations) = 26),  -- attempts by duration; bounds: core/histogram.py
   PRIMARY KEY (endpoint_id, bucket)
@@ -23,9 +23,9 @@ CREATE TABLE dispatcher.environment_statistics (
   span smallint NOT NULL CHECK (span IN (10, 600)),  -- seconds in a bucket
   bucket timestamptz NOT NULL,             -- its start
   attempts integer NOT NULL,
-  failures integer NOT NULL,
+  failed_attempts integer NOT NULL,
   delivered integer NOT NULL,
-  exhausted integer NOT NULL,
+  failed integer NOT NULL,
   duration_ms bigint NOT NULL,
   durations integer[] NOT NULL CHECK (cardinality(durations) = 26),
   PRIMARY KEY (environment_id, span, bucket)

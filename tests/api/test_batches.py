@@ -326,7 +326,7 @@ async def test_events_of_enforced_types_wait_for_their_check(ask: Client) -> Non
     made: Any = (await ask("POST", "/api/events", event(type_=b"batch.checked"))).data
     plain: Any = (await ask("POST", "/api/events", event())).data
     await ask("DELETE", "/api/event-types/batch.checked")
-    assert (made["waiting"], plain["waiting"]) == ("unexamined", "inbox")
+    assert (made["waiting"], plain["waiting"]) == ("schema_check", "inbox")
 
 
 async def test_other_routes_refuse_batches_and_ndjson(ask: Client) -> None:

@@ -9,8 +9,6 @@ from tests.api.conftest import JSON, JSONAPI, Api, ApiResponse, Client
 from tests.api.refusals import documented, pointers, said
 
 WEBHOOK = {"url": "https://example.com/", "events": ["user.created"]}
-AS_JSON = {"Content_Type": JSON}
-AS_DOCUMENT = {"Content_Type": JSONAPI}
 
 
 @pytest.fixture(scope="module")

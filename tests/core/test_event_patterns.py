@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core import event_patterns
+from tests.patterns import candidates
 
 TYPES = [
     "a",
@@ -84,8 +85,8 @@ MATCHES = [
     ("endpoint.disabled", "endpoint.disabled", True),
     ("endpoint.*", "endpoint.disabled", False),
     ("*", "endpoint.disabled", False),
-    ("delivery.exhausted", "delivery.exhausted", True),
-    ("delivery.*", "delivery.exhausted", False),
+    ("delivery.failed", "delivery.failed", True),
+    ("delivery.*", "delivery.failed", False),
     ("delivery.batch.*", "delivery.batch.failed", False),
     ("*", "delivery.batch.failed", False),
     # Types with similar names are ordinary types.
@@ -144,18 +145,18 @@ def test_a_pattern_matches_the_types_that_the_table_says(
         ("a.b.c.d", ("a.b.c.d", "a.b.c.*", "a.b.*", "a.*", "*")),
         ("webhook.test", ("webhook.test",)),
         ("endpoint.disabled", ("endpoint.disabled",)),
-        ("delivery.exhausted", ("delivery.exhausted",)),
+        ("delivery.failed", ("delivery.failed",)),
     ],
 )
 def test_the_candidates_of_a_type_run_from_narrow_to_wide(
     type: str, expected: tuple[str, ...]
 ) -> None:
-    assert event_patterns.candidates(type) == expected
+    assert candidates(type) == expected
 
 
 @given(types, st.one_of(types, types.map(lambda type: f"{type}.*"), st.just("*")))
 def test_a_pattern_matches_exactly_when_it_is_among_the_candidates(type: str, pattern: str) -> None:
-    assert event_patterns.matches(pattern, type) is (pattern in event_patterns.candidates(type))
+    assert event_patterns.matches(pattern, type) is (pattern in candidates(type))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_a_pattern_matches_exactly_when_it_is_among_the_candidates(type: str, pa
     [
         ("webhook.test", True),
         ("endpoint.disabled", True),
-        ("delivery.exhausted", True),
+        ("delivery.failed", True),
         ("delivery.a.b", True),
         ("webhook.tested", False),
         ("webhook", False),

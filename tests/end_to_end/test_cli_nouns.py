@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Connection
 from tests.end_to_end.shell import Ended, Shell
-from tests.end_to_end.stories import Story
+from tests.end_to_end.stories import Story, until
 from tests.end_to_end.test_cli_webhook import (  # noqa: F401 - fixtures
     address,
     created,
@@ -106,6 +106,28 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
     assert re.search(rf"^dlv_\d+ +DELIVERED +attempts 1 +{name} +200$", text, re.MULTILINE)
     none = await either("event", "list", "--type", "nothing")
     assert (none.code, none.out, none.err) == (0, "", "There are no such events.\n")
+
+
+@pytest.mark.usefixtures("address")
+async def test_an_event_in_quarantine_is_not_shown_as_waiting_for_the_fan_out(
+    either: Shell,  # noqa: F811
+    connection: Connection,
+) -> None:
+    event = await connection.fetchval(
+        """WITH event AS (INSERT INTO dispatcher.events (type, data) VALUES ('a.b', '{}') RETURNING id)
+           INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
+           SELECT id, id, 'env_default', 'a.b', 0, 'schema', 'why' FROM event RETURNING event_id"""
+    )
+    name = f"evt_{event}"
+
+    async def is_fanned_out() -> bool:
+        return not await connection.fetchval(
+            "SELECT count(*) FROM dispatcher.inbox WHERE id = $1", event
+        )
+
+    await until(is_fanned_out, "the row of the inbox is gone")
+    text = (await either("event", "get", name)).out
+    assert "not made yet: the event is in quarantine\n" in text
 
 
 @pytest.mark.usefixtures("address")

@@ -162,7 +162,7 @@ async def test_a_refused_note_about_an_endpoint_does_not_block_others(
     async def noted() -> bool:
         health = await connection.fetch("SELECT endpoint_id FROM dispatcher.endpoint_health")
         sums = await connection.fetch(
-            "SELECT endpoint_id, sum(failures) AS failures FROM dispatcher.endpoint_statistics GROUP BY 1"
+            "SELECT endpoint_id, sum(failed_attempts) AS failures FROM dispatcher.endpoint_statistics GROUP BY 1"
         )
         return [r["endpoint_id"] for r in health] == [good.id] and [
             (r["endpoint_id"], r["failures"]) for r in sums
@@ -183,7 +183,7 @@ async def test_a_refused_operational_event_does_not_block_others(
 ) -> None:
     bad = await story.subscribe(receiver.url, "user.created")
     good = await story.subscribe(receiver.url + "good", "user.created")
-    await story.subscribe(receiver.url + "told", "delivery.exhausted")
+    await story.subscribe(receiver.url + "told", "delivery.failed")
     receiver.otherwise = 500
     await refuse(
         connection,
@@ -195,7 +195,7 @@ async def test_a_refused_operational_event_does_not_block_others(
 
     async def emitted() -> bool:
         found = await connection.fetch(
-            "SELECT data->>'webhook_id' AS id FROM dispatcher.events WHERE type = 'delivery.exhausted'"
+            "SELECT data->>'webhook_id' AS id FROM dispatcher.events WHERE type = 'delivery.failed'"
         )
         return [r["id"] for r in found] == [str(good.id)]
 

@@ -10,8 +10,8 @@ from tests.end_to_end.stories import Daemons, Story, until
 from tests.receivers import Answer, Receiver
 
 SUMS = (
-    "SELECT sum(attempts)::int AS attempts, sum(failures)::int AS failures, sum(delivered)::int AS delivered,"
-    " sum(exhausted)::int AS exhausted, sum(duration_ms)::int AS duration_ms,"
+    "SELECT sum(attempts)::int AS attempts, sum(failed_attempts)::int AS failed_attempts, sum(delivered)::int AS delivered,"
+    " sum(failed)::int AS failed, sum(duration_ms)::int AS duration_ms,"
     " sum((SELECT sum(n) FROM unnest(durations) AS n))::int AS durations"
 )
 
@@ -49,7 +49,7 @@ async def test_statistics_equal_the_sums_of_the_attempts(
     await daemons.start(retry={"retries": 5})
     await story.insert(30)
     await story.ended(DELIVERED=30)
-    await summed_up(story, attempts=34, failures=4, delivered=30, exhausted=0)
+    await summed_up(story, attempts=34, failed_attempts=4, delivered=30, failed=0)
     attempts = await story.attempts()
     told = await story.connection.fetchval(
         "SELECT sum(duration_ms) FROM dispatcher.endpoint_statistics"
@@ -66,7 +66,7 @@ async def test_failed_deliveries_count_as_failed_in_statistics(
     await daemons.start(retry={"retries": 1, "base": "1ms"})
     await story.insert(5)
     await story.ended(FAILED=5)
-    await summed_up(story, attempts=10, failures=10, delivered=0, exhausted=5)
+    await summed_up(story, attempts=10, failed_attempts=10, delivered=0, failed=5)
 
 
 async def test_statistics_of_two_daemons_add_up(
@@ -85,7 +85,7 @@ async def test_statistics_of_two_daemons_add_up(
     await until(shared, "both have shards, and have told of themselves")
     await story.insert(200)
     await story.ended(DELIVERED=200)
-    await summed_up(story, attempts=200, failures=0, delivered=200)
+    await summed_up(story, attempts=200, failed_attempts=0, delivered=200)
     summary = await overview.summary("env_default")
     assert sum(point.delivered for point in summary.hour) == 200
     assert summary.success_rate_1h == 1.0

@@ -63,6 +63,19 @@ def test_no_two_files_of_a_layer_have_one_name() -> None:
     assert {name for name, count in names.items() if count > 1} == set()
 
 
+def test_each_folder_has_tests_in_a_folder_of_its_name() -> None:
+    layers = [path for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
+    stages = [path for path in (PACKAGE / "engine").iterdir() if (path / "__init__.py").exists()]
+    assert layers
+    assert stages
+    untested = [
+        path.relative_to(PACKAGE)
+        for path in (*layers, *stages)
+        if not any((ROOT / "tests" / path.relative_to(PACKAGE)).glob("**/test_*.py"))
+    ]
+    assert untested == []
+
+
 @pytest.mark.parametrize("name", [name for name in TEXTS if "/api/handlers/" in name])
 def test_handlers_are_typed(name: str) -> None:
     """`Any` in a signature would hide from mypy that a handler takes or answers another thing."""

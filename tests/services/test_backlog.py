@@ -157,7 +157,7 @@ async def test_the_figures_of_all_environments_include_the_daemons(
     assert (own.environment_id, own.in_flight, own.unrecorded) == ("env_default", None, None)
     assert own.last_hour == of_all.last_hour
     hour = own.last_hour
-    assert (hour.delivered, hour.exhausted, hour.attempts, hour.failed_attempts) == (6, 1, 10, 4)
+    assert (hour.delivered, hour.failed, hour.attempts, hour.failed_attempts) == (6, 1, 10, 4)
     assert abs((datetime.now(UTC) - own.at).total_seconds()) < 60
 
 

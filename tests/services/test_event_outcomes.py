@@ -99,7 +99,7 @@ async def test_an_event_that_is_not_fanned_out_says_where_it_waits(
     )
     found = await of_one(outcomes, number)
     assert (found.place, found.counts) == (
-        "unexamined" if table == "unvalidated_events" else table,
+        "schema_check" if table == "unvalidated_events" else table,
         (),
     )
 

@@ -684,7 +684,6 @@ async def test_objects_of_other_environments_are_unknown(
     assert (await read.deliveries(OURS)).items == ()
     assert (await read.events(OURS)).items == ()
     assert (await read.events(OURS, EventFilters(id=ids.event_name(event)))).items == ()
-    assert (await read.deliveries_of_event(OURS, ids.event_name(event))).items == ()
     for webhook in (endpoint, uuid4()):
         with pytest.raises(NotFoundError):
             await read.deliveries(OURS, webhook)
@@ -700,7 +699,7 @@ async def test_objects_of_other_environments_are_unknown(
 
 async def test_an_invalid_name_is_unknown(read: History) -> None:
     for name in ("", "dlv_", "evt_01", "1", "dlv_99999999999999999999", "evt_\u0661"):
-        for ask in (read.delivery, read.attempts, read.event, read.deliveries_of_event):
+        for ask in (read.delivery, read.attempts, read.event):
             with pytest.raises(NotFoundError):
                 await ask(OURS, name)
 
@@ -743,7 +742,7 @@ async def test_events_are_listed_newest_first_in_pages_and_by_filter(
 
 
 async def test_an_event_is_shown_with_its_text_its_key_and_its_deliveries(
-    connection: Connection, read: History, store: Deliveries
+    connection: Connection, read: History, store: Deliveries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = '{"a": 1.0,\n"b":"' + "x" * 20_000 + '"}'
     name = await connection.fetchval(
@@ -775,17 +774,17 @@ async def test_an_event_is_shown_with_its_text_its_key_and_its_deliveries(
         "DELIVERED",
         "PENDING",
     ]
-    page = await read.deliveries_of_event(OURS, name, limit=2)
-    assert [item.id for item in page.items] == newest_first[:2]
-    page = await read.deliveries_of_event(OURS, name, before=page.next, limit=3)
-    assert ([item.id for item in page.items], page.next) == (newest_first[2:], None)
+    monkeypatch.setattr(history, "DELIVERIES_OF_EVENT_LIMIT", 2)
+    shown = await read.event(OURS, name)
+    assert [item.id for item in shown.deliveries] == newest_first[:2]
+    assert shown.deliveries_next == made[3].id
 
 
-@pytest.mark.parametrize("place_of_waiting", ["inbox", "unexamined", "quarantine"])
+@pytest.mark.parametrize("place_of_waiting", ["inbox", "schema_check", "quarantine"])
 async def test_a_waiting_event_shows_its_state(
     connection: Connection, read: History, place_of_waiting: str
 ) -> None:
-    if place_of_waiting == "unexamined":
+    if place_of_waiting == "schema_check":
         await connection.execute(
             """INSERT INTO dispatcher.event_types (environment_id, name, schema, enforce)
                VALUES ('env_default', 'user.created', '{}', true)"""

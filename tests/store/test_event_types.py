@@ -23,7 +23,7 @@ def event_types(session: Session) -> EventTypes:
 
 
 @pytest.fixture
-def unexamined(session: Session) -> UnvalidatedEvents:
+def unvalidated(session: Session) -> UnvalidatedEvents:
     return UnvalidatedEvents(session)
 
 
@@ -41,7 +41,7 @@ async def enforced(
     )
 
 
-async def unexamined_ids(connection: Connection) -> list[int]:
+async def unvalidated_ids(connection: Connection) -> list[int]:
     found = await connection.fetch("SELECT id FROM dispatcher.unvalidated_events ORDER BY id")
     return [row["id"] for row in found]
 
@@ -133,7 +133,7 @@ async def test_changing_a_catalogue_does_not_block_other_changes_of_the_environm
 
 
 async def test_only_events_of_enforced_types_wait_for_the_schema_check(
-    connection: Connection, unexamined: UnvalidatedEvents
+    connection: Connection, unvalidated: UnvalidatedEvents
 ) -> None:
     await rows.environment(connection, "env_x")
     await enforced(connection, "a.b")
@@ -145,7 +145,7 @@ async def test_only_events_of_enforced_types_wait_for_the_schema_check(
     ]
     held = await rows.event(connection, "a.b")
     assert await rows.inbox(connection) == plain
-    assert await unexamined.waiting(10, ALL) == [Waiting(held, "env_default", "a.b", SCHEMA)]
+    assert await unvalidated.waiting(10, ALL) == [Waiting(held, "env_default", "a.b", SCHEMA)]
 
 
 async def test_one_statement_may_emit_events_with_and_without_a_schema(
@@ -156,7 +156,7 @@ async def test_one_statement_may_emit_events_with_and_without_a_schema(
         "INSERT INTO dispatcher.events (type, data) SELECT unnest(ARRAY['a.b', 'a.c', 'a.b']), '{}'"
     )
     assert len(await rows.inbox(connection)) == 1
-    assert len(await unexamined_ids(connection)) == 2
+    assert len(await unvalidated_ids(connection)) == 2
 
 
 async def test_operational_events_skip_the_schema_check(connection: Connection) -> None:
@@ -183,21 +183,21 @@ async def test_events_that_wait_for_the_schema_check_are_not_dropped(
 
 
 async def test_daemons_share_unvalidated_events_like_shards(
-    connection: Connection, unexamined: UnvalidatedEvents
+    connection: Connection, unvalidated: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
     held = [await rows.event(connection, "a.b") for _ in range(10)]
     ours = {event % 64 for event in held[:4]}
-    found = await unexamined.waiting(100, ours)
+    found = await unvalidated.waiting(100, ours)
     assert [each.id for each in found] == [event for event in held if event % 64 in ours]
-    rest = await unexamined.waiting(100, set(ALL) - ours)
+    rest = await unvalidated.waiting(100, set(ALL) - ours)
     assert sorted([each.id for each in (*found, *rest)]) == held
-    assert await unexamined.waiting(100, []) == []
-    assert [each.id for each in await unexamined.waiting(3, ALL)] == held[:3]
+    assert await unvalidated.waiting(100, []) == []
+    assert [each.id for each in await unvalidated.waiting(3, ALL)] == held[:3]
 
 
 async def test_a_waiting_event_passes_once_its_schema_is_no_longer_enforced(
-    connection: Connection, unexamined: UnvalidatedEvents
+    connection: Connection, unvalidated: UnvalidatedEvents
 ) -> None:
     await enforced(connection, "a.b")
     await enforced(connection, "c.d")
@@ -205,32 +205,32 @@ async def test_a_waiting_event_passes_once_its_schema_is_no_longer_enforced(
         await rows.event(connection, type_)
     await connection.execute("UPDATE dispatcher.event_types SET enforce = false WHERE name = 'a.b'")
     await connection.execute("DELETE FROM dispatcher.event_types WHERE name = 'c.d'")
-    assert [each.schema for each in await unexamined.waiting(10, ALL)] == [None, None]
+    assert [each.schema for each in await unvalidated.waiting(10, ALL)] == [None, None]
 
 
 async def test_data_is_read_up_to_a_size_and_for_at_least_one_event(
-    connection: Connection, unexamined: UnvalidatedEvents
+    connection: Connection, unvalidated: UnvalidatedEvents
 ) -> None:
     texts = ['{"n": 1.10}', json.dumps("x" * 100), json.dumps("é" * 5_000)]
     ids = [await rows.event(connection, "a.b", data) for data in texts]
     gone = 5
-    assert await unexamined.with_data([*ids, gone], 10**6) == dict(zip(ids, texts, strict=True))
-    assert await unexamined.with_data(ids, 200) == {
+    assert await unvalidated.with_data([*ids, gone], 10**6) == dict(zip(ids, texts, strict=True))
+    assert await unvalidated.with_data(ids, 200) == {
         ids[0]: texts[0],
         ids[1]: texts[1],
         ids[2]: None,
     }
-    assert await unexamined.with_data(ids[2:], 200) == {ids[2]: texts[2]}
+    assert await unvalidated.with_data(ids[2:], 200) == {ids[2]: texts[2]}
 
 
 async def test_valid_events_move_to_the_inbox_and_others_to_quarantine(
-    connection: Connection, unexamined: UnvalidatedEvents
+    connection: Connection, unvalidated: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
     good, bad, later = [await rows.event(connection, "a.b") for _ in range(3)]
-    assert await unexamined.move([good], [(bad, "schema", "data.a: why")]) == [(bad, "schema")]
+    assert await unvalidated.move([good], [(bad, "schema", "data.a: why")]) == [(bad, "schema")]
     assert await rows.inbox(connection) == [good]
-    assert await unexamined_ids(connection) == [later]
+    assert await unvalidated_ids(connection) == [later]
     [row] = await quarantined(connection)
     assert row["quarantined_at"] is not None
     assert dict(row).items() >= {
@@ -247,19 +247,19 @@ async def test_valid_events_move_to_the_inbox_and_others_to_quarantine(
 
 
 async def test_an_event_is_moved_only_once(
-    connection: Connection, unexamined: UnvalidatedEvents
+    connection: Connection, unvalidated: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
     good, bad = [await rows.event(connection, "a.b") for _ in range(2)]
-    await unexamined.move([good], [(bad, "schema", "")])
+    await unvalidated.move([good], [(bad, "schema", "")])
     await connection.execute("DELETE FROM dispatcher.inbox")
-    assert await unexamined.move([bad], [(good, "schema", "")]) == []
+    assert await unvalidated.move([bad], [(good, "schema", "")]) == []
     assert await rows.inbox(connection) == []
     assert [row["id"] for row in await quarantined(connection)] == [bad]
 
 
 async def test_events_that_another_daemon_moves_are_skipped(
-    connection: Connection, unexamined: UnvalidatedEvents
+    connection: Connection, unvalidated: UnvalidatedEvents
 ) -> None:
     await enforced(connection)
     theirs, ours = [await rows.event(connection, "a.b") for _ in range(2)]
@@ -268,14 +268,14 @@ async def test_events_that_another_daemon_moves_are_skipped(
     await connection.execute(
         "SELECT 1 FROM dispatcher.unvalidated_events WHERE id = $1 FOR UPDATE", theirs
     )
-    await unexamined.move([theirs, ours], [])
+    await unvalidated.move([theirs, ours], [])
     await transaction.rollback()
     assert await rows.inbox(connection) == [ours]
-    assert await unexamined_ids(connection) == [theirs]
+    assert await unvalidated_ids(connection) == [theirs]
 
 
 async def test_only_valid_events_wake_the_fan_out(
-    connection: Connection, unexamined: UnvalidatedEvents, dsn: str
+    connection: Connection, unvalidated: UnvalidatedEvents, dsn: str
 ) -> None:
     await enforced(connection)
     good, bad = [await rows.event(connection, "a.b") for _ in range(2)]
@@ -285,10 +285,10 @@ async def test_only_valid_events_wake_the_fan_out(
     heard: asyncio.Queue[str] = asyncio.Queue()
     async with connected(dsn) as listener:
         await listener.add_listener("dispatcher", lambda *_: heard.put_nowait("woken"))
-        await unexamined.move([], [(bad, "schema", "")])
+        await unvalidated.move([], [(bad, "schema", "")])
         await listener.execute("SELECT 1")
         assert heard.empty()
-        await unexamined.move([good], [])
+        await unvalidated.move([good], [])
         async with asyncio.timeout(5):
             await heard.get()
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from dispatcher.core import event_patterns
 from tests.conftest import Connection
+from tests.patterns import candidates
 
 words = st.one_of(
     st.sampled_from(
@@ -32,7 +33,7 @@ async def test_database_and_program_compute_the_same_patterns(
     )
     assert len(found) == len(many)
     for row in found:
-        assert sorted(row["patterns"]) == sorted(event_patterns.candidates(row["type"]))
+        assert sorted(row["patterns"]) == sorted(candidates(row["type"]))
         assert row["reserved"] is event_patterns.is_reserved(row["type"])
 
 

@@ -41,7 +41,7 @@ async def test_a_replicated_event_without_deliveries_is_sent(
 ) -> None:
     event = await arrive(replica)
     assert await rows.inbox(replica) == []
-    assert await adopt(session) == {event: "sent"}
+    assert await adopt(session) == {event: "inbox"}
     assert await rows.inbox(replica) == [event]
     assert await adopt(session) == {}
 
@@ -87,7 +87,7 @@ async def test_a_replicated_event_with_its_own_deliveries_is_left_alone(
     )
     assert await adopt(session) == {
         **dict.fromkeys([inbox, pending, ended, aside], "known"),
-        plain: "sent",
+        plain: "inbox",
     }
     assert await rows.inbox(replica) == [inbox, plain]
 
@@ -99,7 +99,7 @@ async def test_a_replicated_event_gets_the_checks_of_the_triggers(
         "INSERT INTO dispatcher.event_types (environment_id, name, schema, enforce) VALUES ('env_default', 'e', '{}', true)"
     )
     enforced, unknown = await arrive(replica, "e"), await arrive(replica, environment="nowhere")
-    assert await adopt(session) == {enforced: "to_check", unknown: "quarantined"}
+    assert await adopt(session) == {enforced: "schema_check", unknown: "quarantine"}
     assert await replica.fetchval("SELECT id FROM dispatcher.unvalidated_events") == enforced
     assert (
         await replica.fetchval("SELECT reason FROM dispatcher.quarantine") == "unknown_environment"
@@ -110,7 +110,7 @@ async def test_a_replicated_event_that_is_too_old_is_not_sent(
     replica: Connection, session: Session
 ) -> None:
     old, new = await arrive(replica), await arrive(replica)
-    assert await adopt(session, too_old_below=new) == {old: "too_old", new: "sent"}
+    assert await adopt(session, too_old_below=new) == {old: "too_old", new: "inbox"}
 
 
 async def test_replicated_events_are_sent_in_parts_and_recent_ones_wait(
@@ -180,4 +180,4 @@ async def test_the_replica_trigger_fires_in_later_partitions(
         f"""INSERT INTO {child} (id, type, data)
             SELECT dispatcher.id_floor((now() + interval '20 days')::date + interval '1 hour'), 'a', '1' RETURNING id"""
     )
-    assert await adopt(session) == {event: "sent"}
+    assert await adopt(session) == {event: "inbox"}

@@ -24,7 +24,7 @@ async def producer(maintenance: Connection, dsn: str) -> AsyncIterator[str]:
 
 
 async def creators(session: Session) -> list[tuple[str, str]]:
-    return [(row["schema"], row["who"]) for row in await SchemaRights(session).creators()]
+    return [(row["schema"], row["role"]) for row in await SchemaRights(session).creators()]
 
 
 @pytest.mark.usefixtures("producer")

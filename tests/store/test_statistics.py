@@ -45,7 +45,7 @@ async def test_sums_of_an_endpoint_add_up_within_half_an_hour(
     expected[bin_of(12)], expected[BINS - 1] = 3, 2
     assert [row["endpoint_id"] for row in found] == [one, other]
     first = found[0]
-    assert (first["attempts"], first["failures"], first["delivered"]) == (5, 3, 2)
+    assert (first["attempts"], first["failed_attempts"], first["delivered"]) == (5, 3, 2)
     assert (first["duration_ms"], first["durations"]) == (3 * 12 + 2 * 31_000, expected)
     assert first["bucket"].timestamp() % 1800 == 0
 
@@ -105,7 +105,7 @@ async def test_sums_of_endpoints_add_up_half_hours_of_their_environment(
     }
     assert found.keys() == {mine, idle}
     sent = found[mine]
-    lists = [sent[name] or [] for name in ("slots", "attempts", "failures")]
+    lists = [sent[name] or [] for name in ("slots", "attempts", "failed_attempts")]
     assert set(zip(*lists, strict=True)) == {(47, 4, 1), (46, 10, 5), (0, 10, 5)}
     assert sum(sent["durations"] or []) == 12
     assert (sent["pending"], found[idle]["pending"]) == (3, 0)
@@ -120,12 +120,14 @@ async def test_a_series_has_points_where_something_was_sent(
     await statistics.add_of_environments({"env_default": sums(6, 2)})
     await connection.execute(
         "INSERT INTO dispatcher.environment_statistics"
-        " SELECT environment_id, span, bucket - n * interval '1 minute', attempts, failures, delivered,"
-        "  exhausted, duration_ms, durations"
+        " SELECT environment_id, span, bucket - n * interval '1 minute', attempts, failed_attempts, delivered,"
+        "  failed, duration_ms, durations"
         " FROM dispatcher.environment_statistics, unnest('{1,59,60}'::int[]) AS n WHERE span = 10"
     )
     points = await statistics.series("env_default", 10, 60, 60)
-    assert [(p["attempts"], p["failures"], p["delivered"]) for p in points] == [(6, 2, 4)] * 3
+    assert [(p["attempts"], p["failed_attempts"], p["delivered"]) for p in points] == [
+        (6, 2, 4)
+    ] * 3
     assert all(p["at"].second == 0 for p in points)
     assert points[-1]["at"] - points[0]["at"] == timedelta(minutes=59)
     assert sum(points[0]["durations"]) == 6
@@ -140,7 +142,7 @@ async def test_the_speed_of_an_environment_is_that_of_the_last_minute(
     await statistics.add_of_environments({"env_default": sums(6, 2)})
     await connection.execute(
         "INSERT INTO dispatcher.environment_statistics"
-        " SELECT environment_id, span, bucket - n * interval '10 s', attempts, failures, 100, 0, 0, durations"
+        " SELECT environment_id, span, bucket - n * interval '10 s', attempts, failed_attempts, 100, 0, 0, durations"
         " FROM dispatcher.environment_statistics, unnest('{4,7}'::int[]) AS n WHERE span = 10"
     )
     speed = await statistics.speed("env_default")

@@ -43,6 +43,10 @@ TAGS = {
     "audit": "The log of all changes, with the actor of each.",
     "health": "Health checks, metrics and this document.",
 }
+_LINES: Schema = {
+    "type": "string",
+    "description": "NDJSON: one event a line, each an item of the array in application/json.",
+}
 _TAG_OF = {"attempts": "deliveries", "recover": "recoveries", "resume": "pause"}
 
 
@@ -160,12 +164,6 @@ def _items(one: Schema) -> Schema:
     return {"type": "array", "items": one, "minItems": 1, "maxItems": event_batch.EVENTS_LIMIT}
 
 
-_LINES: Schema = {
-    "type": "string",
-    "description": "NDJSON: one event a line, each an item of the array in application/json.",
-}
-
-
 def _tag(route: Route) -> str:
     nouns = (_TAG_OF.get(part, part) for part in reversed(route.path.split("/")))
     return next(noun for noun in nouns if noun in TAGS)
@@ -200,7 +198,7 @@ def _responses(route: Route, path: str, schemas: Schema, dialects: Sequence[Dial
             alternative=None,
         )
         responses[str(other.status)] = _success(other, schemas, dialects)
-    for status in _ends(route, path):
+    for status in _error_statuses(route, path):
         responses[str(status)] = ref("responses", failure(status))
     return dict(sorted(responses.items()))
 
@@ -215,7 +213,7 @@ def _add_list(
         content["schema"] = {"anyOf": [content["schema"], answered(many, dialect, schemas)]}
 
 
-def _ends(route: Route, path: str) -> Iterator[int]:
+def _error_statuses(route: Route, path: str) -> Iterator[int]:
     """Yield the error statuses that a route may return."""
     yield from ALWAYS
     if route.scope != "read":

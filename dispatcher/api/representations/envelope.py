@@ -1,4 +1,4 @@
-"""The envelope: `{"success": true, "data": …}` with names in camelCase."""
+"""The envelope: `{"success": true, "data": …}` with names in camelCase. A Dialect."""
 
 from typing import Any
 
@@ -6,12 +6,7 @@ import orjson
 from pydantic import BaseModel
 
 from dispatcher.api.representations.serialize import camel, document
-from dispatcher.api.types import (
-    Answer,
-    Detail,
-    HttpError,
-    Shape,
-)
+from dispatcher.api.types import Answer, Detail, HttpError, Shape
 from dispatcher.services.inputs.base import Form
 
 media_type = "application/json"
@@ -50,7 +45,7 @@ def write(answer: Answer[object], shape: Shape, *, link: str | None, secrets: bo
 def write_error(failure: HttpError, request_id: str) -> bytes:
     error = {
         "code": failure.code,
-        "message": "; ".join(_said(detail) for detail in failure.details),
+        "message": "; ".join(_sentence(detail) for detail in failure.details),
         "details": [_detail(detail) for detail in failure.details],
         "requestId": request_id,
     }
@@ -61,7 +56,7 @@ def model(form: type[Form], shape: Shape, *, has_id: bool) -> type[BaseModel]:
     return form
 
 
-def _said(detail: Detail) -> str:
+def _sentence(detail: Detail) -> str:
     place = detail.pointer or detail.parameter or detail.header
     return f"{place}: {detail.text}" if place else detail.text
 

@@ -1,4 +1,4 @@
-"""JSON:API documents, with names in snake_case."""
+"""JSON:API documents, with names in snake_case. A Dialect."""
 
 from copy import copy
 from functools import cache
@@ -10,12 +10,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.alias_generators import to_pascal
 
 from dispatcher.api.representations.serialize import document, snake
-from dispatcher.api.types import (
-    Answer,
-    Detail,
-    HttpError,
-    Shape,
-)
+from dispatcher.api.types import Answer, Detail, HttpError, Shape
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.services.inputs.base import Form
 

@@ -187,25 +187,25 @@ def _decoded(form: Form, index: int | None, body: bytes) -> str:
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        said = (
+        text = (
             "is not UTF-8" if index is not None else f"The body is not UTF-8, at byte {error.start}"
         )
-        raise _bad(form, index, said) from None
+        raise _bad(form, index, text) from None
 
 
 def _after_space(text: str, start: int) -> int:
     return _SPACE.match(text, start).end()  # type: ignore[union-attr] # it always matches
 
 
-def _bad(form: Form, index: int | None, said: str) -> HttpError:
+def _bad(form: Form, index: int | None, text: str) -> HttpError:
     """Return the failure for what is not JSON. `index` is None if it concerns no single event."""
     pointer = None if index is None else form.pointer(index)
-    return HttpError(400, "bad_json", "The body is not JSON", Detail(said, pointer))
+    return HttpError(400, "bad_json", "The body is not JSON", Detail(text, pointer))
 
 
 def _invalid(*details: Detail) -> HttpError:
     return HttpError(422, "invalid", "The input is not valid", *details)
 
 
-def _too_large(said: str) -> HttpError:
-    return HttpError(413, "too_large", "The request's body is too large", Detail(f"A batch {said}"))
+def _too_large(text: str) -> HttpError:
+    return HttpError(413, "too_large", "The request's body is too large", Detail(f"A batch {text}"))

@@ -52,5 +52,5 @@ async def claim(call: Call, idempotency: IdempotencyKey) -> StoredResponse | Non
 
 async def keep(call: Call, idempotency: IdempotencyKey, response: StoredResponse) -> None:
     """Store a response, to be returned to the next request with the same key."""
-    answered = IdempotentResponses(call.services.session)
-    await answered.keep(call.environment_id, idempotency.key, response.status, response.body)
+    responses = IdempotentResponses(call.services.session)
+    await responses.keep(call.environment_id, idempotency.key, response.status, response.body)

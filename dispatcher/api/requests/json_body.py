@@ -29,8 +29,8 @@ _COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
 
-async def body(request: web.Request, most: int, reserve: Callable[[int], None]) -> bytes:
-    """Return the whole body of a request, of at most `most` bytes.
+async def body(request: web.Request, limit: int, reserve: Callable[[int], None]) -> bytes:
+    """Return the whole body of a request, of at most `limit` bytes.
 
     `reserve` is called with the size whenever more has arrived than before, and may refuse it.
     Raise an HttpError: 415 if the body is compressed, 413 if it is too large, 408 if it takes more
@@ -44,13 +44,13 @@ async def body(request: web.Request, most: int, reserve: Callable[[int], None]) 
             415, "unsupported_encoding", "The body is compressed. Send it without Content-Encoding."
         )
     if content.is_eof():  # all of it has arrived
-        return _of_size(content.read_nowait(), most, request.client_max_size)
+        return _of_size(content.read_nowait(), limit, request.client_max_size)
     received = bytearray()
     try:
         async with asyncio.timeout(SECONDS):
             while part := await content.readany():
                 received += part
-                _of_size(received, most, request.client_max_size)
+                _of_size(received, limit, request.client_max_size)
                 reserve(len(received))
     except TimeoutError:
         raise HttpError(
@@ -65,12 +65,12 @@ async def body(request: web.Request, most: int, reserve: Callable[[int], None]) 
 B = TypeVar("B", bytes, bytearray)
 
 
-def _of_size(received: B, most: int, configured: int) -> B:
+def _of_size(received: B, limit: int, configured: int) -> B:
     """Return the bytes. Raise an HttpError (413) that names the limit if there are too many."""
-    if len(received) > most:
-        setting = " (limits.body_bytes, or twice delivery.max_data)" if most == configured else ""
-        limit = Detail(f"the body must be at most {most} bytes{setting}")
-        raise HttpError(413, "too_large", "The request's body is too large", limit)
+    if len(received) > limit:
+        setting = " (limits.body_bytes, or twice delivery.max_data)" if limit == configured else ""
+        detail = Detail(f"the body must be at most {limit} bytes{setting}")
+        raise HttpError(413, "too_large", "The request's body is too large", detail)
     return received
 
 

@@ -131,9 +131,9 @@ class RequestParser:
         self, request: web.Request, route: Route, fairness_key: str, memory: ExitStack
     ) -> _Body:
         """Return the body of a request, checked to be JSON if the route has a form."""
-        most = _most_bytes(request, route)
-        hold = memory.enter_context(self.work.body(fairness_key, _largest_body(request, most)))
-        text = await json_body.body(request, most, hold)
+        limit = _limit_bytes(request, route)
+        hold = memory.enter_context(self.work.body(fairness_key, _largest_body(request, limit)))
+        text = await json_body.body(request, limit, hold)
         batch = _batch_form(request, route, text)
         if batch is not None:
             return _Body(text, events=await self._events(batch, route, text, fairness_key))
@@ -229,14 +229,14 @@ def _query(request: web.Request, route: Route) -> tuple[Mapping[str, str], Form 
         raise errors.unreadable_query(error) from None
 
 
-def _most_bytes(request: web.Request, route: Route) -> int:
-    """Return the largest body that is read, in bytes."""
+def _limit_bytes(request: web.Request, route: Route) -> int:
+    """Return the size of the largest body that is read, in bytes."""
     if route.batch is None:
         return request.client_max_size
     return max(request.client_max_size, event_batch.BATCH_LIMIT_BYTES)
 
 
-def _largest_body(request: web.Request, most: int) -> int:
+def _largest_body(request: web.Request, limit: int) -> int:
     """Return the largest possible size of the body in bytes, before it arrives.
 
     Of a body of unknown size, return no more than that of most routes: memory for the rest is held
@@ -246,7 +246,7 @@ def _largest_body(request: web.Request, most: int) -> int:
         return 0
     if request.content_length is None:
         return request.client_max_size
-    return min(request.content_length, most)
+    return min(request.content_length, limit)
 
 
 def _batch_form(request: web.Request, route: Route, body: bytes) -> event_batch.Form | None:

@@ -2,8 +2,8 @@
 
 Each returns a line to print, or None if there is nothing to say. It raises CommandError for a
 problem, and CheckWarningError for a possible one. Connecting is the first check, in
-`store.connect`: it finds wrong addresses, TLS problems, poolers in transaction mode, standbys, old
-servers and settings that do not persist.
+`store/connection/`: it finds wrong addresses, TLS problems, poolers in transaction mode, standbys,
+old servers and settings that do not persist.
 """
 
 import asyncio

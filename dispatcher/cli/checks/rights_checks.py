@@ -6,20 +6,20 @@ if TYPE_CHECKING:
     from dispatcher.store.session import Queryable
 
 
-async def warnings(asked: "Queryable") -> list[str]:
+async def warnings(session: "Queryable") -> list[str]:
     """Return a warning for each right that a role could use against users of the schema."""
     from dispatcher.store.queries.schema_rights import SchemaRights
 
-    rights = SchemaRights(asked)
+    rights = SchemaRights(session)
     return [
-        *(_creator(row["schema"], row["who"], row["remedy"]) for row in await rights.creators()),
+        *(_creator(row["schema"], row["role"], row["remedy"]) for row in await rights.creators()),
         *(_foreign(row["object"], row["uses"]) for row in await rights.foreign_parts()),
     ]
 
 
-def _creator(schema: str, who: str, remedy: str) -> str:
+def _creator(schema: str, role: str, remedy: str) -> str:
     return (
-        f'{who} may create objects in schema "{schema}". The daemon does not look there, but'
+        f'{role} may create objects in schema "{schema}". The daemon does not look there, but'
         " people with psql do, and would run what was made there with their own rights. Emitting"
         f" does not need this right: {remedy}"
     )

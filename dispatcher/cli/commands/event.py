@@ -33,7 +33,7 @@ COLUMNS = (
 )
 _PLACES = {
     "inbox": "waiting for the fan-out",
-    "unexamined": "waiting for the schema check",
+    "schema_check": "waiting for the schema check",
     "quarantine": "in quarantine",
 }
 _WAYS = ("delivered", "failed", "retrying", "waiting", "cancelled")
@@ -104,7 +104,7 @@ def _print_event(event: "Resource") -> None:
     ):
         click.echo(clip(escape_controls(line)))
     if event.waiting:
-        click.echo("  deliveries   not made yet: the event waits to be fanned out")
+        click.echo(f"  deliveries   not made yet: the event is {_PLACES[event.waiting]}")
     elif not event.deliveries:
         click.echo("  deliveries   none: no webhook wanted this type when it was fanned out")
     print_table(DELIVERIES_OF_AN_EVENT, event.deliveries)

@@ -212,20 +212,20 @@ def _since_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] 
 
 def _print_previews(replays: list[Replay]) -> None:
     """Print what there is to send to each webhook, and the totals."""
-    wanted = [item for item in replays if item.total]
-    print_table(COLUMNS, [item.row for item in wanted])
-    if not wanted:
+    nonempty = [item for item in replays if item.total]
+    print_table(COLUMNS, [item.row for item in nonempty])
+    if not nonempty:
         click.echo("There is nothing to send again.", err=True)
         return
-    failed, missed = (sum(item.preview[name] for item in wanted) for name in ("failed", "missed"))
-    least = "at least " if any(item.preview.more for item in wanted) else ""
-    rest = len(replays) - len(wanted)
+    failed, missed = (sum(item.preview[name] for item in nonempty) for name in ("failed", "missed"))
+    least = "at least " if any(item.preview.more for item in nonempty) else ""
+    rest = len(replays) - len(nonempty)
     click.echo(
         f"Total: {least}{failed:,} failed and {missed:,} missed,"
-        f" for {counted(len(wanted), 'webhook')}.",
+        f" for {counted(len(nonempty), 'webhook')}.",
         err=True,
     )
-    for item in wanted:
+    for item in nonempty:
         if item.before_created is not None and item.before_created.missed:
             click.echo(escape_controls(_earlier_text(item.webhook, item.before_created)), err=True)
     if rest:

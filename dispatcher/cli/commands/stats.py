@@ -57,7 +57,7 @@ def _print(figures: "Resource") -> None:
         f" {webhooks['disabled']:,} disabled"
     )
     click.echo(
-        f"  last hour    {hour['delivered']:>9,}  delivered, {hour['exhausted']:,} failed;"
+        f"  last hour    {hour['delivered']:>9,}  delivered, {hour['failed']:,} failed;"
         f" {hour['failedAttempts']:,} of {hour['attempts']:,} attempts failed"
     )
     paused = figures.paused_at or figures.all_paused_at

@@ -17,7 +17,7 @@ from dispatcher.cli.output.tables import (
     status_colour,
 )
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.webhook_names import NAME, webhook_name
+from dispatcher.cli.webhook_names import NAME_FIELD, webhook_name
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -36,9 +36,9 @@ def short_answer(delivery: "Resource") -> str:
     return str(delivery.response_status or delivery.error_code or "")
 
 
-def _answer_cell(answered: str, next_at: str | None) -> str:
+def _answer_cell(last_answer: str, next_at: str | None) -> str:
     """Return the last answer and, of a pending delivery, the time of the next attempt."""
-    parts = [answered, f"next {next_at}" if next_at else ""]
+    parts = [last_answer, f"next {next_at}" if next_at else ""]
     return ", ".join(part for part in parts if part)
 
 
@@ -98,7 +98,7 @@ def print_delivery(delivery: "Resource") -> None:
     click.echo(
         f"  status   {click.style(delivery.status, fg=colour)}, in {delivery.environment_id}"
     )
-    name = f"{delivery[NAME]}, " if delivery.get(NAME) else ""
+    name = f"{delivery[NAME_FIELD]}, " if delivery.get(NAME_FIELD) else ""
     click.echo(clip(escape_controls(f"  webhook  {name}{delivery.webhook_id}")))
     if delivery.next_retry_at:
         click.echo(f"  next     attempt {delivery.attempts + 1} at {delivery.next_retry_at}")
@@ -152,10 +152,10 @@ class LiveLine:
         event, webhook = escape_controls(self.event), escape_controls(self.webhook)
         rest = room - columns_of(arrow)
         event = cut(event, max(rest // 2, rest - columns_of(webhook)))
-        whom = event + arrow + cut(webhook, rest - columns_of(event))
-        whom += " " * max(0, room - columns_of(whom))
+        route = event + arrow + cut(webhook, rest - columns_of(event))
+        route += " " * max(0, room - columns_of(route))
         coloured = click.style(head[10:], fg=self._colour)
-        first = f"{head[:10]}{coloured}{whom}  {end}"
+        first = f"{head[:10]}{coloured}{route}  {end}"
         if self.error is None:
             return [first]
         return [first, " " * 10 + cut(escape_controls(self.error), limit - 10)]
@@ -200,7 +200,7 @@ def attempt_document(delivery: "Resource", attempt: "Resource | None") -> "Resou
     """
     from dispatcher.client import Resource
 
-    done = attempt or Resource(
+    last = attempt or Resource(
         {
             "number": delivery.attempts,
             "outcome": "ok",
@@ -212,17 +212,17 @@ def attempt_document(delivery: "Resource", attempt: "Resource | None") -> "Resou
     )
     return Resource(
         {
-            "at": done.started_at,
+            "at": last.started_at,
             "deliveryId": delivery.id,
             "webhookId": delivery.webhook_id,
             "environmentId": delivery.environment_id,
             "event": delivery.event,
             "eventId": delivery.event_id,
-            "attempt": done.number,
-            "outcome": done.outcome,
-            "responseStatus": done.status,
-            "error": done.error,
-            "durationMs": done.duration_ms,
+            "attempt": last.number,
+            "outcome": last.outcome,
+            "responseStatus": last.status,
+            "error": last.error,
+            "durationMs": last.duration_ms,
             "status": delivery.status,
         }
     )

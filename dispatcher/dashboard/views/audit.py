@@ -31,7 +31,7 @@ async def show(request: DashboardRequest) -> web.Response:
         "audit.html",
         lines=await _lines(request, page),
         next=page.next,
-        asked=filters,
+        typed=filters,
         actors=audit_words.choices(actors, filters["actor"]),
         actions=audit_words.ACTIONS,
         everywhere=everywhere,

@@ -46,28 +46,32 @@ async def begin(request: DashboardRequest) -> web.Response:
     typed = await request.fields()
     request.demand(_scope(typed.get("action", "")))
     selected = (await request.several("ids"))[:SELECTED_LIMIT]
-    asked = await delivery_filter_form.read(request, typed)
+    typed_filter = await delivery_filter_form.read(request, typed)
     is_selection = typed.get("of") == "selected"
     if is_selection and not selected:
-        return _refused(request, asked, NONE_SELECTED, status=422)
-    if asked.wrong:
-        return _refused(request, asked, " ".join(asked.wrong.values()), status=422)
+        return _refused(request, typed_filter, NONE_SELECTED, status=422)
+    if typed_filter.wrong:
+        return _refused(request, typed_filter, " ".join(typed_filter.wrong.values()), status=422)
     try:
         form = NewBulkAction.model_validate(
-            _given(typed, asked, selected if is_selection else []), strict=False
+            _given(typed, typed_filter, selected if is_selection else []), strict=False
         )
         counted = await request.services.bulk_actions.count(
             request.environment_id, form, datetime.now(UTC)
         )
         if not is_selection and typed.get("step") != "start":
             return request.page(
-                "bulk_preview.html", asked=asked, form=form, counted=counted, refused=None
+                "bulk_preview.html",
+                typed_filter=typed_filter,
+                form=form,
+                counted=counted,
+                refused=None,
             )
         return await _start(request, form, counted)
     except (ValidationError, InvalidError) as error:
-        return _refused(request, asked, " ".join(field_errors(error).values()), status=422)
+        return _refused(request, typed_filter, " ".join(field_errors(error).values()), status=422)
     except ConflictError as error:
-        return _refused(request, asked, str(error), status=409)
+        return _refused(request, typed_filter, str(error), status=409)
 
 
 async def one(request: DashboardRequest) -> web.Response:
@@ -115,11 +119,15 @@ def _scope(action: str) -> Scope:
     return "support" if action == "retry" else "write"
 
 
-def _given(typed: Mapping[str, str], asked: TypedFilter, selected: list[str]) -> dict[str, Any]:
+def _given(
+    typed: Mapping[str, str], typed_filter: TypedFilter, selected: list[str]
+) -> dict[str, Any]:
     """Return the fields of the form as the input model expects them."""
     given: dict[str, Any] = {"action": typed.get("action", ""), "delivery_ids": tuple(selected)}
     if not selected:
-        given["filters"] = BulkFilters(**asked.filters.given(), webhook_id=asked.webhook_id)
+        given["filters"] = BulkFilters(
+            **typed_filter.filters.given(), webhook_id=typed_filter.webhook_id
+        )
     for name in ("below", "rate"):
         if text := typed.get(name, "").strip():
             given[name] = text
@@ -127,10 +135,15 @@ def _given(typed: Mapping[str, str], asked: TypedFilter, selected: list[str]) ->
 
 
 def _refused(
-    request: DashboardRequest, asked: TypedFilter, reason: str, *, status: int
+    request: DashboardRequest, typed_filter: TypedFilter, reason: str, *, status: int
 ) -> web.Response:
     return request.page(
-        "bulk_preview.html", status=status, asked=asked, form=None, counted=None, refused=reason
+        "bulk_preview.html",
+        status=status,
+        typed_filter=typed_filter,
+        form=None,
+        counted=None,
+        refused=reason,
     )
 
 

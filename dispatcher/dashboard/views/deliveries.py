@@ -25,18 +25,18 @@ async def list_(request: DashboardRequest) -> web.Response:
 
     If few of very many match, the page shows how far it has searched, and goes on by itself.
     """
-    asked = await delivery_filter_form.read(request, request.http.query)
-    found = await typed_ids.item_redirect(request, (asked.typed["event"], asked.typed["reference"]))
-    if found is not None:
-        return found
+    typed_filter = await delivery_filter_form.read(request, request.http.query)
+    typed = typed_filter.typed
+    elsewhere = await typed_ids.item_redirect(request, (typed["event"], typed["reference"]))
+    if elsewhere is not None:
+        return elsewhere
     missing, rounds = _number(request, "missing", PAGE_SIZE), _number(request, "round", 0)
     limit = min(max(missing, 1), PAGE_SIZE)
-    found_list = await _read(request, asked, limit)
+    found_list = await _read(request, typed_filter, limit)
     page, is_update = found_list.page, live_list.SHOWN in request.http.query
     names = await request.services.webhook_names.of(
         request.environment_id, {item.webhook_id for item in page.items}
     )
-    looked_to = None if page.next is None else ids.created_at(page.next)
     is_part = "round" in request.http.query
     # A live update shows what the page has found. It does not search on for rows that have changed.
     searches_on = (
@@ -49,30 +49,30 @@ async def list_(request: DashboardRequest) -> web.Response:
         "deliveries.html",
         deliveries=page,
         names=names,
-        asked=asked,
-        field_errors=asked.wrong,
+        typed_filter=typed_filter,
+        field_errors=typed_filter.wrong,
         before=request.position(),
         missing=limit - len(page.items),
         round=rounds,
         searches_on=searches_on,
         live_list=found_list,
-        is_live=not (searches_on or is_part or asked.wrong or request.position()),
-        looked_to=looked_to,
+        is_live=not (searches_on or is_part or typed_filter.wrong or request.position()),
+        looked_to=None if page.next is None else ids.created_at(page.next),
         is_part=is_part,
     )
 
 
 async def causes(request: DashboardRequest) -> web.Response:
     """Show failed deliveries by cause: of the last day, or of the time range of the filter."""
-    asked = await delivery_filter_form.read(request, request.http.query)
+    typed_filter = await delivery_filter_form.read(request, request.http.query)
     now = datetime.now(UTC)
-    wanted = asked.filters
-    if wanted.since is None and wanted.until is None:
-        wanted = wanted.model_copy(update={"since": now - CAUSES_SPAN})
+    filters = typed_filter.filters
+    if filters.since is None and filters.until is None:
+        filters = filters.model_copy(update={"since": now - CAUSES_SPAN})
     found = Causes((), None)
-    if not asked.wrong:
+    if not typed_filter.wrong:
         found = await request.services.failures.causes(
-            request.environment_id, wanted, asked.webhook_id
+            request.environment_id, filters, typed_filter.webhook_id
         )
     names = await request.services.webhook_names.of(
         request.environment_id, {cause.webhook_id for cause in found.items}
@@ -81,23 +81,27 @@ async def causes(request: DashboardRequest) -> web.Response:
         "causes.html",
         causes=found,
         names=names,
-        asked=asked,
-        field_errors=asked.wrong,
-        since=wanted.since,
-        until=wanted.until,
+        typed_filter=typed_filter,
+        field_errors=typed_filter.wrong,
+        since=filters.since,
+        until=filters.until,
     )
 
 
 async def _read(
-    request: DashboardRequest, asked: TypedFilter, limit: int
+    request: DashboardRequest, typed_filter: TypedFilter, limit: int
 ) -> LiveList[DeliveryItem]:
-    if asked.wrong:
+    if typed_filter.wrong:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
         return LiveList(Page((), None))
 
     async def page(before: int | None) -> Page[DeliveryItem, int]:
         return await request.services.history.deliveries(
-            request.environment_id, asked.webhook_id, asked.filters, before=before, limit=limit
+            request.environment_id,
+            typed_filter.webhook_id,
+            typed_filter.filters,
+            before=before,
+            limit=limit,
         )
 
     return await live_list.read(request, page)

@@ -20,9 +20,9 @@ async def show(request: DashboardRequest) -> web.Response:
     """Show the environments to switch to: as a page, or as the list for the menu."""
     _require_all(request)
     name = addresses.counterpart(request.http.query.get("page", "overview"))
-    wanted = request.http.query.get("to", "").strip()
-    if "HX-Request" in request.http.headers and wanted:
-        found = await request.services.environments.search(wanted, limit=MATCHES_LIMIT + 1)
+    text = request.http.query.get("to", "").strip()
+    if "HX-Request" in request.http.headers and text:
+        found = await request.services.environments.search(text, limit=MATCHES_LIMIT + 1)
         return _options(request, found[:MATCHES_LIMIT], name, has_more=len(found) > MATCHES_LIMIT)
     if "HX-Request" in request.http.headers:
         page = await request.services.environments.list(
@@ -47,22 +47,22 @@ async def rename(request: DashboardRequest) -> web.Response:
 async def switch(request: DashboardRequest) -> web.Response:
     """Redirect to the same kind of page in another environment."""
     _require_all(request)
-    wanted = request.http.query.get("to", "").strip()
-    environment_id = await _environment_id(request, wanted)
+    text = request.http.query.get("to", "").strip()
+    environment_id = await _environment_id(request, text)
     name = addresses.counterpart(request.http.query.get("page", "overview"))
     return see_other(addresses.address(environment_id, name))
 
 
-async def _environment_id(request: DashboardRequest, wanted: str) -> str:
+async def _environment_id(request: DashboardRequest, text: str) -> str:
     """Return the environment with this id, else the one with this name.
 
     Raise NotFoundError if there is none, or if several have the name.
     """
     try:
-        return (await request.services.environments.get(wanted)).id
+        return (await request.services.environments.get(text)).id
     except NotFoundError:
-        found = await request.services.environments.search(wanted, limit=MATCHES_LIMIT)
-        named = [each.id for each in found if each.name.lower() == wanted.lower()]
+        found = await request.services.environments.search(text, limit=MATCHES_LIMIT)
+        named = [each.id for each in found if each.name.lower() == text.lower()]
         if len(named) != 1:
             raise
         return named[0]

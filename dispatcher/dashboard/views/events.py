@@ -25,13 +25,13 @@ FILTERS = ("id", "type", "since", "until")
 
 async def list_(request: DashboardRequest) -> web.Response:
     """Show a page of events that match the filters."""
-    asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    elsewhere = await typed_ids.item_redirect(request, (asked["type"], *_elsewhere(asked["id"])))
+    typed = {name: request.http.query.get(name, "").strip() for name in FILTERS}
+    elsewhere = await typed_ids.item_redirect(request, (typed["type"], *_elsewhere(typed["id"])))
     if elsewhere is not None:
         return elsewhere
     wrong: Mapping[str, str] = {}
     try:
-        chosen = EventFilters.model_validate_strings(request.moments(asked), strict=False)
+        chosen = EventFilters.model_validate_strings(request.moments(typed), strict=False)
         found = await live_list.read(request, partial(_page, request, chosen))
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
@@ -44,7 +44,7 @@ async def list_(request: DashboardRequest) -> web.Response:
         events=found.page,
         live_list=found,
         outcomes=outcomes,
-        asked=asked,
+        typed=typed,
         field_errors=wrong,
         first=request.position() is None,
     )

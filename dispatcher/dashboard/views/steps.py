@@ -40,28 +40,30 @@ async def newer_event(request: DashboardRequest) -> web.Response:
 
 async def _delivery(request: DashboardRequest, step: Step, end: str) -> web.Response:
     context = list_context.read(request, "delivery")
-    asked = await delivery_filter_form.read(request, {} if context is None else context.given)
+    typed_filter = await delivery_filter_form.read(
+        request, {} if context is None else context.given
+    )
 
     async def read(after: int, before: int, limit: int) -> Page[Identified, int]:
         page = await request.services.history.deliveries(
             request.environment_id,
-            asked.webhook_id,
-            asked.filters,
+            typed_filter.webhook_id,
+            typed_filter.filters,
             before=before,
             after=after,
             limit=limit,
         )
         return Page(page.items, page.next)
 
-    return await _go(request, "delivery", context, None if asked.wrong else read, step, end)
+    return await _go(request, "delivery", context, None if typed_filter.wrong else read, step, end)
 
 
 async def _event(request: DashboardRequest, step: Step, end: str) -> web.Response:
     context = list_context.read(request, "event")
     given = {} if context is None else context.given
     try:
-        wanted = {field: given.get(field, "") for field in EVENT_FIELDS}
-        chosen = EventFilters.model_validate_strings(request.moments(wanted), strict=False)
+        fields = {field: given.get(field, "") for field in EVENT_FIELDS}
+        chosen = EventFilters.model_validate_strings(request.moments(fields), strict=False)
     except ValidationError:
         return await _go(request, "event", context, None, step, end)
 

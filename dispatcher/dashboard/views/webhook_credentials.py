@@ -1,6 +1,6 @@
 """The credentials of a webhook: how its requests are authenticated, and its certificates.
 
-The page shows no secret, also not one that was just typed. So a form replaces all of its part.
+The page shows no secret, not even one that was just typed. So each form replaces its whole part.
 """
 
 from collections.abc import Mapping
@@ -117,7 +117,10 @@ def _pem(text: str) -> str | None:
 
 
 def _form_errors(error: InvalidError | ValidationError) -> dict[str, str]:
-    """Return the problems by field of this form."""
+    """Return the problems by field of this form.
+
+    The place of a problem is the part, such as `tls`, and then the field.
+    """
     invalid = problems(error) if isinstance(error, ValidationError) else error
     errors: dict[str, str] = {}
     for problem in invalid.problems:

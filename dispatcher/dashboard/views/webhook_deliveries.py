@@ -21,13 +21,13 @@ FILTERS = ("status", "event", "since", "until")
 async def list_(request: DashboardRequest) -> web.Response:
     """Show the deliveries of a webhook, which is the first tab of its page."""
     view = await webhook.load(request)
-    asked = {name: request.http.query.get(name, "").strip() for name in FILTERS}
-    opened = await typed_ids.item_redirect(request, (asked["event"],))
+    typed = {name: request.http.query.get(name, "").strip() for name in FILTERS}
+    opened = await typed_ids.item_redirect(request, (typed["event"],))
     if opened is not None:
         return opened
     wrong: Mapping[str, str] = {}
     try:
-        chosen = DeliveryFilters.model_validate_strings(request.moments(asked), strict=False)
+        chosen = DeliveryFilters.model_validate_strings(request.moments(typed), strict=False)
         found = await live_list.read(
             request, partial(_of_webhook, request, view.webhook.id, chosen)
         )
@@ -41,8 +41,8 @@ async def list_(request: DashboardRequest) -> web.Response:
         tab="deliveries",
         deliveries=found.page,
         live_list=found,
-        asked=asked,
-        filtered=any(asked.values()),
+        typed=typed,
+        filtered=any(typed.values()),
         field_errors=wrong,
         first=request.position() is None,
     )

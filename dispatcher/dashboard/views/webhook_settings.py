@@ -19,7 +19,7 @@ from dispatcher.services.inputs.base import problems
 from dispatcher.services.inputs.webhook_inputs import Schedule, WebhookChanges
 from dispatcher.services.webhooks.webhook_resource import Webhook
 
-RETRY = ("retries", "base", "factor", "jitter", "cap")
+RETRY = tuple(Schedule.model_fields)
 LIMITS = ("rate_limit", "max_in_flight", "timeout")
 BLANK_HEADERS = 2
 """Empty rows in the form, in which to add headers."""

@@ -46,13 +46,13 @@ class Matches:
 
 async def list_(request: DashboardRequest) -> web.Response:
     """Show a page of the webhooks that match the filter, with their health."""
-    asked = _asked(request.http.query)
-    number = _page_number(asked["page"])
+    typed = _filters(request.http.query)
+    number = _page_number(typed["page"])
     page = await request.services.webhook_list.page(
         request.environment_id,
-        text=asked["q"],
-        state=_STATES.get(asked["state"]),
-        order=_ORDERS.get(asked["sort"], "oldest"),
+        text=typed["q"],
+        state=_STATES.get(typed["state"]),
+        order=_ORDERS.get(typed["sort"], "oldest"),
         page=number,
         limit=PAGE_SIZE,
     )
@@ -65,8 +65,8 @@ async def list_(request: DashboardRequest) -> web.Response:
         states=page.states,
         health=health,
         now=datetime.now(UTC),
-        asked=asked,
-        filtered=bool(asked["q"] or asked["state"]),
+        typed=typed,
+        filtered=bool(typed["q"] or typed["state"]),
         number=number,
         has_more=page.has_more,
         looked_at=SEARCHED_LIMIT,
@@ -173,13 +173,13 @@ def _given(typed: Mapping[str, str]) -> dict[str, Any]:
     return {"url": "", **texts}
 
 
-def _asked(query: Mapping[str, str]) -> dict[str, str]:
-    """Return what a list of webhooks is asked for. An unknown state or order counts as none."""
-    asked = {name: query.get(name, "").strip() for name in FILTERS}
-    asked["q"] = asked["q"][:SEARCH_LIMIT_CHARACTERS]
-    asked["state"] = asked["state"] if asked["state"] in _STATES else ""
-    asked["sort"] = asked["sort"] if asked["sort"] in _ORDERS else ""
-    return asked
+def _filters(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters in a query. An unknown state or order counts as none."""
+    filters = {name: query.get(name, "").strip() for name in FILTERS}
+    filters["q"] = filters["q"][:SEARCH_LIMIT_CHARACTERS]
+    filters["state"] = filters["state"] if filters["state"] in _STATES else ""
+    filters["sort"] = filters["sort"] if filters["sort"] in _ORDERS else ""
+    return filters
 
 
 def _page_number(text: str) -> int:

@@ -66,12 +66,14 @@ async def retry(
         position = near[-1]["id"]
         ids = [id_ for id_ in ids if id_ >= position]
     kept = set(await actions.keep_events({row["event_id"] for row in near}))
-    wanted = [row for row in near if status in (None, row["status"])]
-    refusals = {row["id"]: _refusal(row, row["event_id"] in kept) for row in wanted}
-    fine = [row for row in wanted if refusals[row["id"]] is None]
-    made = sum(row["state"] == "QUEUED" for row in fine)
-    made += await actions.expedite([row["id"] for row in fine if row["state"] == "PENDING"])
-    made += await actions.enqueue([row for row in fine if row["state"] == "ENDED"], environment_id)
+    matching = [row for row in near if status in (None, row["status"])]
+    refusals = {row["id"]: _refusal(row, row["event_id"] in kept) for row in matching}
+    accepted = [row for row in matching if refusals[row["id"]] is None]
+    made = sum(row["state"] == "QUEUED" for row in accepted)
+    made += await actions.expedite([row["id"] for row in accepted if row["state"] == "PENDING"])
+    made += await actions.enqueue(
+        [row for row in accepted if row["state"] == "ENDED"], environment_id
+    )
     skipped = Counter(reason for reason in refusals.values() if reason is not None)
     return Changed(
         made,

@@ -14,7 +14,7 @@ CHANNEL = "dispatcher"
 KEEPALIVE_SECONDS = 3.0
 """Seconds between two statements that test the connection."""
 ANNOUNCED_MS = 10_000
-"""Emitters notify for so long after the last keepalive, so that they stop without a daemon."""
+"""Time after the last keepalive for which emitters notify, so that they stop without a daemon."""
 
 
 class Listener:

@@ -48,7 +48,7 @@ class Notes:
     rests: dict[UUID, float] = field(default_factory=dict)
     """The end of the rest of each endpoint, in seconds of `boottime`, as a suspend counts."""
     disabled: dict[UUID, str] = field(default_factory=dict)
-    exhausted: list[OperationalEvent] = field(default_factory=list)
+    failed_deliveries: list[OperationalEvent] = field(default_factory=list)
 
     def add(self, newer: "Notes") -> None:
         """Merge newer notes into these; a success clears older failures of its endpoint."""
@@ -58,7 +58,7 @@ class Notes:
         self.successes |= newer.successes
         self.rests |= newer.rests
         self.disabled |= newer.disabled
-        self.exhausted += newer.exhausted
+        self.failed_deliveries += newer.failed_deliveries
 
 
 class EndpointHealth:
@@ -92,7 +92,9 @@ class EndpointHealth:
             self._notes.disabled[endpoint.id] = outcome.disable
             self.wake.set()
         if outcome.state == "FAILED" and not event_patterns.is_reserved(type_):
-            self._notes.exhausted.append(_exhausted(endpoint, delivery, type_, outcome))
+            self._notes.failed_deliveries.append(
+                _delivery_failed(endpoint, delivery, type_, outcome)
+            )
 
     async def run_once(self) -> float:
         """Write the notes, and return the seconds to the next pass.
@@ -134,11 +136,11 @@ class EndpointHealth:
         for endpoint_id in list(notes.disabled):
             await bisect([endpoint_id], partial(self._disable, notes), self._refused)
             del notes.disabled[endpoint_id]
-        while batch := notes.exhausted[:EMIT_BATCH]:
+        while batch := notes.failed_deliveries[:EMIT_BATCH]:
             await bisect(
                 batch, self._events.emit_operational, observe.endpoints.operational_event_discarded
             )
-            del notes.exhausted[: len(batch)]
+            del notes.failed_deliveries[: len(batch)]
 
     def _refused(self, endpoint_id: UUID, error: Exception) -> None:
         """Discard a note that the database refuses.
@@ -174,7 +176,7 @@ class EndpointHealth:
                 observe.endpoints.disabled(endpoint_id, reason)
 
 
-def _exhausted(
+def _delivery_failed(
     endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome
 ) -> OperationalEvent:
     data = {
@@ -185,6 +187,4 @@ def _exhausted(
         "attempts": delivery.attempt + 1,
         "error": outcome.error,
     }
-    return OperationalEvent(
-        endpoint.environment_id, "delivery.exhausted", orjson.dumps(data).decode()
-    )
+    return OperationalEvent(endpoint.environment_id, "delivery.failed", orjson.dumps(data).decode())

@@ -95,7 +95,7 @@ class Recorder:
             raise
         finally:
             # Refused results that are not in quarantine come first in the next batch.
-            self._waiting[:0] = [result for result, _ in self._refused]
+            self._replace_first(0, [result for result, _ in self._refused])
             self._refused.clear()
         self._batch_limit = min(WAITING_LIMIT, self._batch_limit * 2)
         self._has_full_batch.clear()
@@ -110,7 +110,7 @@ class Recorder:
         await self._is_empty.wait()
 
     async def _write(self, batch: Sequence[Result]) -> None:
-        """Write `batch`, the first of the waiting results, and remove them."""
+        """Write `batch`, the first of the waiting results; late ones stay until `_write_late`."""
         try:
             next_times = await self._deliveries.record(batch)
         except (StoreError, StatementTimeoutError):
@@ -122,7 +122,7 @@ class Recorder:
         if len(next_times) < len(batch):
             recorded = [r for r in batch if r.delivery.id in next_times]
             late = [r for r in batch if r.delivery.id not in next_times]
-        self._waiting[: len(batch)] = late
+        self._replace_first(len(batch), late)
         for result in recorded:
             delivery = result.delivery
             self._on_recorded(delivery, _retry(delivery, next_times[delivery.id]))
@@ -130,7 +130,7 @@ class Recorder:
         await self._write_late(late)
 
     async def _write_late(self, late: Sequence[Result]) -> None:
-        """Write the attempts of `late`, the first of the waiting results, and remove them.
+        """Write the attempts of `late`, the first of the waiting results.
 
         Their rows were changed since they were read: the attempts are recorded, and a 2xx answer
         ends its delivery.
@@ -145,7 +145,7 @@ class Recorder:
             await self._write_in_parts(late, error, self._write_late)
             return
         observe.deliveries.late(len(new), len(late))
-        del self._waiting[: len(late)]
+        self._replace_first(len(late), [])
         for result in late:
             self._on_late(result.delivery)
         self._on_batch(late)
@@ -158,8 +158,8 @@ class Recorder:
     ) -> None:
         """Split the batch until one refused result is left; write it without the answer's text.
 
-        `bisect` would give up a result that is refused once, and not without its answer. Raises
-        StoreError if it is refused for another reason than its data.
+        `bisect` does not serve here: it gives up an item at its first refusal. Raises StoreError if
+        the result is refused for another reason than its data.
         """
         if len(batch) > 1:
             half = len(batch) // 2
@@ -169,12 +169,20 @@ class Recorder:
         bare = _without_answer(batch[0])
         if bare != batch[0]:
             observe.deliveries.response_discarded(bare.delivery, error)
-            self._waiting[0] = bare
+            self._replace_first(1, [bare])
             await write([bare])
         elif is_data_error(error):
-            self._refused.append((self._waiting.pop(0), error))
+            self._refused.append((bare, error))
+            self._replace_first(1, [])
         else:  # the data is not the reason, so nothing can be written at present
             raise StoreError(f"results are refused: {describe(error)}") from error
+
+    def _replace_first(self, count: int, results: Sequence[Result]) -> None:
+        """Put `results` in place of the first `count` that wait.
+
+        No other method removes results. So what was not written when a pass fails still waits.
+        """
+        self._waiting[:count] = results
 
     async def _quarantine_refused(self, batch_size: int) -> None:
         """Quarantine deliveries whose results were refused twice while others can be written.

@@ -1,1 +1,1 @@
-"""Do what events need beside their way: maintenance, statistics, times after a clock set back."""
+"""Do what events need beside their way: maintenance, statistics, status, a clock set back."""

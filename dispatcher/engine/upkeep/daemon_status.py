@@ -1,10 +1,45 @@
-"""Describe this daemon for the status that API and dashboard show."""
+"""Publish the status of this daemon, which API and dashboard show."""
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+import orjson
 
 from dispatcher import __version__
+from dispatcher.store.queries.daemons import Daemons
+
+PUBLISH_EVERY_SECONDS = 2.0
+"""Seconds between two publications."""
+
+
+class StatusPublisher:
+    """The stage that publishes the daemon's status.
+
+    `daemon` returns the daemon id, None while it has not joined. `status` returns its status as
+    JSON values.
+    """
+
+    def __init__(
+        self,
+        daemons: Daemons,
+        *,
+        daemon: Callable[[], int | None],
+        status: Callable[[], Mapping[str, object]],
+    ) -> None:
+        self._daemons = daemons
+        self._daemon = daemon
+        self._status = status
+
+    async def run_once(self) -> float:
+        """Publish the status if the daemon has joined; return the seconds to the next pass.
+
+        Raises StoreError or StatementTimeoutError.
+        """
+        daemon = self._daemon()
+        if daemon is not None:
+            await self._daemons.publish_status(daemon, orjson.dumps(self._status()).decode())
+        return PUBLISH_EVERY_SECONDS
 
 
 def daemon_status(

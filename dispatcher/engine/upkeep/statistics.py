@@ -1,15 +1,13 @@
-"""Write statistics by endpoint and by environment, and the status of this daemon.
+"""Write statistics by endpoint and by environment.
 
 Recorded attempts are added up in memory and written every two seconds, so that no send waits for
 it. A crash loses at most two seconds of the sums, never the attempts themselves.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 from uuid import UUID
-
-import orjson
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import BINS, bin_of
@@ -17,7 +15,6 @@ from dispatcher.core.histogram import add as add_histograms
 from dispatcher.core.model import Result
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.store.bisection import bisect
-from dispatcher.store.queries.daemons import Daemons
 from dispatcher.store.queries.statistics import Statistics, Sums
 from dispatcher.telemetry import observe
 
@@ -32,38 +29,30 @@ BATCH = 500
 class Tally:
     """The counts of one endpoint since the last write; `duration_ms` is their sum."""
 
-    __slots__ = ("delivered", "duration_ms", "durations", "environment_id", "exhausted", "failures")
+    __slots__ = (
+        "delivered",
+        "duration_ms",
+        "durations",
+        "environment_id",
+        "failed",
+        "failed_attempts",
+    )
 
     def __init__(self, environment_id: str | None) -> None:
         self.environment_id = environment_id
-        self.failures = 0
+        self.failed_attempts = 0
         self.delivered = 0
-        self.exhausted = 0
+        self.failed = 0
         self.duration_ms = 0
         self.durations = [0] * BINS
 
 
 class StatisticsWriter:
-    """The stage that writes statistics and the daemon's status.
+    """The stage that writes statistics."""
 
-    `daemon` returns the daemon id, None while it has not joined. `status` returns its status as
-    JSON values.
-    """
-
-    def __init__(
-        self,
-        statistics: Statistics,
-        daemons: Daemons,
-        endpoints: EndpointCache,
-        *,
-        daemon: Callable[[], int | None],
-        status: Callable[[], Mapping[str, object]],
-    ) -> None:
+    def __init__(self, statistics: Statistics, endpoints: EndpointCache) -> None:
         self._statistics = statistics
-        self._daemons = daemons
         self._endpoints = endpoints
-        self._daemon = daemon
-        self._status = status
         self._tallies: dict[UUID, Tally] = {}
         # Not yet in the database.
         self._of_endpoints: dict[UUID, Sums] = {}
@@ -82,14 +71,14 @@ class StatisticsWriter:
             tally.durations[bin_of(result.duration_ms)] += 1
             outcome = result.outcome
             if outcome.code != "ok":
-                tally.failures += 1
+                tally.failed_attempts += 1
             if outcome.state == "DELIVERED":
                 tally.delivered += 1
             elif outcome.state == "FAILED":
-                tally.exhausted += 1
+                tally.failed += 1
 
     async def run_once(self) -> float:
-        """Write the counts and the status, and return the seconds to the next pass.
+        """Write the counts, and return the seconds to the next pass.
 
         Raises StoreError or StatementTimeoutError; the next pass writes what was not
         written.
@@ -101,9 +90,6 @@ class StatisticsWriter:
                 batch = unwritten[start : start + BATCH]
                 await bisect(batch, self._add_of_endpoints, self._discard)
             await bisect(list(self._of_environments), self._add_of_environments, self._discard)
-            daemon = self._daemon()
-            if daemon is not None:
-                await self._daemons.publish_status(daemon, orjson.dumps(self._status()).decode())
         return WRITE_EVERY_SECONDS
 
     async def drained(self) -> None:
@@ -152,9 +138,9 @@ class StatisticsWriter:
 def _sums(tally: Tally) -> Sums:
     return Sums(
         sum(tally.durations),
-        tally.failures,
+        tally.failed_attempts,
         tally.delivered,
-        tally.exhausted,
+        tally.failed,
         tally.duration_ms,
         tally.durations,
     )
@@ -167,9 +153,9 @@ def _add(to: dict[Key, Sums], key: Key, more: Sums) -> None:
         return
     to[key] = Sums(
         sums.attempts + more.attempts,
-        sums.failures + more.failures,
+        sums.failed_attempts + more.failed_attempts,
         sums.delivered + more.delivered,
-        sums.exhausted + more.exhausted,
+        sums.failed + more.failed,
         sums.duration_ms + more.duration_ms,
         add_histograms(sums.durations, more.durations),
     )

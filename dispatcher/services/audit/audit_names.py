@@ -26,6 +26,8 @@ _KINDS: Final[Mapping[str, SubjectKind]] = {
     "event_type": "event_type",
     "quarantine": "quarantine",
 }
+_NAMED: Final = ("webhook", "token", "environment", "event_type")
+"""The kinds whose objects have a name."""
 _TOKEN: Final = "token:"  # noqa: S105 - the beginning of an actor, not a secret
 
 
@@ -35,9 +37,6 @@ def subject_kind(action: str, subject: str) -> SubjectKind:
     if noun == "delivery":
         return "bulk_action" if subject.startswith("blk_") else "delivery"
     return _KINDS.get(noun, "other")
-
-
-_NAMED: Final = ("webhook", "token", "environment", "event_type")
 
 
 class Names:

@@ -27,7 +27,7 @@ class EventTypeWriter:
 
     It checks a schema before the transaction, because a check may take seconds, and a transaction
     holds a connection and locks. The transaction then verifies that the type has not changed since
-    it was read. `most` is how many types an environment may have.
+    it was read. `limit` is how many types an environment may have.
 
     The methods raise InvalidError; NotFoundError for an environment; ConflictError if the catalogue
     is full or others keep changing the same type; SchemaChecksBusyError and
@@ -35,12 +35,17 @@ class EventTypeWriter:
     """
 
     def __init__(
-        self, pool: Opening, actor: Actor, checks: SchemaChecks, *, most: int = Limits().event_types
+        self,
+        pool: Opening,
+        actor: Actor,
+        checks: SchemaChecks,
+        *,
+        limit: int = Limits().event_types,
     ) -> None:
         self._pool = pool
         self._actor = actor
         self._checks = checks
-        self._most = most
+        self._limit = limit
 
     async def put(
         self, environment_id: str, name: str, form: EventTypePut
@@ -128,9 +133,9 @@ class EventTypeWriter:
         self, table: stored.EventTypes, environment_id: str, planned: Sequence[EventTypeChange]
     ) -> None:
         new = sum(change.before is None for change in planned)
-        if new and await table.count(environment_id) + new > self._most:
+        if new and await table.count(environment_id) + new > self._limit:
             raise ConflictError(
-                f"The environment would have more than {self._most} event types, the most that"
+                f"The environment would have more than {self._limit} event types, the most that"
                 " limits.event_types allows. Delete some first."
             )
 

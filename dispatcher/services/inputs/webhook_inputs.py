@@ -9,12 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints
 from dispatcher.core import event_patterns, signing
 from dispatcher.core.request_headers import is_reserved_header
 from dispatcher.schema_validation.validate import NESTING_LIMIT, depth
-from dispatcher.services.inputs.base import (
-    Description,
-    Form,
-    Limit,
-    Name,
-)
+from dispatcher.services.inputs.base import Description, Form, Limit, Name
 from dispatcher.services.inputs.credential_inputs import (
     Authentication,
     TlsSettings,

@@ -58,8 +58,8 @@ class WebhookList:
         They come after `after`. At most SEARCHED_LIMIT are read: a page can be short and have a
         next one.
         """
-        wanted = EndpointFind(text, state, after, SEARCHED_LIMIT, limit + 1)
-        found = await self._search.find(environment_id, wanted)
+        query = EndpointFind(text, state, after, SEARCHED_LIMIT, limit + 1)
+        found = await self._search.find(environment_id, query)
         ids = Page.of_items(found["ids"], limit, key=lambda id_: id_)
         page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
         return Page(page.items, page.next or ids.next or found["looked_to"])
@@ -75,7 +75,7 @@ class WebhookList:
         limit: int,
     ) -> WebhookPage:
         """Return a page, from 1 on, of the webhooks whose name or URL contains the text."""
-        wanted = EndpointBrowse(
+        query = EndpointBrowse(
             text=text,
             state=state,
             order=order,
@@ -83,7 +83,7 @@ class WebhookList:
             limit=limit + 1,
             look=SEARCHED_LIMIT,
         )
-        row = await self._search.browse(environment_id, wanted)
+        row = await self._search.browse(environment_id, query)
         states = WebhookStates(
             number=row["number"],
             active=row["active"],

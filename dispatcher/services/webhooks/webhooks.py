@@ -145,9 +145,9 @@ class Webhooks:
         async def read(_: UUID | None, step: int) -> list[EndpointRow]:
             rows: list[EndpointRow] = []
             while left and len(rows) < step:
-                some = left[: step - len(rows)]
-                del left[: len(some)]
-                rows += await self._endpoints.for_people(environment_id, some)
+                batch = left[: step - len(rows)]
+                del left[: len(batch)]
+                rows += await self._endpoints.for_people(environment_id, batch)
             return rows
 
         return await self._filled(read, None, limit)

@@ -233,9 +233,9 @@ class _Opening:
         return connection
 
     def _refuse_read_only(self, connection: Connection) -> None:
-        wanted = self._address.parameters.get("target_session_attrs")
+        required = self._address.parameters.get("target_session_attrs")
         read_only = getattr(connection.get_settings(), "default_transaction_read_only", "off")
-        if wanted == "read-write" and read_only == "on":
+        if required == "read-write" and read_only == "on":
             raise setup.UnusableError(
                 "the server is read-only (default_transaction_read_only), and the address asks for"
                 " target_session_attrs=read-write"

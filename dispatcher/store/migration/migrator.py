@@ -12,19 +12,19 @@ class Migrator:
     Use the connection that migrates.
     """
 
-    def __init__(self, asked: Queryable) -> None:
-        self._asked = asked
+    def __init__(self, session: Queryable) -> None:
+        self._session = session
 
     async def claim(self) -> bool:
         """Claim migrating for this session. Return False while another session holds the claim."""
         try:
-            return bool(await self._asked.fetch(statement("migrator/claim")))
+            return bool(await self._session.fetch(statement("migrator/claim")))
         except asyncpg.LockNotAvailableError:
             return False
 
     async def release(self) -> None:
         """Release the claim, so that the next session can begin at once."""
-        await self._asked.fetch(statement("migrator/release"))
+        await self._session.fetch(statement("migrator/release"))
 
     async def holder(self) -> str:
         """Return a description of the session that holds the claim."""
@@ -32,17 +32,17 @@ class Migrator:
 
     async def is_visible(self) -> bool:
         """Return True if this session may see the session that migrates."""
-        rows = await self._asked.fetch(statement("migrator/is_visible"))
+        rows = await self._session.fetch(statement("migrator/is_visible"))
         return bool(rows[0]["visible"])
 
     async def current(self) -> str | None:
         """Return a description of the session that migrates now, None if there is none."""
-        rows = await self._asked.fetch(statement("migrator/current"))
+        rows = await self._session.fetch(statement("migrator/current"))
         return _named(rows[0]) if rows else None
 
     async def blockers(self) -> str:
         """Return a description of the sessions that may block a migration, at most five."""
-        rows = await self._asked.fetch(statement("migrator/blockers"))
+        rows = await self._session.fetch(statement("migrator/blockers"))
         return ", ".join(_named(row) for row in rows) or "a session that has ended since"
 
 

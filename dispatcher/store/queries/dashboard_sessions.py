@@ -29,11 +29,11 @@ class DashboardSessions:
         self._session = session
 
     async def create(
-        self, id_: bytes, token_hash: bytes, environment_id: str, seconds: float, most: int
+        self, id_: bytes, token_hash: bytes, environment_id: str, seconds: float, limit: int
     ) -> None:
-        """Create a session that lasts `seconds`. Only the `most` newest of its token stay."""
+        """Create a session that lasts `seconds`. Only the `limit` newest of its token stay."""
         await self._session.fetch(
-            statement("dashboard_sessions/create"), id_, token_hash, environment_id, seconds, most
+            statement("dashboard_sessions/create"), id_, token_hash, environment_id, seconds, limit
         )
 
     async def get(self, id_: bytes) -> DashboardSessionRow | None:

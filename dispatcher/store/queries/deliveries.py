@@ -108,8 +108,8 @@ class Deliveries:
         """
         waiting = list(ids)
         for begin in range(0, len(waiting), PARK_LIMIT):
-            some = waiting[begin : begin + PARK_LIMIT]
-            await self._session.fetch(statement("deliveries/park"), some, list(shards))
+            batch = waiting[begin : begin + PARK_LIMIT]
+            await self._session.fetch(statement("deliveries/park"), batch, list(shards))
 
     async def parked_endpoints(self) -> list[UUID]:
         """Return the endpoints that have parked deliveries."""

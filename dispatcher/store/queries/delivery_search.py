@@ -198,12 +198,12 @@ class DeliverySearch:
         """Return the ids of the deliveries of some events, newest first."""
         delivery_ids: set[int] = set()
         for start in range(0, len(event_ids), EVENTS_AT_ONCE):
-            some = event_ids[start : start + EVENTS_AT_ONCE]
-            for above, until in await self._history.spans(min(some)):
+            batch = event_ids[start : start + EVENTS_AT_ONCE]
+            for above, until in await self._history.spans(min(batch)):
                 rows = await self._session.fetch(
                     statement("delivery_search/of_events"),
                     environment_id,
-                    some,
+                    batch,
                     filters.high,
                     filters.low,
                     limit,

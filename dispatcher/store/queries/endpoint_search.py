@@ -56,29 +56,29 @@ class EndpointSearch:
     def __init__(self, session: Queryable) -> None:
         self._session = session
 
-    async def browse(self, environment_id: str, wanted: EndpointBrowse) -> BrowsedEndpointsRow:
+    async def browse(self, environment_id: str, query: EndpointBrowse) -> BrowsedEndpointsRow:
         """Return the numbers of endpoints by state, and the ids of a page."""
         rows = await self._session.fetch(
             statement("endpoint_search/browse"),
             environment_id,
-            wanted.text,
-            wanted.look,
-            wanted.state,
-            wanted.order,
-            wanted.skip,
-            wanted.limit,
+            query.text,
+            query.look,
+            query.state,
+            query.order,
+            query.skip,
+            query.limit,
         )
         return only_row(BrowsedEndpointsRow, rows)
 
-    async def find(self, environment_id: str, wanted: EndpointFind) -> FoundEndpointsRow:
+    async def find(self, environment_id: str, query: EndpointFind) -> FoundEndpointsRow:
         """Return the ids of endpoints that match, oldest first."""
         rows = await self._session.fetch(
             statement("endpoint_search/find"),
             environment_id,
-            wanted.text,
-            wanted.state,
-            wanted.after,
-            wanted.look,
-            wanted.limit,
+            query.text,
+            query.state,
+            query.after,
+            query.look,
+            query.limit,
         )
         return only_row(FoundEndpointsRow, rows)

@@ -94,7 +94,7 @@ class Events:
         return EmittedRows(rows[0]["ids"], rows[0]["earlier"], frozenset(rows[0]["enforced"]))
 
     async def limit_lock_wait(self, milliseconds: int) -> None:
-        """Wait for each lock at most so long, for the rest of the transaction."""
+        """Limit the wait for each lock in the rest of the transaction."""
         await self._session.fetch(statement("events/limit_lock_wait"), str(milliseconds))
 
     async def emit_each(self, environment_id: str, events: Sequence[NewEventRow]) -> Sequence[str]:
@@ -144,9 +144,9 @@ def _rejections() -> Iterator[None]:
     except asyncpg.IntegrityConstraintViolationError as error:
         # The name of a constraint is a sentence. So producers that use SQL read the same message.
         named, hint = str(error.constraint_name or ""), error.hint
-        said = named if " " in named else str(error.args[0])
+        message = named if " " in named else str(error.args[0])
         is_unknown = isinstance(error, asyncpg.ForeignKeyViolationError)
         kind = UnknownEnvironmentError if is_unknown else EventRejectedError
         if is_unknown:
             hint = "use the id of one, or create it: dispatcher environment create"
-        raise kind(f"{said} ({hint})" if hint else said) from error
+        raise kind(f"{message} ({hint})" if hint else message) from error

@@ -33,11 +33,8 @@ A statement over the partitions of a month takes a millisecond to plan.
 """
 
 
-Place = Literal["inbox", "unexamined", "quarantine"]
-"""The place where an event waits before its deliveries are made.
-
-An `unexamined` event is unvalidated: it waits for the schema check. The API has that name.
-"""
+Place = Literal["inbox", "schema_check", "quarantine"]
+"""The place where an event waits: for its fan-out, for the schema check, or for people."""
 
 
 @dataclass(frozen=True, slots=True)

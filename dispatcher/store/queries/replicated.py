@@ -17,9 +17,9 @@ class Replicated:
     ) -> Sequence[tuple[int, str]]:
         """Decide about up to `limit` events that arrived in the replica role.
 
-        Return the ids and what became of them: `sent`, `to_check` (the type has an enforced
-        schema), `quarantined`, `known` (its deliveries were replicated too) or `too_old` (the id is
-        below `too_old_below`).
+        Return the ids and what became of them: their place, `inbox`, `schema_check` (the type has
+        an enforced schema) or `quarantine`; `known` (its deliveries were replicated too) or
+        `too_old` (the id is below `too_old_below`).
         """
         rows = await self._session.fetch(
             statement("replicated/adopt"), after_seconds, limit, too_old_below

@@ -14,9 +14,9 @@ class Sums(NamedTuple):
     """Sums over attempts. `durations` counts attempts by duration as in `histogram`."""
 
     attempts: int
-    failures: int
+    failed_attempts: int
     delivered: int
-    exhausted: int
+    failed: int
     duration_ms: int
     durations: Sequence[int]
 
@@ -55,7 +55,7 @@ class EndpointSumsRow(TypedDict):
     id: UUID
     slots: list[int] | None
     attempts: list[int] | None
-    failures: list[int] | None
+    failed_attempts: list[int] | None
     durations: list[int] | None
     pending: int
 
@@ -75,9 +75,9 @@ class IntervalRow(TypedDict):
 
     at: datetime
     attempts: int
-    failures: int
+    failed_attempts: int
     delivered: int
-    exhausted: int
+    failed: int
     durations: list[int]
 
 
@@ -126,7 +126,7 @@ class Statistics:
     async def of_endpoints(
         self, environment_id: str, ids: Collection[UUID], half_hours: int, limit: int
     ) -> Sequence[EndpointSumsRow]:
-        """Return `id slots attempts failures durations pending` of the environment's endpoints.
+        """Return sums and pending deliveries of the environment's endpoints.
 
         `slots` are numbers of half hours; the last one is now. The lists are None if nothing was
         sent. `pending` counts up to `limit` deliveries.
@@ -141,7 +141,7 @@ class Statistics:
     ) -> Sequence[IntervalRow]:
         """Return what was sent in the last `points` intervals of `width` seconds.
 
-        The keys are `at attempts failures delivered exhausted durations`. Intervals without
+        The keys are `at attempts failed_attempts delivered failed durations`. Intervals without
         attempts are left out. The source is the buckets of `span` seconds.
         """
         rows = await self._session.fetch(

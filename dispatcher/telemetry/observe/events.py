@@ -55,5 +55,5 @@ def replicated(fates: Sequence[tuple[int, str]]) -> None:
     counts = Counter(fate for _, fate in fates)
     for fate, count in counts.items():
         metrics.REPLICATED.labels(fate).inc(count)
-    metrics.QUARANTINED.inc(counts["quarantined"])
+    metrics.QUARANTINED.inc(counts["quarantine"])
     _log.info("events replicated", **counts)

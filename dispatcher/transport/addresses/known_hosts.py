@@ -1,11 +1,13 @@
 """Remember hosts whose names were looked up in time, for each environment.
 
-Known hosts have their own class of lookup threads. So no environment may displace the hosts of
-others with thousands of its own: when there are too many, the environment with most loses its
-oldest, first those that were only looked up, then those that a delivery has reached.
+Known hosts have their own class of lookup threads. When there are too many hosts, the environment
+with most loses its oldest, first those that were only looked up, then those that a delivery has
+reached.
 """
 
 from collections import OrderedDict
+
+from dispatcher.transport.environment_shares import EnvironmentShares
 
 HOSTS_LIMIT = 32_768
 """Most hosts of all environments: about 10 MB of memory."""
@@ -28,10 +30,10 @@ class KnownHosts:
     def __init__(self, limit: int = HOSTS_LIMIT) -> None:
         self._limit = limit
         self._environments: dict[str, _Hosts] = {}
-        self._count = 0
+        self._shares = EnvironmentShares()
 
     def __len__(self) -> int:
-        return self._count
+        return self._shares.total
 
     def knows(self, host: str, environment_id: str) -> bool:
         """Return True if the host is known in this environment."""
@@ -41,7 +43,7 @@ class KnownHosts:
     def add(self, host: str, environment_id: str, *, is_reached: bool = False) -> None:
         """Note that the host was looked up, or, if `is_reached`, that a delivery reached it."""
         known = self._environments.setdefault(environment_id, _Hosts())
-        self._count -= len(known)
+        before = len(known)
         if is_reached or host in known.reached:
             known.looked_up.pop(host, None)
             known.reached[host] = None
@@ -49,8 +51,8 @@ class KnownHosts:
         else:
             known.looked_up[host] = None
             known.looked_up.move_to_end(host)
-        self._count += len(known)
-        if self._count > self._limit:
+        self._shares.add(environment_id, len(known) - before)
+        if len(self) > self._limit:
             self._drop_one()
 
     def discard(self, host: str) -> None:
@@ -59,11 +61,12 @@ class KnownHosts:
             if host in known.looked_up or host in known.reached:
                 known.looked_up.pop(host, None)
                 known.reached.pop(host, None)
-                self._count -= 1
+                self._shares.add(environment_id, -1)
                 if not len(known):
                     del self._environments[environment_id]
 
     def _drop_one(self) -> None:
-        largest = max(self._environments.values(), key=len)
-        (largest.looked_up or largest.reached).popitem(last=False)
-        self._count -= 1
+        largest = self._shares.largest()
+        known = self._environments[largest]
+        (known.looked_up or known.reached).popitem(last=False)
+        self._shares.add(largest, -1)

@@ -37,10 +37,10 @@ from dispatcher.transport.failures import (
 from dispatcher.transport.target import Origin, Target
 
 IDLE_SECONDS = 4.0
-"""Idle connections are kept so long: most servers keep them for 5 s or more, or announce less."""
+"""How long idle connections are kept: most servers keep them for 5 s or more, or announce less."""
 
 KEEP_ALIVE_MARGIN_SECONDS = 1.0
-"""A connection is closed so much earlier than the receiver's Keep-Alive header announces."""
+"""How much earlier a connection is closed than the receiver's Keep-Alive header announces."""
 
 SWEEP_SECONDS = 0.5
 """Time between two searches for idle connections to close."""
@@ -144,8 +144,8 @@ class Connections:
         opened = self._made[connection]
         if not connection.served and opened.origin.is_https:
             _remember_session(opened.origin, connection)
-        said = head.keep_alive_seconds
-        seconds = IDLE_SECONDS if said is None else _idle_seconds(said)
+        announced = head.keep_alive_seconds
+        seconds = IDLE_SECONDS if announced is None else _idle_seconds(announced)
         if seconds <= 0:
             connection.abort()
             return
@@ -332,6 +332,6 @@ def _remember_session(origin: Origin, connection: Connection) -> None:
         tls.context.remember(origin.server_name, tls)
 
 
-def _idle_seconds(said: int) -> float:
+def _idle_seconds(announced: int) -> float:
     """Return how long to keep a connection that the receiver says it keeps for `said` seconds."""
-    return min(IDLE_SECONDS, said - KEEP_ALIVE_MARGIN_SECONDS)
+    return min(IDLE_SECONDS, announced - KEEP_ALIVE_MARGIN_SECONDS)

@@ -10,6 +10,7 @@ behind one name, one may have a bad certificate. Pure: times are arguments, in m
 from collections import OrderedDict
 from typing import NamedTuple
 
+from dispatcher.transport.environment_shares import EnvironmentShares
 from dispatcher.transport.failures import PostError
 from dispatcher.transport.target import Origin
 
@@ -24,7 +25,7 @@ SPACING_SECONDS = 0.02
 an environment then take at most a twelfth of the event loop."""
 
 FORGET_SECONDS = 60.0
-"""A failure is forgotten so long after another handshake was permitted."""
+"""Seconds after another handshake was permitted until a failure is forgotten."""
 
 FAILURES_LIMIT = 10_000
 """Most failures that are remembered, about 5 MiB."""
@@ -43,16 +44,16 @@ class _Failure(NamedTuple):
 class FailedHandshakes:
     """The origins whose last TLS handshakes failed, by environment.
 
-    When the limit is reached, the environment with most of them loses its oldest.
+    Beyond FAILURES_LIMIT, the environment with most of them loses its oldest.
     """
 
     def __init__(self) -> None:
         self._failures: dict[str, OrderedDict[Origin, _Failure]] = {}
-        self._count = 0
+        self._shares = EnvironmentShares()
 
     def __len__(self) -> int:
         """Return how many failures are remembered."""
-        return self._count
+        return self._shares.total
 
     def admit(self, environment_id: str, origin: Origin, now: float) -> None:
         """Permit one handshake, or raise the PostError of the last one.
@@ -74,13 +75,13 @@ class FailedHandshakes:
         failures = self._failures.setdefault(environment_id, OrderedDict())
         while failures and next(iter(failures.values())).until + FORGET_SECONDS < now:
             failures.popitem(last=False)
-            self._count -= 1
+            self._shares.add(environment_id, -1)
         seconds = max(RETRY_SECONDS, SPACING_SECONDS * len(failures))
         failures[origin] = _Failure(reason, 1 if last is None else last.in_a_row + 1, now + seconds)
-        self._count += 1
-        if self._count > FAILURES_LIMIT:
-            environment_id, failures = max(self._failures.items(), key=lambda item: len(item[1]))
-            self.forget(environment_id, next(iter(failures)))
+        self._shares.add(environment_id, 1)
+        if self._shares.total > FAILURES_LIMIT:
+            largest = self._shares.largest()
+            self.forget(largest, next(iter(self._failures[largest])))
 
     def _last(self, environment_id: str, origin: Origin) -> _Failure | None:
         failures = self._failures.get(environment_id)
@@ -91,6 +92,6 @@ class FailedHandshakes:
         failures = self._failures.get(environment_id)
         if failures is None or failures.pop(origin, None) is None:
             return
-        self._count -= 1
+        self._shares.add(environment_id, -1)
         if not failures:
             del self._failures[environment_id]

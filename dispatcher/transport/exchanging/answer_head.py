@@ -118,14 +118,14 @@ def _parse(head: bytes) -> Head:
     status = int(clean[1]) if clean else parse_status(head)
     framing: Framing = "until-close"
     length = 0
-    said: int | None = None
+    keep_alive_seconds: int | None = None
     notable: dict[bytes, bytes] = {}
     for found in islice(_NOTABLE.finditer(head.lower()), NOTABLE_LIMIT):
         name, value = found.groups()
         notable[name] = notable[name] + b"," + value if name in notable else value
     if notable:
         framing, length = _framing(notable)
-        said = _keep_alive_seconds(notable)
+        keep_alive_seconds = _keep_alive_seconds(notable)
     if status in _NO_BODY:
         # The head may announce a body although its status has none, and the body may be sent.
         framing = "none" if framing == "until-close" or not length else "unknown"
@@ -141,7 +141,7 @@ def _parse(head: bytes) -> Head:
         headers = kept_headers(head)
     is_length_known = clean and framing in ("none", "length") and not is_interim(status)
     whole_length = length if is_length_known else -1
-    return Head(status, framing, length, keeps_alive, said, headers, whole_length)
+    return Head(status, framing, length, keeps_alive, keep_alive_seconds, headers, whole_length)
 
 
 # The same as `parse_head`, for heads of at most CACHED_HEAD_LIMIT_BYTES; in C, as all calls are

@@ -21,7 +21,7 @@ SELECT w.id, p.place, coalesce(d.delivered, 0) AS delivered, coalesce(d.failed, 
 FROM unnest($2::bigint[]) AS w(id) CROSS JOIN kept
 CROSS JOIN LATERAL (
   SELECT CASE WHEN (SELECT id FROM ONLY dispatcher.inbox WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'inbox'
-              WHEN (SELECT id FROM dispatcher.unvalidated_events WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'unexamined'
+              WHEN (SELECT id FROM dispatcher.unvalidated_events WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'schema_check'
               WHEN (SELECT id FROM dispatcher.quarantine WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'quarantine' END AS place
 ) AS p
 LEFT JOIN LATERAL (

@@ -19,19 +19,19 @@ WITH marks AS MATERIALIZED (
       OR (SELECT a.id FROM dispatcher.attempts a
           WHERE a.event_id = m.event_id AND a.state IS NOT NULL AND a.id >= $3 LIMIT 1) IS NOT NULL THEN 'known'
     WHEN m.event_id < $3 THEN 'too_old'
-    WHEN (SELECT e.id FROM dispatcher.environments e WHERE e.id = m.environment_id) IS NULL THEN 'quarantined'
-    WHEN (SELECT t.enforce FROM dispatcher.event_types t WHERE t.environment_id = m.environment_id AND t.name = m.type) THEN 'to_check'
-    ELSE 'sent' END AS fate
+    WHEN (SELECT e.id FROM dispatcher.environments e WHERE e.id = m.environment_id) IS NULL THEN 'quarantine'
+    WHEN (SELECT t.enforce FROM dispatcher.event_types t WHERE t.environment_id = m.environment_id AND t.name = m.type) THEN 'schema_check'
+    ELSE 'inbox' END AS fate
   FROM marks m
-), sent AS (
+), new_inbox AS (
   INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
-  SELECT event_id, event_id, environment_id, type FROM fates WHERE fate = 'sent' ON CONFLICT DO NOTHING
-), to_check AS (
+  SELECT event_id, event_id, environment_id, type FROM fates WHERE fate = 'inbox' ON CONFLICT DO NOTHING
+), new_unvalidated AS (
   INSERT INTO dispatcher.unvalidated_events (id, environment_id, type)
-  SELECT event_id, environment_id, type FROM fates WHERE fate = 'to_check' ON CONFLICT DO NOTHING
-), refused AS (
+  SELECT event_id, environment_id, type FROM fates WHERE fate = 'schema_check' ON CONFLICT DO NOTHING
+), new_quarantine AS (
   INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
   SELECT event_id, event_id, environment_id, type, 0, 'unknown_environment', 'the event was replicated, and there is no such environment here'
-  FROM fates WHERE fate = 'quarantined' ON CONFLICT DO NOTHING
+  FROM fates WHERE fate = 'quarantine' ON CONFLICT DO NOTHING
 )
 SELECT event_id, fate FROM fates

@@ -15,7 +15,7 @@ WITH me AS (
     SELECT 1 FROM aclexplode(n.nspacl) a WHERE a.grantee = 0 AND a.privilege_type = 'CREATE') AS open_to_all
   FROM pg_namespace n WHERE n.nspname IN (SELECT name FROM looked_into)
 )
-SELECT nspname::text AS schema, 'PUBLIC' AS who, format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', nspname) AS remedy
+SELECT nspname::text AS schema, 'PUBLIC' AS role, format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', nspname) AS remedy
 FROM schemas WHERE open_to_all
 UNION ALL
 (SELECT s.nspname, r.rolname, format('REVOKE CREATE ON SCHEMA %I FROM %I', s.nspname, r.rolname)

@@ -3,8 +3,8 @@
 --
 -- Points without attempts are left out. The last point is unfinished.
 SELECT date_bin(make_interval(secs => $3), s.bucket, 'epoch') AS at,
-       sum(s.attempts)::bigint AS attempts, sum(s.failures)::bigint AS failures, sum(s.delivered)::bigint AS delivered,
-       sum(s.exhausted)::bigint AS exhausted,
+       sum(s.attempts)::bigint AS attempts, sum(s.failed_attempts)::bigint AS failed_attempts, sum(s.delivered)::bigint AS delivered,
+       sum(s.failed)::bigint AS failed,
        ARRAY[sum(s.durations[1]), sum(s.durations[2]), sum(s.durations[3]), sum(s.durations[4]), sum(s.durations[5]), sum(s.durations[6]), sum(s.durations[7]),
              sum(s.durations[8]), sum(s.durations[9]), sum(s.durations[10]), sum(s.durations[11]), sum(s.durations[12]), sum(s.durations[13]), sum(s.durations[14]),
              sum(s.durations[15]), sum(s.durations[16]), sum(s.durations[17]), sum(s.durations[18]), sum(s.durations[19]), sum(s.durations[20]), sum(s.durations[21]),
