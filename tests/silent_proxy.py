@@ -1,6 +1,7 @@
 """Between daemons and their database: connections that stay open and lead nowhere."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,6 +26,8 @@ class Proxy:
         self._server: asyncio.Server
         self._pumps: set[asyncio.Task[None]] = set()
         self.opened = 0
+        self.answered = asyncio.Event()
+        """Set when the server has answered something: clear it to wait for the next answer."""
 
     @property
     def dsn(self) -> str:
@@ -61,17 +64,25 @@ class Proxy:
         way = _Way(_name_in(first))
         way.open.set()
         self._ways.add(way)
-        for source, sink in ((reader, from_server), (to_server, writer)):
-            pump = asyncio.create_task(self._pump(source, sink, way))
+        for source, sink, on_sent in (
+            (reader, from_server, lambda: None),
+            (to_server, writer, self.answered.set),
+        ):
+            pump = asyncio.create_task(self._pump(source, sink, way, on_sent))
             self._pumps.add(pump)
 
     async def _pump(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, way: _Way
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        way: _Way,
+        on_sent: Callable[[], object],
     ) -> None:
         try:
             while some := await source.read(65_536):
                 await way.open.wait()
                 sink.write(some)
+                on_sent()
                 await sink.drain()
         except OSError:
             pass

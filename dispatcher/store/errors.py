@@ -58,15 +58,16 @@ def means_lost(error: Exception, connection: "asyncpg.Connection[Any]") -> bool:
     """Return True if the connection can no longer be used.
 
     The driver raises InterfaceError also for mistakes of the caller, such as a wrong number of
-    arguments. Then the connection is still good.
+    arguments. Then the connection is still good. If the connection was dropped between two steps
+    of a statement, the driver may raise any error, also an AttributeError.
     """
-    if isinstance(error, asyncpg.InterfaceError):
-        return connection.is_closed()
     if isinstance(error, BROKEN_BY_POOLERS):
         return True
-    if _is_lock_table_full(error):
+    if isinstance(error, asyncpg.QueryCanceledError) or _is_lock_table_full(error):
         return False
-    return isinstance(error, _LOST) and not isinstance(error, asyncpg.QueryCanceledError)
+    if isinstance(error, _LOST):
+        return True
+    return not isinstance(error, asyncpg.PostgresError) and connection.is_closed()
 
 
 def _is_lock_table_full(error: Exception) -> bool:

@@ -75,9 +75,9 @@ async def theirs(standing: Api, database: Connection, receiver: Receiver) -> dic
     recovery = await other("POST", f"{webhook}/recover", BODIES["recover_webhook"])
     action = await other("POST", "/api/bulk-actions", BODIES["start_bulk_action"])
     await other("PUT", "/api/event-types/user.created", {"description": "theirs"})
-    quarantined = await database.fetchval(
+    quarantined = await database.fetchval(  # of today: maintenance lets older ones expire
         "INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason,"
-        " detail) VALUES (1, 1, $1, 'user.created', 1, 'test', '') RETURNING id",
+        " detail) SELECT id, id, $1, 'user.created', 1, 'test', '' FROM dispatcher.event_id() AS id RETURNING id",
         OTHER,
     )
     tokens = await other("GET", "/api/tokens")

@@ -398,8 +398,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 async def asking(kind: str, url: str, name: str, *args: Any) -> Any:
     if kind == "blocking":
-        return await asker(Client(url, TOKEN, timeout=5))(name, *args)
-    async with AsyncClient(url, TOKEN, timeout=5) as client:
+        return await asker(Client(url, TOKEN, timeout=30))(name, *args)
+    async with AsyncClient(url, TOKEN, timeout=30) as client:
         return await asker(client)(name, *args)
 
 

@@ -55,6 +55,16 @@ def embedded(directory: Path) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@contextmanager
+def roomy(directory: Path) -> Iterator[EmbeddedPostgres]:
+    """One by a socket that has room for the connections of 24 cuts, as it never learns of these."""
+    settings = {"max_connections": "300"}
+    with EmbeddedPostgres(
+        directory / "postgres", binaries=chosen_binaries(), settings=settings
+    ) as server:
+        yield server
+
+
 class NetworkPostgres(EmbeddedPostgres):
     """One that listens on 127.0.0.1 as well."""
 

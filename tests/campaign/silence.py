@@ -16,6 +16,7 @@ from tests.campaign.servers import (
     clocked,
     networked,
     paired,
+    roomy,
 )
 from tests.campaign.stage import Stage
 from tests.campaign.weighing import Campaign, Figure, bounded, number_of, sending_again, spread
@@ -187,7 +188,7 @@ def _no_pooler() -> str:
 
 CAMPAIGNS = {
     "failover": Campaign(failover, weigh_failovers, serves=paired),
-    "half-open": Campaign(half_open, weigh_silence),
+    "half-open": Campaign(half_open, weigh_silence, serves=roomy),
     "backend-freeze": Campaign(backend_freeze, weigh_silence),
     "clock": Campaign(clock_with_one, weigh_steps, stepped=True, serves=clocked, lacking=_no_clock),
     "clock-two": Campaign(

@@ -18,6 +18,7 @@ from dispatcher.store.errors import (
 )
 from dispatcher.store.session import Session, Transaction
 from tests.conftest import Connection
+from tests.silent_proxy import Proxy
 from tests.store import rows
 
 ACTIVE = "SELECT state = 'active' FROM pg_stat_activity WHERE pid = $1"
@@ -186,6 +187,49 @@ async def test_a_dropped_connection_is_not_used_again(session: Session) -> None:
     backend = await pid(session)
     session.drop()
     assert await pid(session) != backend
+
+
+@pytest.mark.parametrize("iterations", range(8))
+async def test_a_connection_dropped_between_two_steps_of_a_statement_is_lost(
+    dsn: str, iterations: int
+) -> None:
+    """The driver then has no answer, and no connection to send the next step on."""
+    async with Proxy(dsn) as proxy:
+        session = Session(proxy.dsn, "one")
+        await session.open()
+        proxy.answered.clear()
+        asked = asyncio.create_task(session.fetch("SELECT $1::int", 1))
+        await proxy.answered.wait()  # the statement is prepared
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        session.drop()
+        with suppress(StoreUnavailableError):
+            assert [row[0] for row in await asked] == [1]
+        assert await pid(session)
+        await session.close()
+
+
+@pytest.mark.parametrize("iterations", range(8))
+async def test_a_connection_dropped_as_it_begins_to_listen_is_listened_on_again(
+    dsn: str, connection: Connection, iterations: int
+) -> None:
+    heard = asyncio.Event()
+    async with Proxy(dsn) as proxy:
+        session = Session(proxy.dsn, "one")
+        await session.open()
+        proxy.answered.clear()
+        listening = asyncio.create_task(session.listen("dispatcher", heard.set))
+        await proxy.answered.wait()
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+        session.drop()
+        with suppress(StoreUnavailableError):
+            await listening
+        assert await session.listen("dispatcher", heard.set)
+        await connection.execute("NOTIFY dispatcher")
+        async with asyncio.timeout(5):
+            await heard.wait()
+        await session.close()
 
 
 # ── whose fault it is ────────────────────────────────────────────────────────────────────────────

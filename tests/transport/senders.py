@@ -6,7 +6,7 @@ from dispatcher.transport.sender import Sender
 LIMIT = 16 * 1024
 
 
-def new_sender(*allow: str, connect_timeout: float = 2.0, concurrency: int = 32) -> Sender:
+def new_sender(*allow: str, connect_timeout: float = 30.0, concurrency: int = 32) -> Sender:
     return Sender(
         guard=Guard(parse_allow(allow or ["127.0.0.0/8"])),
         connect_timeout=connect_timeout,

@@ -33,7 +33,7 @@ EMPTY = OK + b"Content-Length: 0\r\n\r\n"
 async def sending(*, concurrency: int = 32, origin_limit: int = 1000) -> AsyncIterator[Sender]:
     async with Sender(
         guard=Guard(parse_allow(["127.0.0.0/8", "::1/128"])),
-        connect_timeout=5,
+        connect_timeout=30,
         body_limit=16384,
         concurrency=concurrency,
         user_agent="Test/1.0",
@@ -334,7 +334,7 @@ async def test_each_phase_of_a_post_is_timed(sender: Sender) -> None:
     async with Receiver(otherwise=Answer(delay=0.05)) as receiver:
         first = (await posted(sender, receiver.url)).timings
         second = (await posted(sender, receiver.url)).timings
-        refused = await sender.post("http://127.0.0.1:1025/", {}, b"{}", timeout=5)
+        refused = await sender.post("http://127.0.0.1:1025/", {}, b"{}", timeout=30)
     assert first.lookup is not None
     assert first.connect is not None
     assert first.tls is None
@@ -364,7 +364,7 @@ async def test_tls_is_timed_and_its_connections_are_separate_from_plain_ones(
         assert answer.timings.tls is not None
         assert receiver.connections == 1
         assert seen[0].selected_alpn_protocol() == "http/1.1"
-        plain = await sender.post(receiver.url.replace("https", "http"), {}, b"{}", timeout=5)
+        plain = await sender.post(receiver.url.replace("https", "http"), {}, b"{}", timeout=30)
         assert isinstance(plain, SendError)
         assert plain.code in ("protocol", "reset")
 
@@ -414,7 +414,7 @@ async def test_a_closed_sender_dials_no_more() -> None:
     async with sending() as sender, Receiver() as receiver:
         await posted(sender, receiver.url)
         await sender.close()
-        result = await sender.post(receiver.url, {}, b"{}", timeout=5)
+        result = await sender.post(receiver.url, {}, b"{}", timeout=30)
         assert isinstance(result, SendError)
         assert (result.code, result.reason) == (
             "connect", "no connection: the dispatcher is stopping",

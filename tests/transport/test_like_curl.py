@@ -147,7 +147,7 @@ async def differences(receiver: tuple[list[int], list[bytes]]) -> list[Differenc
     slots = asyncio.Semaphore(AT_A_TIME)
     sender = Sender(
         guard=Guard(parse_allow(["127.0.0.0/8"])),
-        connect_timeout=5,
+        connect_timeout=30,
         body_limit=16384,
         concurrency=AT_A_TIME,
         user_agent="Test/1.0",
@@ -158,7 +158,7 @@ async def differences(receiver: tuple[list[int], list[bytes]]) -> list[Differenc
         urls = [f"http://127.0.0.1:{port}/{n}" for port, n in zip(ports, numbers, strict=False)]
         async with slots:
             statuses = await curled(urls)
-            results = [await sender.post(url, {}, b"{}", timeout=5) for url in urls]
+            results = [await sender.post(url, {}, b"{}", timeout=30) for url in urls]
         compared = zip(numbers, statuses, results, strict=True)
         return [Difference(table[number], theirs, ours) for number, theirs, ours in compared]
 

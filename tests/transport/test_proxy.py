@@ -72,7 +72,7 @@ async def through(
 
 
 async def error_of(sender: Sender, url: str) -> tuple[str, str]:
-    result = await sender.post(url, {}, b"{}", timeout=5)
+    result = await sender.post(url, {}, b"{}", timeout=30)
     assert isinstance(result, SendError), result
     return result.code, result.reason
 
@@ -149,7 +149,7 @@ async def test_a_name_is_checked_by_its_addresses_if_it_resolves(
     async with Receiver() as receiver:
         proxy = Tunnels(receiver.url)
         async with through(proxy, allow="192.0.2.1/32") as sender:
-            result = await sender.post("http://hooks.example.com/", {}, b"{}", timeout=5)
+            result = await sender.post("http://hooks.example.com/", {}, b"{}", timeout=30)
     if addresses == ["10.0.0.1"]:
         assert isinstance(result, SendError)
         assert (result.code, proxy.heads) == ("blocked", [])
@@ -171,7 +171,7 @@ async def test_the_environments_proxies_are_not_read(monkeypatch: pytest.MonkeyP
             user_agent="Test/1.0",
         ) as sender,
     ):
-        assert isinstance(await sender.post(receiver.url, {}, b"{}", timeout=5), Response)
+        assert isinstance(await sender.post(receiver.url, {}, b"{}", timeout=30), Response)
 
 
 def config(**egress: str) -> Config:
