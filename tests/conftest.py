@@ -28,7 +28,7 @@ from hypothesis import HealthCheck, settings
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.store.migration.migrate import migrate
 from dispatcher.store.session import Session
-from tests import known_types, leaks
+from tests import leaks
 from tests.certificates import Authority
 
 pytest_plugins = ["tests.shuffle"]
@@ -42,8 +42,6 @@ settings.load_profile("any machine")
 # Some tests open more files than a user's limit of usually 1,024 allows. The daemon raises it too.
 _HARD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (_HARD_LIMIT, _HARD_LIMIT))
-
-known_types.remember()
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 

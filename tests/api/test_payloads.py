@@ -89,7 +89,7 @@ async def test_a_large_payload_is_shown_with_its_delivery_only(
 
 @pytest.mark.parametrize("dialect", [JSON, JSONAPI])
 @pytest.mark.parametrize(
-    "type_", ["webhook.test", "endpoint.disabled", "endpoint.x", "delivery.failed"]
+    "type_", ["webhook.test", "endpoint.disabled", "endpoint.x", "delivery.exhausted"]
 )
 async def test_the_dispatchers_own_types_are_not_emitted_by_others(
     ask: Client, database: Connection, type_: str, dialect: str

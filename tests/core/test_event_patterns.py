@@ -85,8 +85,8 @@ MATCHES = [
     ("endpoint.disabled", "endpoint.disabled", True),
     ("endpoint.*", "endpoint.disabled", False),
     ("*", "endpoint.disabled", False),
-    ("delivery.failed", "delivery.failed", True),
-    ("delivery.*", "delivery.failed", False),
+    ("delivery.exhausted", "delivery.exhausted", True),
+    ("delivery.*", "delivery.exhausted", False),
     ("delivery.batch.*", "delivery.batch.failed", False),
     ("*", "delivery.batch.failed", False),
     # Types with similar names are ordinary types.
@@ -145,7 +145,7 @@ def test_a_pattern_matches_the_types_that_the_table_says(
         ("a.b.c.d", ("a.b.c.d", "a.b.c.*", "a.b.*", "a.*", "*")),
         ("webhook.test", ("webhook.test",)),
         ("endpoint.disabled", ("endpoint.disabled",)),
-        ("delivery.failed", ("delivery.failed",)),
+        ("delivery.exhausted", ("delivery.exhausted",)),
     ],
 )
 def test_the_candidates_of_a_type_run_from_narrow_to_wide(
@@ -164,7 +164,7 @@ def test_a_pattern_matches_exactly_when_it_is_among_the_candidates(type: str, pa
     [
         ("webhook.test", True),
         ("endpoint.disabled", True),
-        ("delivery.failed", True),
+        ("delivery.exhausted", True),
         ("delivery.a.b", True),
         ("webhook.tested", False),
         ("webhook", False),

@@ -139,7 +139,7 @@ def test_the_filter_offers_every_action_that_is_written() -> None:
         action
         for path in services.rglob("*.py")
         for action in literal.findall(path.read_text())
-        if action not in ("webhook.test", "delivery.failed")
+        if action not in ("webhook.test", "delivery.exhausted")
     }
     # Those of bulk actions are composed, and quarantined events expire in the database.
     composed = {"delivery.retry_many", "delivery.cancel_many", "quarantine.expire", "webhook.test"}

@@ -2,27 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.migration import migrate
-from tests import hostile_settings, known_types
+from tests import hostile_settings
 from tests.api.conftest import delivered, served
 from tests.conftest import Connection
 from tests.end_to_end.shell import KEY, shell
 from tests.end_to_end.stories import Daemons
 from tests.hostile_settings import Owned
 from tests.receivers import Receiver
-
-
-@pytest.fixture(autouse=True)
-def driver_asks() -> Iterator[None]:
-    """What the driver asks the server by itself is asked of a hostile one too."""
-    with known_types.forgotten():
-        yield
 
 
 @pytest.fixture

@@ -183,7 +183,7 @@ async def test_a_refused_operational_event_does_not_block_others(
 ) -> None:
     bad = await story.subscribe(receiver.url, "user.created")
     good = await story.subscribe(receiver.url + "good", "user.created")
-    await story.subscribe(receiver.url + "told", "delivery.failed")
+    await story.subscribe(receiver.url + "told", "delivery.exhausted")
     receiver.otherwise = 500
     await refuse(
         connection,
@@ -195,7 +195,7 @@ async def test_a_refused_operational_event_does_not_block_others(
 
     async def emitted() -> bool:
         found = await connection.fetch(
-            "SELECT data->>'webhook_id' AS id FROM dispatcher.events WHERE type = 'delivery.failed'"
+            "SELECT data->>'webhook_id' AS id FROM dispatcher.events WHERE type = 'delivery.exhausted'"
         )
         return [r["id"] for r in found] == [str(good.id)]
 

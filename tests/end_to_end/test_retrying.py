@@ -197,7 +197,7 @@ async def test_an_endpoint_is_disabled_only_after_it_failed_for_long(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
     webhook = await story.subscribe(receiver.url, "user.*")
-    await story.subscribe(another.url, "endpoint.disabled", "delivery.failed")
+    await story.subscribe(another.url, "endpoint.disabled", "delivery.exhausted")
     await story.connection.execute(
         "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since, failed_at, failures)"
         " VALUES ($1, now() - interval '5 d 1 s', now() - interval '1 h', 4)",
@@ -209,7 +209,7 @@ async def test_an_endpoint_is_disabled_only_after_it_failed_for_long(
     told = await another.wait_for(2)
     assert {r.headers["X-Dispatcher-Event"] for r in told} == {
         "endpoint.disabled",
-        "delivery.failed",
+        "delivery.exhausted",
     }
     row = await story.connection.fetchrow(
         "SELECT * FROM dispatcher.endpoints WHERE id = $1", webhook.id

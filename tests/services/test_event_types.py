@@ -171,7 +171,7 @@ async def test_an_invalid_input_is_refused_with_place_and_reason(
 
 
 async def test_the_dispatchers_own_types_can_be_described(changes: Changes) -> None:
-    made, _ = await changes.put("delivery.failed", description="d", schema=True, example=1)
+    made, _ = await changes.put("delivery.exhausted", description="d", schema=True, example=1)
     assert (made.schema, made.enforce) == ("true", False)
 
 

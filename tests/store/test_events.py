@@ -171,7 +171,7 @@ async def test_an_operational_event_needs_a_subscription_to_its_exact_type(
         [
             (environment, type_, '{"a": 1}')
             for environment in ("env_default", "env_b")
-            for type_ in ("endpoint.disabled", "delivery.failed")
+            for type_ in ("endpoint.disabled", "delivery.exhausted")
         ]
     )
     found = await connection.fetch("SELECT environment_id, type, source FROM dispatcher.events")

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -12,7 +12,7 @@ from dispatcher.store.errors import StoreUnavailableError
 from dispatcher.store.migration import migrate
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
-from tests import hostile_settings, known_types
+from tests import hostile_settings
 from tests.conftest import Connection, connected
 from tests.store import rows
 
@@ -46,13 +46,6 @@ async def forget(maintenance: Connection, dsn: str, role: str) -> None:
     async with connected(dsn) as connection:
         await connection.execute(f"DROP OWNED BY {role} CASCADE")
     await maintenance.execute(f"DROP ROLE {role}")
-
-
-@pytest.fixture(autouse=True)
-def driver_asks() -> Iterator[None]:
-    """What the driver asks the server by itself is asked of a hostile one too."""
-    with known_types.forgotten():
-        yield
 
 
 @pytest.fixture

@@ -187,4 +187,6 @@ def _delivery_failed(
         "attempts": delivery.attempt + 1,
         "error": outcome.error,
     }
-    return OperationalEvent(endpoint.environment_id, "delivery.failed", orjson.dumps(data).decode())
+    return OperationalEvent(
+        endpoint.environment_id, "delivery.exhausted", orjson.dumps(data).decode()
+    )
