@@ -7,6 +7,11 @@ import click
 from dispatcher.cli.errors import CommandError
 
 
+def is_person_there() -> bool:
+    """Return True if standard input is a terminal, and so a person can answer."""
+    return sys.stdin.isatty()
+
+
 def confirm(question: str) -> None:
     """Ask on standard error, and return if the answer is yes. Raise Abort otherwise.
 
@@ -15,7 +20,7 @@ def confirm(question: str) -> None:
     try:
         is_confirmed = click.confirm(question, err=True)
     except click.Abort:
-        if sys.stdin.isatty():
+        if is_person_there():
             raise
         click.echo(err=True)
         raise CommandError("There is no answer. To start without being asked: --yes.") from None

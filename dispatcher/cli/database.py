@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dispatcher.embedded_postgres.server import EmbeddedPostgres
     from dispatcher.encryption.cipher import Cipher
     from dispatcher.services.audit.audit_log import Actor
+    from dispatcher.store.queries.settings import SettingChange
     from dispatcher.store.session import Session
 
 START_LIMIT_SECONDS = 60.0
@@ -130,31 +131,35 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     """Prepare the database for a daemon: check its schema, and write the configured limits.
 
     Migrate it first if `migrate`, or if this process has started its server. Otherwise wait for a
-    session that migrates it. Raise MigrationError or StoreError.
+    session that migrates it. Log the settings that had another value. Raise MigrationError or
+    StoreError.
     """
     from dispatcher.store.migration import migrate as migrations
+    from dispatcher.telemetry import observe
 
     if migrate or database.ours:
         async with migrations.connected(database.dsn) as connection:
             await migrations.migrate(connection)
     else:
         await check_schema(database)
-    await write_limits(database, config)
+    for change in await write_limits(database, config):
+        observe.database.setting_changed(change.key, change.former, change.new)
 
 
-async def write_limits(database: Database, config: "Config") -> int:
+async def write_limits(database: Database, config: "Config") -> "list[SettingChange]":
     """Write the configured limits into the database, where its functions read them.
 
-    Return the `delivery.max_data` that it had before, in bytes.
+    Return the settings that had another value.
     """
     from dispatcher.store.queries.settings import Settings
 
     async with session(database, config) as opened:
         settings = Settings(opened)
-        former = (await settings.read()).max_data
-        await settings.write_limits(config.delivery.max_data, notify=config.database.notify)
+        changes = await settings.write_limits(
+            config.delivery.max_data, notify=config.database.notify
+        )
         await settings.refresh_fast_path()
-    return former
+    return changes
 
 
 async def check_schema(database: Database) -> None:

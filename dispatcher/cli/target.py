@@ -165,18 +165,36 @@ async def _over_the_api(
     """
     from dispatcher.client import AsyncClient
 
-    token = _token(target.token_file)
+    token, address = _token(target.token_file), url.rstrip("/")
     try:
-        client = AsyncClient(base_url(url), token, environment=target.environment)
+        if address.endswith("/api"):
+            # The address of the API, or of a daemon behind a proxy that removes this prefix.
+            async with AsyncClient(address.removesuffix("/api"), token) as client:
+                if await _is_api(client):
+                    address = address.removesuffix("/api")
+        client = AsyncClient(address, token, environment=target.environment)
     except ValueError as error:
         raise MisuseError(str(error)) from None
     async with client:
         return await request(client)
 
 
-def base_url(url: str) -> str:
-    """Return the address of the daemon, without the `/api` of the address of its API."""
-    return url.rstrip("/").removesuffix("/api")
+async def _is_api(client: "AsyncApi") -> bool:
+    """Return False if the answer to a request is not one of the API.
+
+    Without an answer, return True: the next request fails alike, and is reported.
+    """
+    from dispatcher.client import ApiError, ClientError, InvalidError, NotFoundError
+
+    try:
+        await client.pauses.get()
+    except (NotFoundError, InvalidError):  # no such path, or none that is read
+        return False
+    except ApiError as error:
+        return error.status >= 500 or error.code != f"http_{error.status}"
+    except ClientError:
+        return True
+    return True
 
 
 def _token(file: Path | None) -> str:

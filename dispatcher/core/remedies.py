@@ -9,10 +9,12 @@ DEFINITIONS = {
     "events_inserted": "CREATE TRIGGER events_inserted AFTER INSERT ON dispatcher.events"
     " REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"
     " EXECUTE FUNCTION dispatcher.events_inserted();",
+    "event_replicated": "CREATE TRIGGER event_replicated AFTER INSERT ON dispatcher.events FOR EACH"
+    " ROW WHEN (NEW.source <> 'directed') EXECUTE FUNCTION dispatcher.event_replicated();",
 }
 """The triggers that must fire, as the migrations create them."""
-ALWAYS = frozenset({"event_checked"})
-"""Those of them that also fire for replicated events."""
+ROLES = {"event_checked": "ALWAYS ", "event_replicated": "REPLICA "}
+"""Those of them that also fire for replicated events, or for these alone."""
 
 
 def of_disabled_triggers(names: Iterable[str]) -> str:
@@ -32,11 +34,11 @@ def _mend(name: str) -> str:
     if name.endswith(DROPPED):
         trigger = name.removesuffix(DROPPED)
         created = DEFINITIONS[trigger]
-        return f"{created} {_enable(trigger)}" if trigger in ALWAYS else created
+        return f"{created} {_enable(trigger)}" if trigger in ROLES else created
     return _enable(name)
 
 
 def _enable(name: str) -> str:
     trigger, _, table = name.partition(" on ")
-    always = "ALWAYS " if trigger in ALWAYS else ""
-    return f"ALTER TABLE dispatcher.{table or 'events'} ENABLE {always}TRIGGER {trigger};"
+    role = ROLES.get(trigger, "")
+    return f"ALTER TABLE dispatcher.{table or 'events'} ENABLE {role}TRIGGER {trigger};"

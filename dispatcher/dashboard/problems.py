@@ -26,6 +26,8 @@ ADVICE: Final = {
     404: "Check the address. Events, deliveries and attempts are kept for a limited time, and the"
     " search finds all that are kept.",
     409: "Open the page again, and check what it shows now.",
+    413: "Shorten the input, or send it over the API: a form takes three bytes for most characters"
+    " that are no letters or digits.",
     500: "Try again. If it happens again, the log of the daemon says why.",
     503: "Try again in a moment. What was emitted is kept, and is sent as soon as that is"
     " possible.",
@@ -58,6 +60,8 @@ def problem_of(request: web.Request, error: Exception) -> Problem:
         case RefusedError():
             status = STATUSES_AND_TITLES[type(error)][0]
             return Problem(status, str(error), ADVICE.get(status, ""))
+        case web.HTTPRequestEntityTooLarge():
+            return Problem(413, _limit_of(request.client_max_size), ADVICE[413])
         case web.HTTPException():
             return Problem(error.status, error.reason)
         case _ if title := unavailable(error):
@@ -69,3 +73,11 @@ def problem_of(request: web.Request, error: Exception) -> Problem:
                 f" {request_id(request)}."
             )
             return Problem(500, text, ADVICE[500])
+
+
+def _limit_of(bytes_limit: int) -> str:
+    """Name the limit of a form, and the settings that decide it, as the API does for a body."""
+    return (
+        f"A form must be at most {bytes_limit} bytes (limits.body_bytes, or twice"
+        " delivery.max_data)."
+    )

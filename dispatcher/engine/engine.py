@@ -189,7 +189,8 @@ class Engine:
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
             self.lease,
-            admit=admission.admit,
+            reading=self.buffer.reading,
+            admit=admission.admit_new,
             saturated=self.buffer.endpoints_without_room,
             keep_events=self.bodies.add,
             backlog=self._has_backlog,

@@ -4,7 +4,8 @@ Daemons go on at the same time: they decrypt with both keys. Each step is a tran
 After a crash, starting again skips what is encrypted with the new key already.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -20,26 +21,30 @@ STEP: Final = 100
 """Webhooks of one step. Other changes of webhooks wait for it, a few milliseconds."""
 PASS_LIMIT: Final = 10
 """Most times that all webhooks are read. One that changes nothing is the last one."""
-_COLUMNS: Final = (
-    "secret",
-    "previous_secret",
-    "headers",
-    "authentication_sealed",
-    "tls_sealed",
-)
+_COLUMNS: Final = {
+    "secret": "signing secret",
+    "previous_secret": "previous signing secret",
+    "headers": "headers",
+    "authentication_sealed": "credentials",
+    "tls_sealed": "TLS identity",
+}
+"""The encrypted columns, and what people call them."""
+
+Unreadable = Mapping[UUID, tuple[str, ...]]
+"""Webhooks with what people call their values that neither key decrypts."""
 
 
 @dataclass(slots=True)
 class Rotation:
-    """What was done: webhooks read, values encrypted again, webhooks with values left as they are.
+    """What was done: webhooks read, values encrypted again, and values left as they are.
 
-    Those of `unreadable` have a value that neither key decrypts. Their other values are encrypted
-    again.
+    Those of `unreadable` are left. Deleted webhooks are not among them: none of their values is
+    used again.
     """
 
     webhooks: int = 0
     values: int = 0
-    unreadable: tuple[UUID, ...] = ()
+    unreadable: Unreadable = field(default_factory=dict)
 
 
 class KeyRotation:
@@ -74,7 +79,7 @@ class KeyRotation:
     async def _pass(self, done: Rotation) -> None:
         """Read all webhooks once, and encrypt again what needs it."""
         after = UUID(int=0)
-        unreadable: list[UUID] = []
+        unreadable: dict[UUID, tuple[str, ...]] = {}
         done.webhooks = 0
         while True:
             async with self._session.transaction() as opened:
@@ -83,19 +88,23 @@ class KeyRotation:
             if len(rows) < STEP:
                 break
             after = rows[-1]["id"]
-        done.unreadable = tuple(unreadable)
+        done.unreadable = unreadable
 
     async def _step(
-        self, session: Queryable, after: UUID, done: Rotation, unreadable: list[UUID]
+        self,
+        session: Queryable,
+        after: UUID,
+        done: Rotation,
+        unreadable: dict[UUID, tuple[str, ...]],
     ) -> list[SealedValuesRow]:
         await Endpoints(session).next_version()  # no other change of webhooks until the commit
         values = SealedValues(session)
         rows = list(await values.list(after, STEP))
         changed: list[SealedValuesRow] = []
         for row in rows:
-            again, number, is_readable = self._again(row)
-            if not is_readable:
-                unreadable.append(row["id"])
+            again, number, left = self._again(row)
+            if left and not row["is_deleted"]:
+                unreadable[row["id"]] = left
             if number:
                 changed.append(again)
                 done.values += number
@@ -103,22 +112,22 @@ class KeyRotation:
             await values.replace(changed)
         return rows
 
-    def _again(self, row: SealedValuesRow) -> tuple[SealedValuesRow, int, bool]:
-        """Return the row with the new key, how many values changed, and if all are readable."""
-        again, number, is_readable = row.copy(), 0, True
-        for name in _COLUMNS:
-            sealed: bytes | None = row[name]
+    def _again(self, row: SealedValuesRow) -> tuple[SealedValuesRow, int, tuple[str, ...]]:
+        """Return the row with the new key, how many values changed, and the unreadable ones."""
+        again, number, unreadable = row.copy(), 0, []
+        for name, called in _COLUMNS.items():
+            sealed: bytes | None = row[name]  # type: ignore[literal-required] # each is a column
             if sealed is None or self._cipher.is_current(sealed):
                 continue
             context = row["id"].bytes
             try:
                 plain = self._cipher.decrypt(sealed, context=context)
             except WrongKeyError:
-                is_readable = False
+                unreadable.append(called)
             else:
-                again[name] = self._cipher.encrypt(plain, context=context)
+                again[name] = self._cipher.encrypt(plain, context=context)  # type: ignore[literal-required] # as above
                 number += 1
-        return again, number, is_readable
+        return again, number, tuple(unreadable)
 
     async def _finish(self, done: Rotation) -> None:
         """Make the new key the one that the database accepts."""

@@ -77,8 +77,8 @@ REPLICATED = Counter(
 )
 TRIGGERS_DISABLED = Gauge(
     "dispatcher_triggers_disabled",
-    "Triggers of the events table that are disabled or dropped: events are not sent until they"
-    " are enabled",
+    "Triggers of the events table that are disabled or dropped: events that are inserted or"
+    " replicated are not sent until they are enabled",
     registry=REGISTRY,
 )
 DURATION = BatchHistogram(

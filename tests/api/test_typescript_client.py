@@ -106,6 +106,8 @@ async def test_every_group_of_the_client_works(api: Api, client: Path, receiver:
         "attempts": [[1, 200]],
         "retried": [True, "PENDING"],
         "preview": 0,
+        "recoveries": [True, "string"],
+        "eachRecovery": True,
         "elsewhere": 0,
         "foreign": True,
         "type": "A user",

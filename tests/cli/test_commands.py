@@ -19,7 +19,6 @@ from dispatcher.cli.checks import port_check
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.errors import CommandError, MisuseError, explain
 from dispatcher.cli.params import Moment, escape_controls
-from dispatcher.cli.target import base_url
 from dispatcher.config.sections import ConfigError
 from dispatcher.core.errors import InvalidError, NotFoundError
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
@@ -179,13 +178,6 @@ def test_an_overlap_that_is_too_long_is_told_the_longest(
     result = dispatcher("webhook", "rotate", ID, "--overlap", overlap)
     assert result.exit_code == 2
     assert "Invalid value for '--overlap': at most 7d" in result.stderr
-
-
-@pytest.mark.parametrize(
-    "given", ["http://127.0.0.1:9/x", "http://127.0.0.1:9/x/", "http://127.0.0.1:9/x/api/"]
-)
-def test_the_address_of_the_api_may_end_in_api(given: str) -> None:
-    assert base_url(given) == "http://127.0.0.1:9/x"
 
 
 @pytest.mark.parametrize(

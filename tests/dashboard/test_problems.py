@@ -67,6 +67,16 @@ async def test_a_form_that_is_refused_is_answered_within_the_navigation(
     assert "ask an administrator" in page.text
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body")  # as large as it has to be
+async def test_a_form_that_is_too_large_is_told_the_limit(visitor: Visitor, home: str) -> None:
+    await visitor.get("/events/new")
+    page = await visitor.post("/events/new", {"type": "user.created", "data": "x" * 2**20})
+    assert (page.status, heading(page)) == (413, "This is too large")
+    assert has_navigation(page, home)
+    assert "at most 1048576 bytes (limits.body_bytes, or twice delivery.max_data)" in page.text
+    assert "Shorten the input" in page.text
+
+
 async def test_without_a_database_the_navigation_stays_and_the_page_can_be_tried_again(
     visitor: Visitor, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pty
 import re
 import shlex
 import signal
@@ -88,6 +89,19 @@ class Shell:
             out, err = await process.communicate(stdin)
         return Ended(process.returncode or 0, out.decode(), err.decode())
 
+    async def at_a_terminal(self, *args: str, typed: bytes) -> Ended:
+        """With a terminal as standard input, at which a person has typed this."""
+        person, terminal = pty.openpty()
+        try:
+            os.write(person, typed)
+            process = await self._start(args, stdin=terminal)
+            async with asyncio.timeout(PATIENCE):
+                out, err = await process.communicate()
+        finally:
+            os.close(terminal)
+            os.close(person)
+        return Ended(process.returncode or 0, out.decode(), err.decode())
+
     async def each(self, *commands: str) -> list[Ended]:
         return [await self(*shlex.split(command)) for command in commands]
 
@@ -100,15 +114,15 @@ class Shell:
         await daemon.line('"event":"started"')
         return daemon
 
-    async def _start(self, args: tuple[str, ...]) -> Process:
-        if self.loaded and self.loaded.suits(self.environ):
+    async def _start(self, args: tuple[str, ...], stdin: int = PIPE) -> Process:
+        if stdin == PIPE and self.loaded and self.loaded.suits(self.environ):
             process = await self.loaded.start(args, cwd=self.directory, env=self.environ)
         else:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "dispatcher", *args),
                 cwd=self.directory,
                 env=self.environ,
-                stdin=PIPE,
+                stdin=stdin,
                 stdout=PIPE,
                 stderr=PIPE,
             )

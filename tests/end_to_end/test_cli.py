@@ -261,10 +261,27 @@ async def test_migrate_plans_applies_and_writes_the_limits(
     ):
         again = await command("migrate")
         assert (again.out, again.err) == ("The schema is up to date.\n", said)
+    silent = await limited.setting(database__notify="false")("migrate")
+    notify = "The database's setting database.notify was changed from true to false.\n"
+    assert (silent.out, silent.err) == ("The schema is up to date.\n", notify)
     async with connected(empty_dsn) as connection:
         assert await connection.fetchval("SELECT max_data FROM dispatcher.settings") == 1000
     refused = await limited("emit", "a.b", "--data", f'"{"x" * 1000}"')
     assert refused.err.startswith("data is 1002 bytes, the limit is 1000")
+
+
+async def test_run_logs_the_settings_that_it_has_changed_in_the_database(
+    unmigrated: Shell,
+) -> None:
+    await unmigrated("migrate")
+    changed = unmigrated.setting(delivery__max_data="1000", database__notify="false")
+    daemon = await changed.start("run")
+    lines = [json.loads((await daemon.line(r".*setting changed.*"))[0]) for _ in range(2)]
+    assert [(line["key"], line["former"], line["new"]) for line in lines] == [
+        ("delivery.max_data", 262_144, 1000),
+        ("database.notify", True, False),
+    ]
+    assert await daemon.stop() == 0
 
 
 async def test_run_migrates_when_it_is_asked_to(unmigrated: Shell) -> None:

@@ -2,7 +2,10 @@
 
 import json
 from pathlib import Path
+from uuid import UUID
 
+from dispatcher.encryption.cipher import Cipher
+from tests.conftest import Connection
 from tests.end_to_end.shell import KEY, Shell
 
 NEW = bytes(range(1, 33)).hex()
@@ -40,3 +43,30 @@ async def test_the_key_is_changed_and_the_former_one_is_refused(
     assert (refused.code, refused.out) == (1, "")
     assert KEY not in done.out + done.err
     assert NEW not in done.out + done.err
+
+
+async def test_values_of_another_key_are_named_until_they_are_replaced(
+    dispatcher: Shell, connection: Connection
+) -> None:
+    create = ("webhook", "create", "https://example.com/", "--events", "a", "--json")
+    one, other = [json.loads((await dispatcher(*create)).out)["id"] for _ in range(2)]
+    lost = Cipher(bytes(32)).encrypt(b"lost", context=UUID(one).bytes)
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET secret = $1, headers = $1 WHERE id = $2", lost, UUID(one)
+    )
+    both = dispatcher.setting(secrets__key=NEW, secrets__second_key=KEY)
+    done = await both("key", "rotate")
+    assert (done.code, done.out) == (1, "1 values encrypted again, 2 webhooks checked.\n")
+    assert f"Webhook {one}: signing secret, headers\n" in done.err
+    assert "dispatcher webhook rotate ID" in done.err
+    assert "remove secrets.second_key" not in done.err
+    assert other not in done.err
+    as_json = await both("key", "rotate", "--json")
+    assert (as_json.code, as_json.err) == (1, done.err)
+    assert json.loads(as_json.out)["unreadable"] == [one]
+
+    assert (await both("webhook", "rotate", one)).code == 0
+    assert (await both("webhook", "update", one, "--more", '{"headers": {}}')).code == 0
+    replaced = await both("key", "rotate")
+    assert (replaced.code, replaced.out) == (0, "0 values encrypted again, 2 webhooks checked.\n")
+    assert "remove secrets.second_key" in replaced.err

@@ -8,6 +8,7 @@ from dispatcher.services import event_outcomes
 from dispatcher.services.event_outcomes import EventOutcome, EventOutcomes
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.history import History
 from tests.conftest import Connection
 from tests.store import rows
 from tests.store.rows import DELIVERED, FAILED, RETRIED, result
@@ -57,6 +58,29 @@ async def test_each_event_has_its_own_counts(
         ("waiting", 1),
     )
     assert found[ids.event_name(second)].counts == (("waiting", 1),)
+
+
+async def test_what_others_send_again_hides_nothing(
+    connection: Connection, outcomes: EventOutcomes, store: Deliveries, pool: Pool
+) -> None:
+    number = await event(connection)
+    webhook = await rows.endpoint(connection, "*")
+    delivery = await rows.delivery(connection, webhook, event_id=number)
+    await store.record([result(delivery, FAILED)])
+    await rows.directed(connection, number, webhook, delivery_id=delivery.id, attempt=1)
+    await rows.environment(connection, "env_other")
+    theirs = await rows.endpoint(connection, "*", environment="env_other")
+    other = await rows.event(connection, environment="env_other")
+    await connection.execute(
+        """INSERT INTO dispatcher.inbox_directed (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt)
+           SELECT dispatcher.next_id(), $1, 'env_other', 'user.created', $2, dispatcher.next_id(), 1
+           FROM generate_series(1, 1001)""",
+        other,
+        theirs,
+    )
+    assert (await of_one(outcomes, number)).counts == (("retrying", 1),)
+    listed = await History(pool).of_event(OURS, number, ids.LARGEST_ID, 9)
+    assert listed == [delivery.id]
 
 
 async def test_a_delivery_counts_once_by_its_newest_state(

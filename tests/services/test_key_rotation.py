@@ -67,7 +67,7 @@ async def test_all_values_are_encrypted_again_and_the_database_has_the_new_key(
     versions = "SELECT version FROM dispatcher.endpoints ORDER BY id"
     before = await connection.fetch(versions)
     done = await rotation.run()
-    assert (done.webhooks, done.values, done.unreadable) == (6, 9, ())
+    assert (done.webhooks, done.values, done.unreadable) == (6, 9, {})
     assert await values(connection, NEW, full) == list(COLUMNS)
     for endpoint in (*bare, current):
         assert await values(connection, NEW, endpoint) == ["secret", None, None, None, None]
@@ -110,7 +110,7 @@ async def test_a_value_of_neither_key_is_left_and_named(
     foreign = await sealed(connection, THIRD, "secret")
     mixed = await sealed(connection, OLD, "secret", "headers")
     done = await rotation.run()
-    assert (done.values, done.unreadable) == (2, (foreign,))
+    assert (done.values, done.unreadable) == (2, {foreign: ("signing secret",)})
     assert (await values(connection, THIRD, foreign))[0] == "secret"
     assert (await values(connection, NEW, mixed))[:3] == ["secret", None, "headers"]
 
@@ -125,12 +125,21 @@ async def test_the_readable_values_of_a_webhook_are_encrypted_again_beside_one_t
         THIRD.encrypt(b"lost", context=endpoint.bytes),
     )
     done = await rotation.run()
-    assert (done.values, done.unreadable) == (2, (endpoint,))
+    assert (done.values, done.unreadable) == (2, {endpoint: ("previous signing secret",)})
     row = await connection.fetchrow("SELECT secret, headers FROM dispatcher.endpoints")
     assert [NEW.decrypt(value, context=endpoint.bytes) for value in row or ()] == [
         b"secret",
         b"headers",
     ]
+
+
+async def test_a_deleted_webhook_has_no_value_that_must_be_readable(
+    connection: Connection, rotation: KeyRotation
+) -> None:
+    await keyed(connection, OLD)
+    await sealed(connection, THIRD, "secret")
+    await connection.execute("UPDATE dispatcher.endpoints SET deleted_at = now(), active = false")
+    assert (await rotation.run()).unreadable == {}
 
 
 async def test_a_database_with_a_third_key_keeps_it(

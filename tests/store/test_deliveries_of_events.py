@@ -82,6 +82,15 @@ async def test_a_search_by_events_finds_their_deliveries_alone(
     assert await search.of_events(OURS, both[1:], all_of_them, 9) == []
 
 
+async def test_a_search_by_events_finds_deliveries_in_quarantine(
+    case: Case, session: Session
+) -> None:
+    assert await Deliveries(session).quarantine(case.delivery, "refused")
+    search, both = DeliverySearch(session), [case.event_id, case.other_event_id]
+    assert await search.of_events(OURS, both, HistoryFilter(), 9) == [case.delivery.id]
+    assert await search.of_events(OURS, both[1:], HistoryFilter(), 9) == []
+
+
 async def test_the_outcomes_of_events_count_their_own_deliveries(
     case: Case, state: str, session: Session
 ) -> None:

@@ -218,3 +218,49 @@ async def test_events_are_found_among_those_of_all_environments(
     assert (seen.ids, seen.horizon) == (ours[::-1], None)
     assert await read.waiting(ours[0]) == "inbox"
     assert await read.waiting(5) is None
+
+
+async def test_deliveries_in_quarantine_are_listed_as_pending(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    await rows.environment(connection, "env_other")
+    foreign = await rows.endpoint(connection, environment="env_other")
+    endpoint = await rows.endpoint(connection)
+    made = [await rows.delivery(connection, endpoint) for _ in range(4)]
+    theirs = await rows.delivery(connection, foreign)
+    for delivery in (*made[:3], theirs):
+        assert await store.quarantine(delivery, "refused")
+    pending = HistoryFilter(status="PENDING")
+    for wanted in (ALL, pending):
+        assert (await read.of_endpoints([endpoint], wanted, 9, 9)).ids == newest_first(*made)
+        assert (await read.of_environment(OURS, wanted, 9, 9)).ids == newest_first(*made)
+        assert (await read.of_endpoints([foreign], wanted, 9, 9)).ids == [theirs.id]
+        assert (await read.of_environment("env_other", wanted, 9, 9)).ids == [theirs.id]
+    for cut in (
+        await read.of_endpoints([endpoint], pending, 2, 9),
+        await read.of_environment(OURS, pending, 2, 9),
+    ):
+        assert (cut.ids, cut.horizon) == (newest_first(*made[1:]), made[1].id)
+    between = HistoryFilter(low=made[1].id, high=made[2].id)
+    assert (await read.of_endpoints([endpoint], between, 9, 9)).ids == [made[1].id]
+    assert (await read.of_environment(OURS, between, 9, 9)).ids == [made[1].id]
+    (item,) = await read.items(OURS, [made[0].id])
+    assert (item["status"], item["error"]) == ("PENDING", "in quarantine: refused")
+
+
+async def test_a_failed_delivery_in_quarantine_is_not_listed_as_failed(
+    connection: Connection, read: History, store: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    one = await rows.delivery(connection, endpoint)
+    await store.record([result(one, FAILED)])
+    await connection.execute(
+        """INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt)
+           SELECT delivery_id, event_id, endpoint_id, environment_id, type, now(), 3, 1 FROM dispatcher.attempts"""
+    )
+    assert await store.quarantine(replace(one, attempt=1), "refused")
+    failed, pending = HistoryFilter(status="FAILED"), HistoryFilter(status="PENDING")
+    assert (await read.of_endpoints([endpoint], failed, 9, 9)).ids == []
+    assert (await read.of_environment(OURS, failed, 9, 9)).ids == []
+    assert (await read.of_endpoints([endpoint], pending, 9, 9)).ids == [one.id]
+    assert (await read.of_environment(OURS, pending, 9, 9)).ids == [one.id]

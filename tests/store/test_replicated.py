@@ -122,6 +122,9 @@ async def test_replicated_events_are_sent_in_parts_and_recent_ones_wait(
     assert [list(await adopt(session, most=2)) for _ in range(2)] == [events[:2], events[2:]]
 
 
+REPLICATED_IN_PARTITIONS = ["event_replicated on events_default"]
+
+
 @pytest.mark.parametrize(
     ("change", "silent"),
     [
@@ -129,14 +132,32 @@ async def test_replicated_events_are_sent_in_parts_and_recent_ones_wait(
         ("ENABLE ALWAYS TRIGGER events_inserted", []),
         ("DISABLE TRIGGER events_inserted", ["events_inserted"]),
         ("ENABLE REPLICA TRIGGER events_inserted", ["events_inserted"]),
-        ("DISABLE TRIGGER event_replicated", []),
+        ("DISABLE TRIGGER event_replicated", []),  # on purpose, as the documents say
+        ("ENABLE ALWAYS TRIGGER event_replicated", []),
+        ("ENABLE TRIGGER event_replicated", ["event_replicated", *REPLICATED_IN_PARTITIONS]),
     ],
 )
 async def test_a_trigger_that_does_not_fire_is_named(
     connection: Connection, session: Session, change: str, silent: list[str]
 ) -> None:
     await connection.execute(f"ALTER TABLE dispatcher.events {change}")
-    assert await Triggers(session).silent() == silent
+    named = await Triggers(session).silent()
+    assert [name for name in named if " on " not in name or "default" in name] == silent
+
+
+async def test_the_replica_trigger_fires_again_as_the_remedy_says(
+    replica: Connection, session: Session
+) -> None:
+    await replica.execute("ALTER TABLE dispatcher.events DISABLE TRIGGER ALL, ENABLE TRIGGER ALL")
+    silent = await Triggers(session).silent()
+    assert "event_replicated" in silent
+    await arrive(replica)
+    assert await adopt(session) == {}
+    for statement in re.findall("ALTER .*?;", remedies.of_disabled_triggers(silent)):
+        await replica.execute(statement)
+    assert await Triggers(session).silent() == []
+    event = await arrive(replica)
+    assert await adopt(session) == {event: "sent"}
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from dispatcher.store.queries.settings import Settings, StoredSettings
+from dispatcher.store.queries.settings import SettingChange, Settings, StoredSettings
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 
@@ -16,11 +16,15 @@ async def test_a_new_database_allows_256_kib_and_belongs_to_no_key(session: Sess
 
 async def test_limits_are_written_and_read(connection: Connection, session: Session) -> None:
     settings = Settings(session)
-    await settings.write_limits(1000)
+    assert await settings.write_limits(1000) == [SettingChange("delivery.max_data", 262_144, 1000)]
     assert (await settings.read()).max_data == 1000
     version = await connection.fetchval("SELECT xmin::text FROM dispatcher.settings")
-    await settings.write_limits(1000)
+    assert await settings.write_limits(1000) == []
     assert await connection.fetchval("SELECT xmin::text FROM dispatcher.settings") == version
+    assert await settings.write_limits(1001, notify=False) == [
+        SettingChange("delivery.max_data", 1000, 1001),
+        SettingChange("database.notify", True, False),
+    ]
 
 
 @pytest.mark.parametrize("limit", [0, -1, 8 * 2**20 + 1])

@@ -108,3 +108,15 @@ async def test_every_attempt_is_a_row_with_the_names_people_know(
     ]
     assert {row["delivery"] for row in found} == {ids.delivery_name(pending.id)}
     assert [row["next_attempt_at"] is None for row in found] == [False, True]
+
+
+async def test_a_delivery_in_quarantine_is_pending_with_the_reason(
+    connection: Connection, session: Session
+) -> None:
+    store = Deliveries(session)
+    one = await rows.delivery(connection, await rows.endpoint(connection))
+    assert await store.quarantine(one, "refused")
+    row = await only(connection)
+    assert (row["delivery"], row["state"]) == (f"dlv_{one.id}", "PENDING")
+    assert (row["attempts"], row["next_attempt_at"]) == (1, None)
+    assert row["last_error"] == "in quarantine: refused"

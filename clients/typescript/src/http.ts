@@ -15,7 +15,7 @@ export interface Page<Item> {
 export type Query = Readonly<Record<string, string | number | boolean | Date | null | undefined>>;
 
 export interface Options {
-  /** The address of the API, such as `https://dispatcher.example.com`. */
+  /** The address of the daemon, such as `https://dispatcher.example.com`; `/api` is appended to it. */
   baseUrl: string;
   token: string;
   /** The environment, which only a token for all environments needs. Default: `env_default`. */

@@ -126,6 +126,16 @@ export class Webhooks extends Group {
     return this.write(path("webhooks", id, "recover"), params);
   }
 
+  /** Return a page of the webhook's replays, newest first. */
+  listRecoveries(id: string, params?: PageParams): Promise<Page<Recovery>> {
+    return this.read(path("webhooks", id, "recoveries"), params);
+  }
+
+  /** Yield all of the webhook's replays, newest first. */
+  eachRecovery(id: string): AsyncGenerator<Recovery, void, undefined> {
+    return this.iterate<Recovery>(path("webhooks", id, "recoveries"));
+  }
+
   /** Return a replay with its progress. */
   recovery(id: string, recoveryId: string): Promise<Recovery> {
     return this.read(path("webhooks", id, "recoveries", recoveryId));

@@ -65,6 +65,17 @@ told.attempts = (await dispatcher.deliveries.attempts(delivery.id)).map(({ numbe
 const retried = await dispatcher.deliveries.retry(delivery.id);
 told.retried = [retried.id === delivery.id, retried.status];
 told.preview = (await webhooks.previewRecovery(made.id, { since: new Date(Date.now() - 60_000) })).failed;
+const since = new Date(Date.now() - 60_000);
+const started = [];
+for (let n = 0; n < 2; n += 1) {
+  started.unshift((await webhooks.recover(made.id, { since })).id);
+  await until(async () => (await webhooks.recovery(made.id, started[0])).state !== "RUNNING");
+}
+const newest = await webhooks.listRecoveries(made.id, { limit: 1 });
+told.recoveries = [newest.items.map((recovery) => recovery.id).join() === started[0], typeof newest.nextCursor];
+const recoveries = [];
+for await (const recovery of webhooks.eachRecovery(made.id)) recoveries.push(recovery.id);
+told.eachRecovery = recoveries.join() === started.join();
 
 // The other groups.
 await dispatcher.environments.create({ id: "env_acme", name: "Acme" });

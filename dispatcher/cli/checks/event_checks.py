@@ -58,8 +58,8 @@ async def require_triggers(session: "Session") -> str:
     if not silent:
         return "triggers: they fire"
     raise CommandError(
-        f"triggers of dispatcher.events do not fire: {', '.join(silent)}. Events that are inserted"
-        f" are not sent. To mend it, {remedies.of_disabled_triggers(silent)}."
+        f"triggers of dispatcher.events do not fire: {', '.join(silent)}. Events that are inserted,"
+        f" or replicated, are not sent. To mend it, {remedies.of_disabled_triggers(silent)}."
     )
 
 

@@ -8,7 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from dispatcher.config.sections import Config
-    from dispatcher.services.key_rotation import Rotation
+    from dispatcher.services.key_rotation import Rotation, Unreadable
 
 
 @click.group()
@@ -23,10 +23,12 @@ def rotate(config_file: Path | None, as_json: bool) -> None:
     """Encrypt all secrets with secrets.key that secrets.second_key still decrypts.
 
     Daemons go on sending. First configure both keys for each daemon and restart it: see
-    docs/installing.md. It may be run again at any time.
+    docs/installing.md. It may be run again at any time. It fails if a webhook has values that
+    neither key decrypts, and names them.
     """
     import asyncio
 
+    from dispatcher.cli.errors import CommandError
     from dispatcher.config.loading import load
 
     done = asyncio.run(_rotate(load(config_file)))
@@ -35,16 +37,28 @@ def rotate(config_file: Path | None, as_json: bool) -> None:
         click.echo(
             json.dumps({"webhooks": done.webhooks, "values": done.values, "unreadable": unreadable})
         )
+    else:
+        click.echo(f"{done.values} values encrypted again, {done.webhooks} webhooks checked.")
+    if done.unreadable:
+        raise CommandError(_what_to_do(done.unreadable))
+    if as_json:
         return
-    click.echo(f"{done.values} values encrypted again, {done.webhooks} webhooks checked.")
-    for id_ in done.unreadable:
-        click.echo(
-            f"Webhook {id_} has a value that neither key decrypts: it was left as it is. Rotate its"
-            " secret, and set its headers and credentials again.",
-            err=True,
-        )
     click.echo(
         "Once every daemon has the new key as secrets.key, remove secrets.second_key.", err=True
+    )
+
+
+def _what_to_do(unreadable: "Unreadable") -> str:
+    """Name the values that neither key decrypts, and what to do about them."""
+    lines = [f"Webhook {id_}: {', '.join(names)}" for id_, names in unreadable.items()]
+    return "\n".join(
+        (
+            "Neither key decrypts these values, which were left as they are:",
+            *lines,
+            "If there is a key from before, configure it as secrets.second_key, and run this again."
+            " Otherwise replace them: a signing secret by `dispatcher webhook rotate ID`, the"
+            " others by `dispatcher webhook update ID`. Then run this again.",
+        )
     )
 
 

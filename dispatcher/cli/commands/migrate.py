@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from dispatcher.cli.database import Database
     from dispatcher.config.sections import Config
+    from dispatcher.store.queries.settings import SettingChange
 
 
 @click.command()
@@ -28,10 +29,9 @@ def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
 
     config = load(config_file)
     target_database, config = database.find(config)
-    files, former = asyncio.run(_migrate(target_database, config, plan=plan))
-    if former != (limit := config.delivery.max_data):
-        text = f"The database's limit delivery.max_data was changed from {former} to {limit} bytes."
-        click.echo(text, err=True)
+    files, changes = asyncio.run(_migrate(target_database, config, plan=plan))
+    for change in changes:
+        click.echo(_in_words(change), err=True)
     if as_json:
         click.echo(json.dumps({"pending" if plan else "applied": files}))
         return
@@ -41,15 +41,21 @@ def migrate(config_file: Path | None, plan: bool, as_json: bool) -> None:
         click.echo("The schema is up to date.")
 
 
+def _in_words(change: "SettingChange") -> str:
+    kind, unit = ("limit", " bytes") if change.key == "delivery.max_data" else ("setting", "")
+    former, new = json.dumps(change.former), json.dumps(change.new)
+    return f"The database's {kind} {change.key} was changed from {former} to {new}{unit}."
+
+
 async def _migrate(
     target_database: "Database", config: "Config", *, plan: bool
-) -> tuple[list[str], int]:
-    """Return the migrations, and the `delivery.max_data` that the database had before."""
+) -> "tuple[list[str], list[SettingChange]]":
+    """Return the migrations, and the settings that had another value in the database."""
     from dispatcher.cli import database
     from dispatcher.store.migration import migrate as migrations
 
     async with migrations.connected(target_database.dsn) as connection:
         files = [file.file for file in await migrations.migrate(connection, plan=plan)]
     if plan:
-        return files, config.delivery.max_data
+        return files, []
     return files, await database.write_limits(target_database, config)

@@ -9,6 +9,7 @@ import click
 
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.commands.recovery import RECOVERY_COMMANDS
+from dispatcher.cli.confirmation import confirm, is_person_there
 from dispatcher.cli.options.credential_options import check_url, credential_options
 from dispatcher.cli.options.delivery_options import filter_options
 from dispatcher.cli.output.delivery_output import DELIVERIES_OF_A_WEBHOOK
@@ -19,7 +20,7 @@ from dispatcher.cli.output.webhook_output import (
     old_secret_text,
     print_webhook,
 )
-from dispatcher.cli.params import Duration
+from dispatcher.cli.params import Duration, escape_controls
 from dispatcher.cli.target import (
     Target,
     call_api,
@@ -146,10 +147,16 @@ def update(
 
 @webhook.command()
 @_id
+@click.option("--yes", is_flag=True, help="Delete without asking.")
 @_as_json
 @with_target
-def delete(target: Target, webhook_id: UUID | str, as_json: bool) -> None:
-    """Delete a webhook and cancel its pending deliveries."""
+def delete(target: Target, webhook_id: UUID | str, yes: bool, as_json: bool) -> None:
+    """Delete a webhook and cancel its pending deliveries. On a terminal, ask first."""
+    if is_person_there() and not yes:
+        found = call_about_webhook(target, webhook_id, lambda api, id_: api.webhooks.get(id_))
+        named = escape_controls(f"{found.name} ({found.url})")
+        confirm(f"Delete the webhook {named}, and cancel its pending deliveries?")
+        webhook_id = UUID(found.id)  # the one that was shown, not another that has the name by now
 
     async def request(api: "AsyncApi", id_: UUID) -> UUID:
         await api.webhooks.delete(id_)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from itertools import count
 from time import monotonic
 from typing import Protocol
@@ -39,28 +40,35 @@ NOTHING = FannedOut(0, None, 0, [], set())
 
 
 class Admit(Protocol):
-    """The function that takes new deliveries into memory, see Admission.admit."""
+    """The function that takes new deliveries into memory, see Admission.admit_new."""
 
     async def __call__(
-        self, deliveries: Sequence[Delivery], *, parked: Collection[UUID]
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        parked: Collection[UUID],
+        stale: Collection[int | UUID],
     ) -> None: ...
 
 
 class Fanout:
     """The stage that fans out events.
 
-    `admit(deliveries, parked)` takes the deliveries that were made. `saturated(coming)` returns
-    the endpoints whose deliveries are made parked, as their queues have no room for `coming` more.
+    `reading()` collects what becomes stale during a statement, see DeliveryBuffer.reading.
+    `admit(deliveries, parked, stale)` takes the deliveries that were made. `saturated(coming)`
+    returns the endpoints whose deliveries are made parked, as their queues have no room for
+    `coming` more.
     `keep_events` takes the small events of these deliveries, before they are admitted.
     `backlog` returns True if enough deliveries wait to be sent. `on_polling` is called after each
     pass while the inbox is polled: then no notification tells of events for the schema check.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a stage is given the functions of its neighbours
         self,
         inbox: Inbox,
         lease: Lease,
         *,
+        reading: Callable[[], AbstractContextManager[set[int | UUID]]],
         admit: Admit,
         saturated: Callable[[int], Sequence[UUID]],
         keep_events: Callable[[Sequence[SmallEvent]], None],
@@ -69,6 +77,7 @@ class Fanout:
     ) -> None:
         self._inbox = inbox
         self._lease = lease
+        self._reading = reading
         self._admit = admit
         self._saturated = saturated
         self._keep_events = keep_events
@@ -137,6 +146,14 @@ class Fanout:
         if slice_.only_search:
             await self._search(slice_)
             return 0, True
+        # A change of a new delivery may be applied before the answer arrives.
+        with self._reading() as stale:
+            return await self._take_new(slice_, stale)
+
+    async def _take_new(
+        self, slice_: Slice, stale: Collection[int | UUID]
+    ) -> tuple[int, bool] | None:
+        """Run one statement, see `_take`; deliveries that are `stale` by then are not admitted."""
         events = self._size.scale(EVENTS_LIMIT)
         try:
             result = await self._fan_out(slice_, events)
@@ -154,7 +171,7 @@ class Fanout:
         more = self._note_result(slice_, events, result)
         if result.made:
             self._keep_events(result.small_events)
-            await self._admit(result.deliveries, parked=result.parked)
+            await self._admit(result.deliveries, parked=result.parked, stale=stale)
             await asyncio.sleep(0)  # their attempts have started, and are written first
         return result.picked, more
 

@@ -35,23 +35,58 @@ class Admission:
         self,
         deliveries: Sequence[Delivery],
         *,
-        stale: Collection[int | UUID] = (),
-        parked: Collection[UUID] = (),
+        stale: Collection[int | UUID],
         are_parked: bool = False,
     ) -> None:
-        """Take deliveries that were read from the table, or just written to it.
+        """Take deliveries that were read from the table, except stale ones.
 
-        `stale` is the set of DeliveryBuffer.reading. `parked` are endpoints with rows that stay in
-        the table. `are_parked` is True if the deliveries are parked rows: without room they stay
-        so. Raises StoreError or StatementTimeoutError.
+        `stale` is the set of DeliveryBuffer.reading. `are_parked` is True if the deliveries are
+        parked rows: without room they stay so. Raises StoreError or StatementTimeoutError.
         """
+        await self._load(deliveries)
+        to_park = self._buffer.admit(deliveries, self._clock.now(), stale)
+        self._on_admitted()
+        if not are_parked:
+            await park(self._deliveries, self._buffer, to_park)
+
+    async def admit_new(
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        parked: Collection[UUID],
+        stale: Collection[int | UUID],
+    ) -> None:
+        """Take deliveries that were just made, except stale ones.
+
+        The row of a stale one is read again: it may be gone, or be a retry of an ended delivery.
+        `parked` are endpoints with new rows that stay in the table. `stale` is the set of
+        DeliveryBuffer.reading. Raises StoreError or StatementTimeoutError.
+        """
+        await self._load(deliveries, parked)
+        self._buffer.note_parked(parked)
+        changed = _concerning(deliveries, stale)
+        if changed:
+            self._buffer.requeue_unread(
+                d for d in deliveries if d.id in changed or d.endpoint_id in changed
+            )
+        to_park = self._buffer.admit(deliveries, self._clock.now(), changed)
+        self._on_admitted()
+        await park(self._deliveries, self._buffer, to_park)
+
+    async def _load(self, deliveries: Sequence[Delivery], parked: Collection[UUID] = ()) -> None:
+        """Read the endpoints; after any error the deliveries are read again."""
         try:
             await self._endpoints.load([d.endpoint_id for d in deliveries] + list(parked))
         except BaseException:
             self._buffer.requeue_unread(deliveries)
             raise
-        self._buffer.note_parked(parked)
-        to_park = self._buffer.admit(deliveries, self._clock.now(), stale)
-        self._on_admitted()
-        if not are_parked:
-            await park(self._deliveries, self._buffer, to_park)
+
+
+def _concerning(deliveries: Sequence[Delivery], stale: Collection[int | UUID]) -> set[int | UUID]:
+    """Return the part of `stale` that may concern these deliveries: mostly nothing.
+
+    During a flood `stale` has the ids of all that was recorded meanwhile. To ask it for the id and
+    the endpoint of each new delivery would take longer.
+    """
+    endpoints = {each for each in stale if isinstance(each, UUID)}
+    return endpoints.union({delivery.id for delivery in deliveries}.intersection(stale))

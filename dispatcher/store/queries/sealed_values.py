@@ -18,6 +18,7 @@ class SealedValuesRow(TypedDict):
     headers: bytes | None
     authentication_sealed: bytes | None
     tls_sealed: bytes | None
+    is_deleted: bool
 
 
 class SealedValues:

@@ -15,6 +15,15 @@ class StoredSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingChange:
+    """A setting that was changed: its key in the configuration, its former and its new value."""
+
+    key: str
+    former: int | bool
+    new: int | bool
+
+
+@dataclass(frozen=True, slots=True)
 class ServerLimits:
     """The server's limits: how many relations all transactions may lock, how many are prepared."""
 
@@ -40,9 +49,21 @@ class Settings:
         """
         await self._session.fetch(statement("settings/force_custom_plans"))
 
-    async def write_limits(self, max_data: int, *, notify: bool = True) -> None:
-        """Write what producers need: the most bytes of `data`, and whether to notify."""
-        await self._session.fetch(statement("settings/write_limits"), max_data, notify)
+    async def write_limits(self, max_data: int, *, notify: bool = True) -> list[SettingChange]:
+        """Write what producers need: the most bytes of `data`, and whether to notify.
+
+        Return the settings that had another value.
+        """
+        rows = await self._session.fetch(statement("settings/write_limits"), max_data, notify)
+        changes = [
+            change
+            for row in rows
+            for change in (
+                SettingChange("delivery.max_data", row["max_data"], max_data),
+                SettingChange("database.notify", row["notify"], notify),
+            )
+        ]
+        return [change for change in changes if change.former != change.new]
 
     async def refresh_fast_path(self) -> None:
         """Let producers take the fast path of an INSERT if no schema is enforced, and only then.

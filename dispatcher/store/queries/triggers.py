@@ -13,7 +13,7 @@ class Triggers:
         self._session = session
 
     async def silent(self) -> Sequence[str]:
-        """Return the triggers that do not fire for inserts of applications; normally none.
+        """Return the triggers that do not fire when they should; normally none.
 
         Each is a `trigger` of the table of events, a `trigger on table` of one of its partitions,
         or a `trigger (dropped)`.

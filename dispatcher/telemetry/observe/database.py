@@ -46,6 +46,11 @@ def connection_problem(message: str) -> None:
     _log.warning("database connection", problem=message)
 
 
+def setting_changed(key: str, former: int | bool, new: int | bool) -> None:
+    """Log that the database had another value of a configured setting, which producers read."""
+    _log.info("setting changed", key=key, former=former, new=new)
+
+
 def clock_stepped(seconds: float) -> None:
     """Log that the database's clock was set by `seconds`, negative if it was set back."""
     metrics.CLOCK_STEPS.inc()

@@ -2,6 +2,6 @@
 --
 -- Lock the bulk action that has been due longest. `has_room` is false if the inbox has so many rows. No
 -- row: none is due, or another daemon holds it.
-SELECT b.*, (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox_directed i WHERE i.delivery_id IS NOT NULL LIMIT $1) AS counted) < $1 AS has_room
+SELECT b.*, (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox_directed i WHERE i.delivery_id IS NOT NULL ORDER BY i.delivery_id LIMIT $1) AS counted) < $1 AS has_room
 FROM dispatcher.bulk_actions b WHERE b.state = 'RUNNING' AND b.next_at <= now()
 ORDER BY b.next_at LIMIT 1 FOR UPDATE OF b SKIP LOCKED

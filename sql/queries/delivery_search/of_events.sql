@@ -3,14 +3,16 @@
 --
 -- Return the deliveries of some events, newest first: see history/of_event.sql. OFFSET 0 makes each
 -- event a lookup by index.
-WITH waiting AS MATERIALIZED (
-  SELECT event_id, environment_id, delivery_id FROM dispatcher.inbox_directed
-  WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
-), entries AS MATERIALIZED (
+WITH entries AS MATERIALIZED (
   SELECT d.environment_id, d.id FROM unnest($2::bigint[]) AS e(id)
   CROSS JOIN LATERAL (SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = e.id OFFSET 0) AS d
   UNION ALL
-  SELECT environment_id, delivery_id FROM waiting WHERE event_id = ANY ($2)
+  SELECT i.environment_id, i.delivery_id FROM unnest($2) AS e(id)
+  CROSS JOIN LATERAL (
+    SELECT environment_id, delivery_id FROM dispatcher.inbox_directed WHERE event_id = e.id AND delivery_id IS NOT NULL OFFSET 0) AS i
+  UNION ALL
+  SELECT q.environment_id, q.id FROM unnest($2) AS e(id)
+  CROSS JOIN LATERAL (SELECT environment_id, id FROM dispatcher.quarantine WHERE event_id = e.id AND delivery_id = id OFFSET 0) AS q
   UNION ALL
   SELECT a.environment_id, a.delivery_id FROM unnest($2) AS e(id)
   CROSS JOIN LATERAL (

@@ -5,12 +5,8 @@
 -- left unread. A delivery that ended several times counts by its newest end, one that is sent again
 -- as pending. `kept_from` is the first id of the oldest day whose attempts are kept.
 --
--- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table. The inbox
--- has no index on the event, but few of its rows have a delivery id.
-WITH resent AS MATERIALIZED (
-  SELECT event_id, delivery_id, environment_id, attempt FROM dispatcher.inbox_directed
-  WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
-), kept AS MATERIALIZED (
+-- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table.
+WITH kept AS MATERIALIZED (
   SELECT min(dispatcher.id_floor(to_date(right(c.relname, 8), 'YYYYMMDD')::timestamp AT TIME ZONE 'UTC')) AS kept_from
   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
   WHERE i.inhparent = 'dispatcher.attempts'::regclass AND c.relname ~ '_\d{8}$'
@@ -37,7 +33,8 @@ LEFT JOIN LATERAL (
       (SELECT id AS delivery_id, NULL AS state, attempt, NULL::bigint AS attempt_id
        FROM dispatcher.deliveries WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
       UNION ALL
-      (SELECT delivery_id, NULL, attempt, NULL FROM resent WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
+      (SELECT delivery_id, NULL, attempt, NULL FROM dispatcher.inbox_directed
+       WHERE event_id = w.id AND delivery_id IS NOT NULL AND environment_id = $1 LIMIT $3)
       UNION ALL
       (SELECT delivery_id, state, attempt, id FROM dispatcher.attempts
        WHERE event_id = w.id AND state IS NOT NULL AND environment_id = $1 AND id > w.id AND id > $4 AND ($5::bigint IS NULL OR id <= $5)

@@ -22,6 +22,13 @@ WITH pending AS MATERIALIZED (
   SELECT delivery_id AS id, type, attempt FROM dispatcher.inbox_directed
   WHERE delivery_id < $2 AND endpoint_id = ANY ($1::uuid[]) AND ($5::text IS NULL OR $5 = 'PENDING')
   ORDER BY delivery_id DESC LIMIT $4
+), quarantined AS MATERIALIZED (             -- with an index of deliveries alone, as its entries of events may be many
+  SELECT q.* FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
+    SELECT endpoint_id, id, type, attempt FROM dispatcher.quarantine
+    WHERE delivery_id = id AND (endpoint_id, id) < (e.id, $2) AND (endpoint_id, id) >= (e.id, $3)
+    ORDER BY endpoint_id DESC, id DESC LIMIT $4
+  ) q
+  WHERE $5::text IS NULL OR $5 = 'PENDING'
 ), ended AS MATERIALIZED (
   SELECT a.* FROM unnest($1::uuid[]) AS e(id) CROSS JOIN LATERAL (
     SELECT endpoint_id, delivery_id AS id, type, state, status, outcome, id AS attempt_id FROM dispatcher.attempts
@@ -38,12 +45,16 @@ WITH pending AS MATERIALIZED (
     SELECT min(id) FROM ended GROUP BY endpoint_id HAVING count(*) >= $4
     UNION ALL
     SELECT min(id) FROM waiting HAVING count(*) >= $4
+    UNION ALL
+    SELECT min(id) FROM quarantined GROUP BY endpoint_id HAVING count(*) >= $4
   ) AS cut
 ), newest AS (
   SELECT DISTINCT ON (id) id, type, state, attempt, status, outcome FROM (
     SELECT id, type, 'PENDING' AS state, attempt, NULL::smallint AS status, NULL::text AS outcome, NULL::bigint AS attempt_id FROM pending
     UNION ALL
     SELECT id, type, 'PENDING', attempt, NULL, NULL, NULL FROM waiting
+    UNION ALL
+    SELECT id, type, 'PENDING', attempt, NULL, NULL, NULL FROM quarantined
     UNION ALL
     SELECT id, type, state, NULL, status, outcome, attempt_id FROM ended
   ) AS entries
@@ -56,7 +67,8 @@ SELECT (SELECT id FROM horizon) AS horizon, ARRAY(
     -- an ended delivery may be pending again; each check is a lookup
     AND ($5 IS NULL OR $5 = 'PENDING'
          OR ((SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.id) IS NULL
-             AND (SELECT i.delivery_id FROM dispatcher.inbox_directed i WHERE i.delivery_id = n.id LIMIT 1) IS NULL))
+             AND (SELECT i.delivery_id FROM dispatcher.inbox_directed i WHERE i.delivery_id = n.id LIMIT 1) IS NULL
+             AND (SELECT q.id FROM dispatcher.quarantine q WHERE q.id = n.id AND q.delivery_id = n.id) IS NULL))
     -- the last attempt of a pending delivery is looked up too
     AND (($10::integer IS NULL AND $12::text IS NULL) OR CASE
       WHEN n.state <> 'PENDING' THEN ($10 IS NULL OR n.status BETWEEN $10 AND $11::integer) AND ($12 IS NULL OR n.outcome = $12)

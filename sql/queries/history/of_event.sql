@@ -2,15 +2,11 @@
 -- above this one  $6 attempts with ids up to this one, or NULL
 --
 -- The deliveries of one event are read completely and then sorted. In the order of ids, the
--- statement would walk through all history. The inbox has no index on the event, but few of its
--- rows have a delivery id.
-WITH waiting AS MATERIALIZED (
-  SELECT environment_id, event_id, delivery_id FROM dispatcher.inbox_directed
-  WHERE delivery_id IS NOT NULL ORDER BY delivery_id DESC LIMIT 1000
-), entries AS MATERIALIZED (
+-- statement would walk through all history.
+WITH entries AS MATERIALIZED (
   SELECT environment_id, id FROM dispatcher.deliveries WHERE event_id = $2
   UNION ALL
-  SELECT environment_id, delivery_id FROM waiting WHERE event_id = $2
+  SELECT environment_id, delivery_id FROM dispatcher.inbox_directed WHERE event_id = $2 AND delivery_id IS NOT NULL
   UNION ALL
   SELECT environment_id, delivery_id FROM dispatcher.quarantine WHERE event_id = $2 AND delivery_id = id
   UNION ALL

@@ -1,12 +1,15 @@
--- Return our triggers that do not fire for an application's inserts: disabled, for replicas only,
--- or dropped.
-SELECT w.name || CASE WHEN EXISTS (SELECT 1 FROM pg_trigger t WHERE t.tgrelid = 'dispatcher.events'::regclass AND t.tgname = w.name)
-                 THEN '' ELSE ' (dropped)' END AS name
-FROM (VALUES ('event_checked'), ('events_inserted')) AS w(name)
-WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t
-                  WHERE t.tgrelid = 'dispatcher.events'::regclass AND t.tgname = w.name AND t.tgenabled IN ('O', 'A'))
+-- Return our triggers that do not fire when they should: disabled, in the wrong role, or dropped. event_replicated
+-- fires in the replica role. People may disable it on purpose, but not by ENABLE TRIGGER ALL, after which it fires
+-- for an application's inserts alone.
+WITH wanted AS MATERIALIZED (
+  SELECT w.name, w.fires || CASE WHEN w.name = 'event_replicated' AND t.tgenabled = 'D' THEN 'D' ELSE '' END AS fires, t.tgenabled
+  FROM (VALUES ('event_checked', 'OA'), ('events_inserted', 'OA'), ('event_replicated', 'RA')) AS w(name, fires)
+  LEFT JOIN pg_trigger t ON t.tgrelid = 'dispatcher.events'::regclass AND t.tgname = w.name
+)
+SELECT name || CASE WHEN tgenabled IS NULL THEN ' (dropped)' ELSE '' END AS name
+FROM wanted WHERE tgenabled IS NULL OR strpos(fires, tgenabled::text) = 0
 UNION ALL
 SELECT t.tgname || ' on ' || c.relname
-FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_trigger t ON t.tgrelid = c.oid
-WHERE i.inhparent = 'dispatcher.events'::regclass AND t.tgname = 'event_checked' AND t.tgenabled NOT IN ('O', 'A')
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_trigger t ON t.tgrelid = c.oid JOIN wanted w ON w.name = t.tgname
+WHERE i.inhparent = 'dispatcher.events'::regclass AND t.tgname IN ('event_checked', 'event_replicated') AND strpos(w.fires, t.tgenabled::text) = 0
 ORDER BY 1

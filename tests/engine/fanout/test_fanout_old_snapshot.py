@@ -1,6 +1,7 @@
 """Fan-out where rows that were taken cannot be removed: they are read, and that takes time."""
 
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
@@ -82,7 +83,9 @@ class Stuck:
         """Nothing to do."""
 
 
-async def _admit(deliveries: Sequence[object], *, parked: Collection[UUID]) -> None:
+async def _admit(
+    deliveries: Sequence[object], *, parked: Collection[UUID], stale: Collection[int | UUID]
+) -> None:
     """Nothing to do."""
 
 
@@ -98,6 +101,7 @@ async def looked(inbox: Stuck) -> None:
     fanout = Fanout(
         cast(Inbox, inbox),
         cast(Lease, lease),
+        reading=lambda: nullcontext(set()),
         admit=_admit,
         saturated=lambda coming: (),
         keep_events=lambda events: None,

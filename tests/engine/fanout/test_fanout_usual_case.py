@@ -1,5 +1,6 @@
 """The fan-out begins with the statement for the usual case, and leaves it while that does not fit."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -52,6 +53,7 @@ async def test_the_usual_case_is_tried_again_a_second_after_it_did_not_fit(
     stage = Fanout(
         cast("Inbox", inbox),
         cast("Lease", SimpleNamespace(owned={1}, daemon=7, valid=True, database_time=lambda: 0.0)),
+        reading=lambda: nullcontext(set()),
         admit=admit,
         saturated=lambda coming: [],
         keep_events=lambda events: None,

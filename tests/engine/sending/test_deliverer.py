@@ -72,7 +72,7 @@ async def started_by_admit(*, valid: bool = True, running: bool = True) -> int:
         Clock(),
         deliverer.start,
     )
-    await admission.admit([delivery(n) for n in range(3)])
+    await admission.admit([delivery(n) for n in range(3)], stale=())
     in_flight = deliverer.in_flight
     await deliverer.drained()
     run.cancel()
