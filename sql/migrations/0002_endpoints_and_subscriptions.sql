@@ -63,7 +63,8 @@ CREATE TABLE dispatcher.endpoint_health (
   resting_until timestamptz,               -- the end of the rest that a receiver asked for with Retry-After
   failing_since timestamptz,               -- the first failure after the last success
   failed_at timestamptz,                   -- the latest failure
-  failures integer NOT NULL DEFAULT 0      -- since failing_since
+  failures integer NOT NULL DEFAULT 0,     -- since failing_since
+  counted_since timestamptz                -- the latest resume: the time without success counts from the later of both
 ) WITH (fillfactor = 50);                  -- often updated; no indexed column changes
 COMMENT ON TABLE dispatcher.endpoint_health IS
   'What sending shows about endpoints. The daemon writes it, and reads it after a restart. It is not part of'

@@ -104,6 +104,9 @@ CREATE TABLE dispatcher.inbox_directed (PRIMARY KEY (id), CHECK (endpoint_id IS 
 WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX inbox_directed_endpoint ON dispatcher.inbox_directed (endpoint_id, event_id);
 CREATE INDEX inbox_directed_delivery ON dispatcher.inbox_directed (delivery_id) WHERE delivery_id IS NOT NULL;
+-- What is sent again of an event is found by the event. Otherwise its list would read the newest of these
+-- rows, of all environments, and those of one environment could hide those of another.
+CREATE INDEX inbox_directed_event ON dispatcher.inbox_directed (event_id) WHERE delivery_id IS NOT NULL;
 COMMENT ON TABLE dispatcher.inbox_directed IS
   'The directed rows of the inbox: tests, retries, replays and what leaves quarantine, each for one endpoint.';
 
@@ -137,6 +140,10 @@ CREATE TABLE dispatcher.quarantine (
 );
 CREATE INDEX quarantine_environment ON dispatcher.quarantine (environment_id, id);
 CREATE INDEX quarantine_event ON dispatcher.quarantine (event_id);
+-- Lists of deliveries show those in quarantine: their entries have their ids. Entries of events, of which
+-- there may be many, are not in these indexes.
+CREATE INDEX quarantine_delivery_endpoint ON dispatcher.quarantine (endpoint_id, id) WHERE delivery_id = id;
+CREATE INDEX quarantine_delivery_environment ON dispatcher.quarantine (environment_id, id) WHERE delivery_id = id;
 COMMENT ON TABLE dispatcher.quarantine IS
   'Inbox rows that a daemon could not fan out or record, and why. Daemons write it. People release or discard a row'
   ' through the API. Otherwise a bad row would fail again and again, and stop the rows behind it.';

@@ -105,11 +105,19 @@ FROM dispatcher.deliveries d
 LEFT JOIN LATERAL (SELECT a.status, a.error FROM dispatcher.attempts a
                    WHERE a.delivery_id = d.id ORDER BY a.id DESC LIMIT 1) last ON true
 UNION ALL
+SELECT 'dlv_' || q.id, 'evt_' || q.event_id, q.type, q.environment_id, q.endpoint_id,
+       'PENDING', q.attempt, NULL, last.status, 'in quarantine: ' || q.detail, dispatcher.id_time(q.id), NULL
+FROM dispatcher.quarantine q
+LEFT JOIN LATERAL (SELECT a.status FROM dispatcher.attempts a
+                   WHERE a.delivery_id = q.id ORDER BY a.id DESC LIMIT 1) last ON true
+WHERE q.delivery_id = q.id
+UNION ALL
 SELECT 'dlv_' || a.delivery_id, 'evt_' || a.event_id, a.type, a.environment_id, a.endpoint_id,
        a.state, a.attempt, NULL, a.status, a.error, dispatcher.id_time(a.delivery_id), dispatcher.id_time(a.id)
 FROM dispatcher.attempts a
 WHERE a.state IS NOT NULL
   AND NOT EXISTS (SELECT 1 FROM dispatcher.deliveries d WHERE d.id = a.delivery_id)
+  AND NOT EXISTS (SELECT 1 FROM dispatcher.quarantine q WHERE q.id = a.delivery_id AND q.delivery_id = q.id)
   AND NOT EXISTS (SELECT 1 FROM dispatcher.attempts b
                   WHERE b.delivery_id = a.delivery_id AND b.state IS NOT NULL AND b.id > a.id);
 COMMENT ON VIEW dispatcher.delivery_status IS

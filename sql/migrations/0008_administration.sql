@@ -26,6 +26,8 @@ CREATE TABLE dispatcher.dashboard_sessions (
   expires_at timestamptz NOT NULL
 );
 CREATE INDEX dashboard_sessions_age ON dispatcher.dashboard_sessions (expires_at);  -- for maintenance
+-- A sign-in ends the oldest sessions of a token if there are very many.
+CREATE INDEX dashboard_sessions_token ON dispatcher.dashboard_sessions (token_hash, created_at);
 COMMENT ON TABLE dispatcher.dashboard_sessions IS 'Sessions of the dashboard. The dashboard writes and reads it.';
 
 CREATE TABLE dispatcher.audit (

@@ -157,7 +157,7 @@ async def test_the_replica_trigger_fires_again_as_the_remedy_says(
         await replica.execute(statement)
     assert await Triggers(session).silent() == []
     event = await arrive(replica)
-    assert await adopt(session) == {event: "sent"}
+    assert await adopt(session) == {event: "inbox"}
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
