@@ -39,10 +39,11 @@ async def another() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def loaded() -> Iterator[LoadedProcess]:
+def loaded() -> LoadedProcess:
     """What starts commands as processes of their own."""
-    with LoadedProcess() as started:
-        yield started
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # as for every command
+        return LoadedProcess()
 
 
 @pytest.fixture

@@ -13,15 +13,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 from click.testing import CliRunner
 
 from dispatcher.cli import main
-from tests.end_to_end.loaded_process import LoadedProcess
+from tests.end_to_end.loaded_process import ForkedCommand, LoadedProcess
 
 KEY = bytes(range(32)).hex()
 TOKEN = "t" * 40
 PATIENCE = 60.0
+
+Command: TypeAlias = Process | ForkedCommand
+"""A process that runs a command: started by an interpreter, or forked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Ended:
 class Started:
     """A process that goes on: what it says is read line by line."""
 
-    process: Process
+    process: Command
 
     async def line(self, pattern: str) -> re.Match[str]:
         """The next line of standard output with such a text in it."""
@@ -68,7 +72,7 @@ class Shell:
     environ: dict[str, str]
     loaded: LoadedProcess | None = None
     """Starts commands that are processes of their own; without it an interpreter does."""
-    _started: list[Process] = field(default_factory=list)
+    _started: list[Command] = field(default_factory=list)
 
     def setting(self, **variables: str) -> "Shell":
         """The same with other settings: `database__dsn`, and so on."""
@@ -114,7 +118,8 @@ class Shell:
         await daemon.line('"event":"started"')
         return daemon
 
-    async def _start(self, args: tuple[str, ...], stdin: int = PIPE) -> Process:
+    async def _start(self, args: tuple[str, ...], stdin: int = PIPE) -> Command:
+        process: Command
         if stdin == PIPE and self.loaded and self.loaded.suits(self.environ):
             process = await self.loaded.start(args, cwd=self.directory, env=self.environ)
         else:
