@@ -114,8 +114,10 @@ $(INSTALLED): $(LOCKED) pyproject.toml
 	@$(EDITABLE)
 	@touch $@
 
+# What `demo` has made stays and is added to: its daemon, or one that was started by hand, may run.
 $(LOCKED): requirements.lock
-	@$(MAKE_VENV)
+	@if [ ! -e $(LOCKED) ] && [ $(RUNNABLE) -nt requirements-demo.lock ]; then \
+		echo "Adding the tools of developers to .venv …" >&2; else $(MAKE_VENV); fi
 	@$(PIP_INSTALL) --require-hashes --requirement $<
 	@touch $@
 

@@ -23,6 +23,7 @@ from tests.bench import (
     shapes,
     single_events,
     stage,
+    steps,
     throughput,
     transport,
     yardsticks,
@@ -62,21 +63,27 @@ Say = Callable[..., None]
 
 
 def run(say: Say, json_path: Path, names: Collection[str], sizes: Sizes) -> None:
-    """Measure `names`, and print and write all figures: those of others are kept from the last run."""
+    """Measure `names`, print the figures, and write all: those of others are kept from the last run.
+
+    The page and the charts of the documents are of whole runs only.
+    """
     began = monotonic()
     measured: list[Figure] = []
     for title, report in _reports(say, names, sizes):
         say(f"{title} ({monotonic() - began:.0f} s)", *report.lines)
         measured += report.figures
-    figures = measured if set(names) == set(NAMES) else _merged(json_path, measured)
+    is_whole = set(names) == set(NAMES)
+    figures = measured if is_whole else _merged(json_path, measured)
     say("bars", *table(figures), "why bars are short", *reasons(figures))
     say(f"  measured in {monotonic() - began:.0f} s")
     json_path.parent.mkdir(parents=True, exist_ok=True)
     json_path.write_text(json.dumps(_document(figures), indent=2) + "\n", encoding="utf-8")
-    CHARTS.mkdir(parents=True, exist_ok=True)
-    (CHARTS / "last_run.md").write_text(_page(figures), encoding="utf-8")
-    _draw(figures)
-    say(f"  {json_path}, and the page and charts in {CHARTS} are written")
+    say(f"  {json_path} is written")
+    if is_whole:
+        CHARTS.mkdir(parents=True, exist_ok=True)
+        (CHARTS / "last_run.md").write_text(_page(figures), encoding="utf-8")
+        _draw(figures)
+        say(f"  the page and the charts in {CHARTS} are written")
 
 
 def _page(figures: Sequence[Figure]) -> str:
@@ -95,7 +102,10 @@ def _page(figures: Sequence[Figure]) -> str:
 def _reports(say: Say, names: Collection[str], sizes: Sizes) -> Iterator[tuple[str, Report]]:
     """Yield the reports of the benchmarks `names`, each on a new database that has come to rest."""
     if "transport" in names:
-        yield "transport", asyncio.run(transport.measure(rounds=sizes.rounds))
+        yield (
+            "transport",
+            asyncio.run(transport.measure(rounds=sizes.rounds, steps=steps.measure())),
+        )
     python = yardsticks.install() if "throughput" in names else None
     if python is None and "throughput" in names:
         say(f"PgQueuer and Procrastinate are left out: {yardsticks.REQUIREMENTS} was not installed")

@@ -8,7 +8,7 @@ process of its own.
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 from statistics import median
 from time import monotonic, process_time
@@ -68,8 +68,8 @@ async def _post_all(sender: Sender, url: str, turns: Iterator[None]) -> None:
             raise AssertionError(f"not delivered: {answer}")
 
 
-async def measure(*, rounds: int, number: int = NUMBER) -> Report:
-    """Return the CPU of a POST, against that of the bare client."""
+async def measure(*, rounds: int, steps: Sequence[str], number: int = NUMBER) -> Report:
+    """Return the CPU of a POST, against that of the bare client. `steps` say what a POST is made of."""
     lines, ratios, each = [], [], []
     async with stage.receiving() as receiver:
         for _ in range(rounds):
@@ -81,16 +81,18 @@ async def measure(*, rounds: int, number: int = NUMBER) -> Report:
                 f"  {ours:7.0f}/s at {ours_cpu:.1f} µs of CPU a POST, bare aiohttp {bare:7.0f}/s "
                 f"at {bare_cpu:.1f} µs, ratios {ours / bare:.1f} and {ratios[-1]:.1f}"
             )
+    why = tuple(line.strip() for line in steps)
     return Report(
         lines,
         [
-            Figure("CPU of the transport a POST", median(each), "µs", CPU_BAR_US),
+            Figure("CPU of the transport a POST", median(each), "µs", CPU_BAR_US, why=why),
             Figure(
                 "CPU a POST, bare aiohttp against ours",
                 median(ratios),
                 "times",
                 RATIO_BAR,
                 at_most=False,
+                why=why,
             ),
         ],
     )
