@@ -133,6 +133,7 @@ def on_a_terminal(directory: Path, *args: str, **variables: str) -> str:
             "PYTHONPATH": str(Path(__file__).parents[2]),
             "DISPATCHER_CONFIG": os.devnull,
             "DISPATCHER_ADMIN__PORT": "0",
+            "DISPATCHER_DATABASE__STATE_DIRECTORY": str(directory / "state"),
             "TERM": "xterm",
             **variables,
         },
