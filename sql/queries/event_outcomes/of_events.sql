@@ -33,8 +33,9 @@ LEFT JOIN LATERAL (
       (SELECT id AS delivery_id, NULL AS state, attempt, NULL::bigint AS attempt_id
        FROM dispatcher.deliveries WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
       UNION ALL
-      (SELECT id, NULL, attempt, NULL
-       FROM dispatcher.quarantine WHERE event_id = w.id AND delivery_id = id AND environment_id = $1 LIMIT $3)
+      (SELECT q.id, NULL, q.attempt, NULL   -- by its event alone: otherwise an index of another use could look cheaper
+       FROM (SELECT id, delivery_id, environment_id, attempt FROM dispatcher.quarantine WHERE event_id = w.id OFFSET 0) AS q
+       WHERE q.delivery_id = q.id AND q.environment_id = $1 LIMIT $3)
       UNION ALL
       (SELECT delivery_id, NULL, attempt, NULL FROM dispatcher.inbox_directed
        WHERE event_id = w.id AND delivery_id IS NOT NULL AND environment_id = $1 LIMIT $3)
