@@ -43,12 +43,8 @@ class Transaction:
 
         After the server has refused a statement, the transaction can only be rolled back.
         """
-        try:
+        with self._noting_refusal():
             return await self._session.ask(self._connection, query, *args)
-        except Exception as error:
-            if errors.refused_by_server(error):
-                self._failure = error
-            raise
 
     async def read(self, query: str, *args: object) -> list[asyncpg.Record]:
         """Return the rows of one statement that changes nothing, and give its locks back.
@@ -56,11 +52,12 @@ class Transaction:
         Otherwise a statement for each span of the history would lock all of its partitions in the
         end. Raise what `fetch` raises.
         """
-        await self._session.run(self._connection, "SAVEPOINT reading")
-        rows = await self.fetch(query, *args)
-        await self._session.run(
-            self._connection, "ROLLBACK TO SAVEPOINT reading; RELEASE SAVEPOINT reading"
-        )
+        with self._noting_refusal():
+            await self._session.run(self._connection, "SAVEPOINT reading")
+            rows = await self._session.ask(self._connection, query, *args)
+            await self._session.run(
+                self._connection, "ROLLBACK TO SAVEPOINT reading; RELEASE SAVEPOINT reading"
+            )
         return rows
 
     def check(self) -> None:
@@ -70,6 +67,15 @@ class Transaction:
         """
         if self._failure is not None:
             raise self._failure
+
+    @contextlib.contextmanager
+    def _noting_refusal(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if errors.refused_by_server(error):
+                self._failure = error
+            raise
 
 
 class ReadsOfTransaction:
@@ -158,8 +164,7 @@ class Session:
         async with self._turn:
             connection = await self._opened()
             transaction = connection.transaction()
-            with self._answering(connection):
-                await self._in_time(transaction.start())
+            await self._begin(connection, transaction)
             opened = Transaction(self, connection)
             try:
                 yield opened
@@ -188,6 +193,20 @@ class Session:
     async def _in_time(self, answer: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(self._answer_timeout):
             await answer
+
+    async def _begin(
+        self, connection: "asyncpg.Connection[Any]", transaction: "asyncpg.transaction.Transaction"
+    ) -> None:
+        """Begin a transaction. Drop the connection if that fails.
+
+        Otherwise the driver would take the next one for a part of it, and fail each time.
+        """
+        try:
+            with self._answering(connection):
+                await self._in_time(transaction.start())
+        except BaseException:
+            self._lose(connection)
+            raise
 
     async def _undo(
         self, connection: "asyncpg.Connection[Any]", transaction: "asyncpg.transaction.Transaction"

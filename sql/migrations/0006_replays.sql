@@ -94,6 +94,7 @@ BEGIN
       AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.delivery_id LIMIT 1) IS NULL
       AND (SELECT i.id FROM dispatcher.inbox_directed i
            WHERE i.endpoint_id = for_endpoint AND i.event_id = n.event_id AND i.delivery_id = n.delivery_id LIMIT 1) IS NULL
+      AND (SELECT q.id FROM dispatcher.quarantine q WHERE q.id = n.delivery_id AND q.delivery_id = n.delivery_id) IS NULL
       AND (SELECT e.id FROM dispatcher.events e
            WHERE e.id = n.event_id AND e.id > earlier AND e.id <= reach LIMIT 1) IS NOT NULL
   ), seen AS MATERIALIZED (

@@ -249,6 +249,12 @@ async def test_a_key_with_other_than_visible_ascii_is_refused(ask: Client, wrong
     assert (refused.status, pointers(refused)) == (422, ["/1/idempotencyKey"])
 
 
+async def test_many_requests_with_one_key_at_once_are_all_answered(ask: Client, key: str) -> None:
+    """All events are committed by then: a look-up that has no connection must not hide that."""
+    answers = await asyncio.gather(*(post(ask, JSON, [event(), keyed(key)]) for _ in range(32)))
+    assert len({ids_of(answer)[1] for answer in answers}) == 1
+
+
 async def test_two_batches_with_the_same_keys_emit_each_once(ask: Client, key: str) -> None:
     events = [keyed(f"{key}{n}") for n in range(50)]
     answers = await asyncio.gather(

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from dispatcher.api.requests import json_body
+from dispatcher.telemetry import observe
 from tests.api.conftest import JSON, Api
 from tests.api.refusals import untouched
 from tests.conftest import Connection
@@ -56,6 +57,28 @@ async def test_a_client_that_expects_100_continue_gets_it(standing: Api) -> None
     lines = ["Expect: 100-continue", f"Content-Length: {len(BODY)}", "Connection: close"]
     answer = await exchange(standing, head(await standing.token(), *lines), BODY, every=0.1)
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 ")
+
+
+@pytest.mark.parametrize("is_aborted", [True, False])
+async def test_a_client_that_goes_away_within_its_body_is_no_failure_of_ours(
+    standing: Api, monkeypatch: pytest.MonkeyPatch, is_aborted: bool
+) -> None:
+    statuses: asyncio.Queue[int] = asyncio.Queue()
+    monkeypatch.setattr(
+        observe.requests, "answered", lambda _, __, status, ___: statuses.put_nowait(status)
+    )
+    lines = ["Expect: 100-continue", f"Content-Length: {len(BODY)}"]
+    host, _, port = standing.address.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head(await standing.token(), *lines))
+    assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+    writer.write(BODY[:-1])
+    await writer.drain()
+    if is_aborted:
+        writer.transport.abort()
+    writer.close()
+    async with asyncio.timeout(5):
+        assert await statuses.get() == 400
 
 
 SMUGGLING = {

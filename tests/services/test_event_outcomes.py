@@ -104,6 +104,21 @@ async def test_a_delivery_counts_once_by_its_newest_state(
     assert (await of_one(outcomes, number)).counts == (("delivered", 1),)
 
 
+async def test_deliveries_in_quarantine_count_as_pending(
+    connection: Connection, outcomes: EventOutcomes, store: Deliveries
+) -> None:
+    number = await event(connection)
+    webhook = await rows.endpoint(connection, "*")
+    one = await rows.delivery(connection, webhook, event_id=number)
+    assert await store.quarantine(one, "refused")
+    assert (await of_one(outcomes, number)).counts == (("retrying", 1),)
+    other = await rows.delivery(connection, webhook, event_id=number)
+    await store.record([result(other, FAILED)])
+    assert (await of_one(outcomes, number)).counts == (("failed", 1), ("retrying", 1))
+    await rows.resent_and_quarantined(connection, store, other)
+    assert (await of_one(outcomes, number)).counts == (("retrying", 2),)
+
+
 @pytest.mark.parametrize("table", ["inbox", "unvalidated_events", "quarantine"])
 async def test_an_event_that_is_not_fanned_out_says_where_it_waits(
     connection: Connection, outcomes: EventOutcomes, table: str

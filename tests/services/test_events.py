@@ -1,5 +1,7 @@
 """Emitting of events in batches, while their idempotency keys are deleted."""
 
+import asyncio
+
 import asyncpg
 import pytest
 
@@ -9,9 +11,12 @@ from dispatcher.store.errors import TransactionConflictError
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.events import NewEventRow
 from dispatcher.store.session import Queryable
-from tests.conftest import Connection
+from tests.conftest import Connection, connected
+from tests.store.rows import until
 
 ENVIRONMENT = "env_default"
+WAITING = """SELECT count(*) > 0 FROM pg_stat_activity
+WHERE wait_event_type = 'Lock' AND datname = current_database()"""
 
 
 class PruningSession:
@@ -41,9 +46,24 @@ async def test_a_key_pruned_after_the_statement_still_has_its_earlier_event(
     assert (new.repeated, keyless.repeated) == (False, False)
 
 
-async def test_a_key_used_twice_in_a_batch_and_deleted_at_once_is_a_conflict(
+async def test_a_key_used_twice_in_a_batch_and_deleted_at_once_has_the_first_ones_event(
     pool: Pool, connection: Connection
 ) -> None:
     events = Events(PruningSession(pool.of(""), connection), EmissionQueue())
+    first, again = await events.emit_batch(ENVIRONMENT, batch("k", "k"))
+    assert again == EmittedEvent(first.id, repeated=True)
+
+
+async def test_a_key_of_another_transaction_that_is_deleted_at_once_is_a_conflict(
+    dsn: str, pool: Pool, connection: Connection
+) -> None:
+    events = Events(PruningSession(pool.of(""), connection), EmissionQueue())
+    async with connected(dsn) as other:
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("SELECT dispatcher.emit('batch.x', '{}', idempotency_key => 'k')")
+        emitting = asyncio.create_task(events.emit_batch(ENVIRONMENT, batch("k")))
+        await until(connection, WAITING)
+        await transaction.commit()
     with pytest.raises(TransactionConflictError):
-        await events.emit_batch(ENVIRONMENT, batch("k", "k"))
+        await emitting

@@ -10,6 +10,7 @@ import asyncpg
 
 from dispatcher.core import ids
 from dispatcher.core.model import Delivery, Outcome, Result, Sent
+from dispatcher.store.queries.deliveries import Deliveries
 from tests.conftest import Connection
 
 Row = asyncpg.Record
@@ -124,6 +125,17 @@ async def delivery(
 DELIVERED = Outcome("ok", None, "DELIVERED", None, None, None)
 RETRIED = Outcome("http", "the endpoint answered 500", None, 10.0, None, None)
 FAILED = Outcome("timeout", "no answer within 15 s", "FAILED", None, None, None)
+
+
+async def resent_and_quarantined(connection: Connection, store: Deliveries, of: Delivery) -> None:
+    """Send an ended delivery again, and have the database refuse the result of that attempt."""
+    await connection.execute(
+        """INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt)
+           SELECT delivery_id, event_id, endpoint_id, environment_id, type, now(), 3, attempt
+           FROM dispatcher.attempts WHERE delivery_id = $1 ORDER BY id DESC LIMIT 1""",
+        of.id,
+    )
+    assert await store.quarantine(replace(of, attempt=of.attempt + 1), "refused")
 
 
 def result(of: Delivery, outcome: Outcome = DELIVERED, **changes: Any) -> Result:

@@ -1,6 +1,7 @@
 """What people do to one delivery, statement by statement."""
 
 import asyncio
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -95,6 +96,18 @@ async def test_a_queued_retry_is_found_as_queued_and_then_as_pending(
     found = await find(resends, one.id)
     assert found is not None
     assert (found["state"], found["attempt"]) == ("PENDING", 3)
+
+
+async def test_a_delivery_in_quarantine_is_not_found_as_its_release_sends_it(
+    connection: Connection, session: Session, resends: DeliveryActions
+) -> None:
+    endpoint, store = await rows.endpoint(connection), Deliveries(session)
+    tried = await rows.delivery(connection, endpoint)
+    await store.record([rows.result(tried, rows.RETRIED)])
+    assert await store.quarantine(replace(tried, attempt=1), "refused")
+    over = await ended(connection, session, endpoint)
+    await rows.resent_and_quarantined(connection, store, over)
+    assert await resends.find([tried.id, over.id], ENVIRONMENT) == []
 
 
 async def test_an_unknown_delivery_or_one_of_another_environment_is_not_found(

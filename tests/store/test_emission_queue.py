@@ -61,6 +61,19 @@ async def test_a_refused_event_costs_few_statements_and_no_other_request(
     assert share.statements <= 1 + 2 * 7
 
 
+async def test_requests_with_one_key_in_one_statement_have_the_first_ones_event(
+    share: CountingShare, connection: Connection
+) -> None:
+    queue = EmissionQueue()
+    rows = [NewEventRow("a", "1", "once"), NewEventRow("a", "1")]
+    emitting_all = (queue.emit(share, "env_default", rows) for _ in range(32))
+    results = await asyncio.gather(*emitting_all)
+    (used,) = [result.ids[0] for result in results if result.ids[0] is not None]
+    assert [result.earlier[0] for result in results if result.ids[0] is None] == [used] * 31
+    assert await connection.fetchval(COUNT) == 33
+    assert share.statements == 1
+
+
 async def test_an_unknown_environment_costs_one_statement(share: CountingShare) -> None:
     queue = EmissionQueue()
     rows = [NewEventRow("a", "1")]

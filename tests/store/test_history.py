@@ -8,6 +8,7 @@ import pytest
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Delivery
 from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.delivery_search import DeliverySearch
 from dispatcher.store.queries.history import History, HistoryFilter
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -249,18 +250,17 @@ async def test_deliveries_in_quarantine_are_listed_as_pending(
 
 
 async def test_a_failed_delivery_in_quarantine_is_not_listed_as_failed(
-    connection: Connection, read: History, store: Deliveries
+    connection: Connection, session: Session, read: History, store: Deliveries
 ) -> None:
     endpoint = await rows.endpoint(connection)
     one = await rows.delivery(connection, endpoint)
     await store.record([result(one, FAILED)])
-    await connection.execute(
-        """INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt)
-           SELECT delivery_id, event_id, endpoint_id, environment_id, type, now(), 3, 1 FROM dispatcher.attempts"""
-    )
-    assert await store.quarantine(replace(one, attempt=1), "refused")
+    await rows.resent_and_quarantined(connection, store, one)
     failed, pending = HistoryFilter(status="FAILED"), HistoryFilter(status="PENDING")
     assert (await read.of_endpoints([endpoint], failed, 9, 9)).ids == []
     assert (await read.of_environment(OURS, failed, 9, 9)).ids == []
     assert (await read.of_endpoints([endpoint], pending, 9, 9)).ids == [one.id]
     assert (await read.of_environment(OURS, pending, 9, 9)).ids == [one.id]
+    search = DeliverySearch(session)
+    assert (await search.failed(OURS, failed, 9, 9)).ids == []
+    assert (await search.causes(OURS, failed, 9)).causes == []

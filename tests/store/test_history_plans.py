@@ -49,6 +49,9 @@ INSERT INTO dispatcher.events (id, type, data, reference)
   FROM generate_series(0, 9) AS d CROSS JOIN generate_series(0, 5000) AS n;
 INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
   SELECT n, n, 'env_' || n % 10, 'user.created', 0, 'r', 'd' FROM generate_series(1, 50000) AS n;
+INSERT INTO dispatcher.quarantine (id, event_id, endpoint_id, delivery_id, environment_id, type, attempt, reason, detail)
+  SELECT n, n, pg_temp.endpoint(1 + n % 100), n, 'env_default', 'user.created', 1, 'result_refused', 'd'
+  FROM generate_series(50001, 150000) AS n;
 """
 
 
@@ -188,7 +191,7 @@ async def test_events_are_read_from_the_partitions_of_their_ids_only(
 async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) -> None:
     event = await event_of(statistics, 2, 7)
     plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST_ID}, 21, 0, NULL")
-    assert read_from(plan, *LARGE) <= 10
+    assert read_from(plan, *LARGE, "quarantine") <= 10
     assert len(partitions(plan, "attempts")) <= 11
     plan = await ran(statistics, "waiting", f"{event}")
     assert read_from(plan, *LARGE, "quarantine", "unvalidated_events") == 0
@@ -207,8 +210,23 @@ async def test_the_outcomes_of_a_page_read_their_own_deliveries_only(
         "custom",
         MEASURED,
     )
-    assert read_from(plan, *LARGE) <= 50 * 10
+    assert read_from(plan, *LARGE, "quarantine") <= 50 * 10
     assert len(partitions(plan, "attempts")) <= 11
+    assert plan.blocks <= 4000
+
+
+async def test_the_deliveries_of_some_events_are_read_alone(statistics: Connection) -> None:
+    day = await id_of(statistics, 2)
+    numbers = [await event_of(statistics, 2, number) for number in range(1, 51)]
+    events = f"'{{{','.join(map(str, numbers))}}}'"
+    plan = await explain(
+        statistics,
+        "delivery_search/of_events",
+        f"'env_default', {events}, {LARGEST_ID}, 0, 500, {day}, NULL",
+        "custom",
+        MEASURED,
+    )
+    assert read_from(plan, *LARGE, "quarantine") <= 50 * 10
     assert plan.blocks <= 4000
 
 

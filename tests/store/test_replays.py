@@ -139,6 +139,15 @@ async def test_a_quarantined_delivery_of_the_endpoint_is_not_missed(
     assert await run_one_step(session, endpoint) == ("DONE", 0)
 
 
+async def test_a_failed_delivery_in_quarantine_is_not_replayed(
+    connection: Connection, session: Session
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    one = await ended(session, connection, endpoint)
+    await rows.resent_and_quarantined(connection, Deliveries(session), one)
+    assert await run_one_step(session, endpoint) == ("DONE", 0)
+
+
 async def test_failed_and_missed_events_are_replayed_oldest_first(
     connection: Connection, session: Session
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 import pytest
@@ -243,6 +244,19 @@ async def transact(session: Session, body: Callable[[Transaction], Awaitable[obj
         await body(opened)
 
 
+CANCEL = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'query_canceled'; END $$"
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """Let the server cancel each command that begins so."""
+    execute = asyncpg.Connection.execute
+
+    async def refused(self: Connection, query: str, **rest: Any) -> str:
+        return await execute(self, CANCEL if query.startswith(command) else query, **rest)
+
+    monkeypatch.setattr(asyncpg.Connection, "execute", refused)
+
+
 @pytest.fixture
 def lost(session: Session) -> list[int]:
     """One entry for each time that the session's connection was found to be lost."""
@@ -301,6 +315,31 @@ async def test_a_statement_timeout_is_raised_inside_a_transaction(dsn: str) -> N
         await transact(session, body)
     assert (await session.fetch(FOUND))[0][0] == 0
     await session.close()
+
+
+async def test_a_transaction_that_could_not_begin_does_not_harm_the_next(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "BEGIN")
+    with pytest.raises(StatementTimeoutError):
+        await transact(session, lambda opened: opened.fetch(ENVIRONMENT, "env_x"))
+    monkeypatch.undo()
+    await transact(session, lambda opened: opened.fetch(ENVIRONMENT, "env_x"))
+    assert (await session.fetch(FOUND))[0][0] == 1
+
+
+async def test_a_refused_savepoint_cannot_be_ignored(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(opened: Transaction) -> None:
+        await opened.fetch(ENVIRONMENT, "env_x")
+        with suppress(StatementTimeoutError):
+            await opened.read("SELECT 1")
+
+    refuse(monkeypatch, "SAVEPOINT")
+    with pytest.raises(StatementTimeoutError):
+        await transact(session, body)
+    assert (await session.fetch(FOUND))[0][0] == 0
 
 
 async def test_a_value_that_the_driver_refuses_leaves_the_transaction_usable(

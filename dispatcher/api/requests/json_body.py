@@ -34,24 +34,17 @@ async def body(request: web.Request, limit: int, reserve: Callable[[int], None])
 
     `reserve` is called with the size whenever more has arrived than before, and may refuse it.
     Raise an HttpError: 415 if the body is compressed, 413 if it is too large, 408 if it takes more
-    than SECONDS.
+    than SECONDS, 400 if the client goes away before its end.
     """
-    content = request.content
     if not request.can_read_body:
         return b""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise HttpError(
             415, "unsupported_encoding", "The body is compressed. Send it without Content-Encoding."
         )
-    if content.is_eof():  # all of it has arrived
-        return _of_size(content.read_nowait(), limit, request.client_max_size)
-    received = bytearray()
     try:
         async with asyncio.timeout(SECONDS):
-            while part := await content.readany():
-                received += part
-                _of_size(received, limit, request.client_max_size)
-                reserve(len(received))
+            return await _received(request, limit, reserve)
     except TimeoutError:
         raise HttpError(
             408,
@@ -59,6 +52,21 @@ async def body(request: web.Request, limit: int, reserve: Callable[[int], None])
             f"The body did not arrive within {SECONDS:g} seconds",
             headers={"Connection": "close"},
         ) from None
+    except ConnectionError:  # Otherwise it would be logged as an error of the daemon.
+        raise HttpError(
+            400, "incomplete_body", "The connection ended before the whole body had arrived"
+        ) from None
+
+
+async def _received(request: web.Request, limit: int, reserve: Callable[[int], None]) -> bytes:
+    content = request.content
+    if content.is_eof():  # all of it has arrived
+        return _of_size(content.read_nowait(), limit, request.client_max_size)
+    received = bytearray()
+    while part := await content.readany():
+        received += part
+        _of_size(received, limit, request.client_max_size)
+        reserve(len(received))
     return bytes(received)
 
 

@@ -3,8 +3,8 @@
 --
 -- Return those of them that the environment has, as far as these attempts show. A delivery is pending; or
 -- in the inbox, queued to become pending again; or ended, with only its history left. `status` is NULL if
--- only attempts that were recorded late are seen here. They count as attempts too. OFFSET 0: see
--- history/items.sql.
+-- only attempts that were recorded late are seen here. They count as attempts too. One in
+-- quarantine is not returned, as its release would send it once more. OFFSET 0: see history/items.sql.
 SELECT w.id, CASE WHEN p.id IS NOT NULL THEN 'PENDING' WHEN i.id IS NOT NULL THEN 'QUEUED' ELSE 'ENDED' END AS state,
        CASE WHEN coalesce(p.id, i.id) IS NULL THEN a.state ELSE 'PENDING' END AS status,
        coalesce(p.event_id, i.event_id, a.event_id) AS event_id, coalesce(p.endpoint_id, i.endpoint_id, a.endpoint_id) AS endpoint_id,
@@ -23,3 +23,4 @@ LEFT JOIN LATERAL (
 CROSS JOIN LATERAL (
   SELECT active, deleted_at FROM dispatcher.endpoints WHERE id = coalesce(p.endpoint_id, i.endpoint_id, a.endpoint_id) OFFSET 0) AS e
 WHERE coalesce(p.environment_id, i.environment_id, a.environment_id) = $2
+  AND (SELECT q.id FROM dispatcher.quarantine q WHERE q.id = w.id AND q.delivery_id = w.id) IS NULL

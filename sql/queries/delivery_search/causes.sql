@@ -3,7 +3,7 @@
 -- $8 attempts with ids up to this one, or NULL: see store/queries/history.py
 --
 -- Group the newest failed deliveries by what went wrong: the endpoint, and the outcome and response
--- status of the last attempt. Deliveries that were sent again since are left out, as in failed.sql.
+-- status of the last attempt. Deliveries that were sent again since, or are in quarantine, are left out, as in failed.sql.
 -- `looked_to` is the id down to which failures were read, NULL if there are no others. It is returned even if
 -- there is no cause: then all other columns are NULL.
 WITH failed AS MATERIALIZED (
@@ -15,6 +15,7 @@ WITH failed AS MATERIALIZED (
   WHERE ($6::text IS NULL OR n.type = $6 OR starts_with(n.type, $7::text))
     AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.id) IS NULL
     AND (SELECT i.delivery_id FROM dispatcher.inbox_directed i WHERE i.delivery_id = n.id LIMIT 1) IS NULL
+    AND (SELECT q.id FROM dispatcher.quarantine q WHERE q.id = n.id AND q.delivery_id = n.id) IS NULL
     AND (SELECT l.state FROM (SELECT a.id, a.state FROM dispatcher.attempts a WHERE a.delivery_id = n.id AND a.id > n.attempt_id AND a.state IS NOT NULL
                                 AND a.id > $4 AND ($8 IS NULL OR a.id <= $8) OFFSET 0) AS l
          ORDER BY l.id DESC LIMIT 1) IS NULL

@@ -21,6 +21,7 @@ SELECT (SELECT id FROM horizon) AS horizon, ARRAY(
     -- it may be pending again, or have ended otherwise since; each check is a lookup
     AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.id) IS NULL
     AND (SELECT i.delivery_id FROM dispatcher.inbox_directed i WHERE i.delivery_id = n.id LIMIT 1) IS NULL
+    AND (SELECT q.id FROM dispatcher.quarantine q WHERE q.id = n.id AND q.delivery_id = n.id) IS NULL
     AND (SELECT l.state FROM (SELECT a.id, a.state FROM dispatcher.attempts a WHERE a.delivery_id = n.id AND a.id > n.attempt_id AND a.state IS NOT NULL
                                 AND a.id > $4 AND ($9 IS NULL OR a.id <= $9) OFFSET 0) AS l
          ORDER BY l.id DESC LIMIT 1) IS NULL

@@ -11,8 +11,9 @@ WITH entries AS MATERIALIZED (
   CROSS JOIN LATERAL (
     SELECT environment_id, delivery_id FROM dispatcher.inbox_directed WHERE event_id = e.id AND delivery_id IS NOT NULL OFFSET 0) AS i
   UNION ALL
-  SELECT q.environment_id, q.id FROM unnest($2) AS e(id)
-  CROSS JOIN LATERAL (SELECT environment_id, id FROM dispatcher.quarantine WHERE event_id = e.id AND delivery_id = id OFFSET 0) AS q
+  SELECT q.environment_id, q.id FROM unnest($2) AS e(id)   -- by the event alone: else an index of another use could look cheaper
+  CROSS JOIN LATERAL (SELECT environment_id, id, delivery_id FROM dispatcher.quarantine WHERE event_id = e.id OFFSET 0) AS q
+  WHERE q.delivery_id = q.id
   UNION ALL
   SELECT a.environment_id, a.delivery_id FROM unnest($2) AS e(id)
   CROSS JOIN LATERAL (

@@ -3,7 +3,7 @@
 --
 -- Return how the deliveries of each event went, or how far it is. `is_partial` is true if rows were
 -- left unread. A delivery that ended several times counts by its newest end, one that is sent again
--- as pending. `kept_from` is the first id of the oldest day whose attempts are kept.
+-- as pending, and so does one in quarantine. `kept_from` is the first id of the oldest day whose attempts are kept.
 --
 -- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table.
 WITH kept AS MATERIALIZED (
@@ -32,6 +32,10 @@ LEFT JOIN LATERAL (
     FROM (
       (SELECT id AS delivery_id, NULL AS state, attempt, NULL::bigint AS attempt_id
        FROM dispatcher.deliveries WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
+      UNION ALL
+      (SELECT q.id, NULL, q.attempt, NULL   -- by its event alone: otherwise an index of another use could look cheaper
+       FROM (SELECT id, delivery_id, environment_id, attempt FROM dispatcher.quarantine WHERE event_id = w.id OFFSET 0) AS q
+       WHERE q.delivery_id = q.id AND q.environment_id = $1 LIMIT $3)
       UNION ALL
       (SELECT delivery_id, NULL, attempt, NULL FROM dispatcher.inbox_directed
        WHERE event_id = w.id AND delivery_id IS NOT NULL AND environment_id = $1 LIMIT $3)

@@ -2,7 +2,7 @@
 -- element for each event
 --
 -- Return one row: the ids in the order of the arrays, NULL for an event whose key was used before; in the same order the
--- ids of those earlier events, NULL for one that was not committed when the statement began; and those of the types whose
+-- ids of those earlier events, NULL for one of another transaction that was not committed when the statement began; and those of the types whose
 -- schema is enforced. Keys are claimed in their order. Otherwise two requests with the same keys could wait for each other.
 WITH given AS MATERIALIZED (
   SELECT n.place, dispatcher.next_id() AS id, n.type, n.data, n.key, n.reference
@@ -11,10 +11,12 @@ WITH given AS MATERIALIZED (
   INSERT INTO dispatcher.events (id, environment_id, type, data, idempotency_key, reference)
   SELECT id, $1, type, data::json, key, reference FROM given ORDER BY key, place
   RETURNING id
+), claimed AS MATERIALIZED (
+  SELECT g.key, i.id FROM given g JOIN inserted i ON i.id = g.id WHERE g.key IS NOT NULL
 )
 SELECT array_agg(i.id ORDER BY g.place) AS ids,
        array_agg(CASE WHEN i.id IS NULL THEN
-         (SELECT k.event_id FROM dispatcher.idempotency_keys k WHERE k.environment_id = $1 AND k.key = g.key)
+         coalesce(c.id, (SELECT k.event_id FROM dispatcher.idempotency_keys k WHERE k.environment_id = $1 AND k.key = g.key))
        END ORDER BY g.place) AS earlier,
        ARRAY(SELECT name FROM dispatcher.event_types WHERE environment_id = $1 AND enforce AND name = ANY ($2)) AS enforced
-FROM given g LEFT JOIN inserted i ON i.id = g.id
+FROM given g LEFT JOIN inserted i ON i.id = g.id LEFT JOIN claimed c ON c.key = g.key

@@ -8,7 +8,8 @@ WITH entries AS MATERIALIZED (
   UNION ALL
   SELECT environment_id, delivery_id FROM dispatcher.inbox_directed WHERE event_id = $2 AND delivery_id IS NOT NULL
   UNION ALL
-  SELECT environment_id, delivery_id FROM dispatcher.quarantine WHERE event_id = $2 AND delivery_id = id
+  SELECT environment_id, id   -- by the event alone: otherwise an index of another use could look cheaper
+  FROM (SELECT environment_id, id, delivery_id FROM dispatcher.quarantine WHERE event_id = $2 OFFSET 0) AS q WHERE delivery_id = id
   UNION ALL
   SELECT environment_id, delivery_id FROM dispatcher.attempts WHERE event_id = $2 AND state IS NOT NULL AND id > $2
     AND id > $5 AND ($6::bigint IS NULL OR id <= $6)
