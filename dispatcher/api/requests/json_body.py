@@ -42,6 +42,8 @@ async def body(request: web.Request, limit: int, reserve: Callable[[int], None])
         raise HttpError(
             415, "unsupported_encoding", "The body is compressed. Send it without Content-Encoding."
         )
+    if request.content.is_eof():  # all of it has arrived
+        return _of_size(request.content.read_nowait(), limit, request.client_max_size)
     try:
         async with asyncio.timeout(SECONDS):
             return await _received(request, limit, reserve)
@@ -59,11 +61,8 @@ async def body(request: web.Request, limit: int, reserve: Callable[[int], None])
 
 
 async def _received(request: web.Request, limit: int, reserve: Callable[[int], None]) -> bytes:
-    content = request.content
-    if content.is_eof():  # all of it has arrived
-        return _of_size(content.read_nowait(), limit, request.client_max_size)
     received = bytearray()
-    while part := await content.readany():
+    while part := await request.content.readany():
         received += part
         _of_size(received, limit, request.client_max_size)
         reserve(len(received))
