@@ -42,9 +42,9 @@ async def body(request: web.Request, limit: int, reserve: Callable[[int], None])
         raise HttpError(
             415, "unsupported_encoding", "The body is compressed. Send it without Content-Encoding."
         )
-    if request.content.is_eof():  # all of it has arrived
-        return _of_size(request.content.read_nowait(), limit, request.client_max_size)
     try:
+        if request.content.is_eof():  # all of it has arrived
+            return _of_size(request.content.read_nowait(), limit, request.client_max_size)
         async with asyncio.timeout(SECONDS):
             return await _received(request, limit, reserve)
     except TimeoutError:
