@@ -71,7 +71,10 @@ def release(target: Target, quarantine_id: str, as_json: bool) -> None:
 @as_json_option
 @with_target
 def discard(target: Target, quarantine_id: str, as_json: bool) -> None:
-    """Discard an event, so that it is never fanned out. The event itself is kept."""
+    """Discard an event, so that it is not fanned out, or cancel the delivery of the entry.
+
+    The event itself is kept. A replay that covers its time still sends it.
+    """
     call_about_one(target, lambda api: api.quarantine.discard(quarantine_id))
     _print_change(quarantine_id, "discarded", as_json)
 
