@@ -79,7 +79,7 @@ def of_event(
         if event.waiting is not None:
             return Answer(f"{event.type} waits for its fan-out.", "waits")
         when = moment(event.created_at, now)
-        text = f"{event.type} was emitted at {when}, and no active webhook was subscribed to it."
+        text = f"{event.type} was emitted at {when}, and has no deliveries."
         return Answer(text, "waits")
     answer = of_delivery(shown, names.get(shown.webhook_id, "a webhook"), now)
     others = _others([d for d in event.deliveries if d.id != shown.id])

@@ -112,7 +112,7 @@ def test_an_event_is_answered_by_its_worst_delivery_and_the_number_of_others() -
         ("inbox", "order.created waits for its fan-out.", None),
         (
             None,
-            "order.created was emitted at 16:31:40 UTC, and no active webhook was subscribed to it.",
+            "order.created was emitted at 16:31:40 UTC, and has no deliveries.",
             None,
         ),
     ],
