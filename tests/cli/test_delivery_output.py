@@ -46,6 +46,18 @@ def test_a_pending_delivery_has_its_next_attempt_beside_the_answer(
     assert (ANSWER.cell(item, short=True), ANSWER.cell(item, short=False)) == (short, long)
 
 
+def test_a_delivery_in_quarantine_has_the_reason_and_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    why = "in quarantine: no room"
+    item = Resource({**DELIVERY, "status": "PENDING", "error": why})
+    assert (ANSWER.cell(item, short=True), ANSWER.cell(item, short=False)) == (why, why)
+    print_delivery(item)
+    out = capsys.readouterr().out
+    assert f"  waits    {why}\n" in out
+    assert "`dispatcher quarantine release q_1`, or `discard`\n" in out
+
+
 def test_the_time_is_the_one_by_which_a_listing_is_sorted() -> None:
     assert WHEN.cell(DELIVERY, short=False) == CREATED
 

@@ -71,6 +71,11 @@ DELIVERIES = [
         "order.created was sent to Initech once, TLS failed; the next attempt is due at 16:31:40 UTC.",
         "retry",
     ),
+    (
+        delivery("PENDING", (attempt("http", 500),), error="in quarantine: no room"),
+        "order.created to Initech is in quarantine: no room.",
+        "release",
+    ),
     (delivery("PENDING"), "order.created waits to be sent to Initech.", None),
     (
         delivery("CANCELLED", error="cancelled by hand"),

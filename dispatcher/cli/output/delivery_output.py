@@ -42,6 +42,12 @@ def _answer_cell(last_answer: str, next_at: str | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
+def _in_quarantine(delivery: "Resource") -> str | None:
+    """Return why a delivery is in quarantine, as in `in quarantine: no room`, or None."""
+    error = str(delivery.error or "")
+    return error if delivery.status == "PENDING" and error.startswith("in quarantine: ") else None
+
+
 WHEN = Column(
     "CREATED (UTC)", lambda item: clock(item.created_at), long=lambda item: item.created_at
 )
@@ -56,8 +62,10 @@ ATTEMPTS = Column(
 )
 ANSWER = Column(
     "ANSWER",
-    lambda item: _answer_cell(short_answer(item), clock(item.get("nextRetryAt"))),
-    long=lambda item: _answer_cell(answer(item), item.get("nextRetryAt")),
+    lambda item: (
+        _in_quarantine(item) or _answer_cell(short_answer(item), clock(item.get("nextRetryAt")))
+    ),
+    long=lambda item: _in_quarantine(item) or _answer_cell(answer(item), item.get("nextRetryAt")),
     shrinks=1,
 )
 WEBHOOK = Column("WEBHOOK", webhook_name, shrinks=1)
@@ -100,7 +108,11 @@ def print_delivery(delivery: "Resource") -> None:
     )
     name = f"{delivery[NAME_FIELD]}, " if delivery.get(NAME_FIELD) else ""
     click.echo(clip(escape_controls(f"  webhook  {name}{delivery.webhook_id}")))
-    if delivery.next_retry_at:
+    if why := _in_quarantine(delivery):
+        entry = f"q_{delivery.id.removeprefix('dlv_')}"
+        click.echo(escape_controls(f"  waits    {why}"))
+        click.echo(f"           `dispatcher quarantine release {entry}`, or `discard`")
+    elif delivery.next_retry_at:
         click.echo(f"  next     attempt {delivery.attempts + 1} at {delivery.next_retry_at}")
     if delivery.get("attemptList"):
         print_table(_ATTEMPT_LIST, delivery.attempt_list)
