@@ -20,7 +20,7 @@ RECHECK = timedelta(seconds=2)
 A person may cancel it, or send it at once, long before its next attempt is due.
 """
 RECHECKS_PER_SECOND = 20
-"""With more pending deliveries than can be read in RECHECK at this rate, each is read less often."""
+"""With more pending deliveries than this rate allows within RECHECK, each is read less often."""
 PENDING_LIMIT = 20_000
 """How many pending deliveries are watched at a time, so that they cannot fill the memory."""
 
