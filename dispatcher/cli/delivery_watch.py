@@ -14,6 +14,13 @@ OVERLAP = timedelta(seconds=5)
 """Deliveries created at the same time become visible one after another, at most this far apart."""
 GRACE = timedelta(seconds=1)
 """An attempt takes some time after it is due."""
+RECHECK = timedelta(seconds=2)
+"""A pending delivery is read again at the latest after this time.
+
+A person may cancel it, or send it at once, long before its next attempt is due.
+"""
+RECHECKS_PER_SECOND = 20
+"""With more pending deliveries than this rate allows within RECHECK, each is read less often."""
 PENDING_LIMIT = 20_000
 """How many pending deliveries are watched at a time, so that they cannot fill the memory."""
 
@@ -34,10 +41,14 @@ class Watch:
     _alarms: list[tuple[datetime, str]] = field(default_factory=list)
 
     def ended_among(self, items: Iterable[Resource], now: datetime) -> list[Resource]:
-        """Return the ended deliveries among `items` that were not returned before, by end time."""
+        """Return the ended deliveries among `items` that were not returned before, by end time.
+
+        One that was pending again since then is returned a second time.
+        """
         ended = []
         for item in items:
             if item.status == "PENDING":
+                self._returned.pop(item.id, None)  # it is sent again
                 self._await(item, now)
             elif item.id not in self._returned:
                 self._pending.pop(item.id, None)
@@ -68,7 +79,9 @@ class Watch:
         if item.id in self._pending or len(self._pending) >= PENDING_LIMIT:
             return
         next_ = now if item.next_retry_at is None else _time(item.next_retry_at)
-        self._pending[item.id] = at = max(next_, now) + GRACE
+        seconds = len(self._pending) / RECHECKS_PER_SECOND
+        latest = now + max(RECHECK, timedelta(seconds=seconds))
+        self._pending[item.id] = at = min(max(next_, now) + GRACE, latest)
         heappush(self._alarms, (at, item.id))
 
 

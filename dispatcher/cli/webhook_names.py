@@ -1,6 +1,7 @@
 """Name the webhooks of deliveries for people, and find a webhook by its name."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -18,25 +19,42 @@ T = TypeVar("T")
 
 NAME_FIELD = "webhookName"
 """The field for the name, which the API does not have. Output as JSON is without it."""
+HELD_FIELD = "webhookHolds"
+"""The field that says why the webhook holds a pending delivery, None if it does not."""
 
 
 async def add_names(client: "AsyncApi", deliveries: "Sequence[Resource]") -> None:
-    """Give each delivery the name of its webhook. One that is deleted has none.
+    """Give each delivery the name of its webhook, and say if that holds it.
+
+    A webhook that is deleted has no name.
 
     It costs one request for each webhook among them.
     """
     from dispatcher.client import NotFoundError
 
-    known: dict[str, str | None] = {}
+    known: dict[str, Resource | None] = {}
     for delivery in deliveries:
         id_ = delivery.webhook_id
         if id_ not in known:
             try:
-                webhook = await client.within(delivery.environment_id).webhooks.get(id_)
-                known[id_] = webhook.name
+                known[id_] = await client.within(delivery.environment_id).webhooks.get(id_)
             except NotFoundError:
                 known[id_] = None
-        delivery[NAME_FIELD] = known[id_]
+        webhook = known[id_]
+        delivery[NAME_FIELD] = webhook.name if webhook else None
+        delivery[HELD_FIELD] = _held(delivery, webhook) if webhook else None
+
+
+def _held(delivery: "Resource", webhook: "Resource") -> str | None:
+    """Return why the next attempt will not be at its time, None if it is."""
+    if delivery.status != "PENDING":
+        return None
+    if not webhook.active:
+        return "webhook disabled"
+    next_at, until = delivery.next_retry_at, webhook.paused_until
+    if until and (not next_at or datetime.fromisoformat(next_at) < datetime.fromisoformat(until)):
+        return f"webhook resting until {until}"
+    return None
 
 
 def webhook_name(delivery: "Resource") -> str:

@@ -80,7 +80,10 @@ class Quarantine(MethodGroup[C]):
 
     @ApiMethod
     def discard(self, quarantine_id: str) -> Call[None]:
-        """Discard an event in quarantine, so that it is never fanned out."""
+        """Discard an event in quarantine, so that it is not fanned out.
+
+        A recovery that covers its time still sends it.
+        """
         return requests.delete(path("quarantine", quarantine_id))
 
 

@@ -52,6 +52,8 @@ def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
             f" {delivery.error}."
         )
         return Answer(text, "bad", "retry", *subject)
+    if delivery.status == "PENDING" and (delivery.error or "").startswith("in quarantine: "):
+        return Answer(f"{event} to {webhook} is {delivery.error}.", "bad", "release", *subject)
     if not delivery.attempts:
         return Answer(f"{event} waits to be sent to {webhook}.", "waits", None, *subject)
     sent = (
@@ -79,7 +81,7 @@ def of_event(
         if event.waiting is not None:
             return Answer(f"{event.type} waits for its fan-out.", "waits")
         when = moment(event.created_at, now)
-        text = f"{event.type} was emitted at {when}, and no active webhook was subscribed to it."
+        text = f"{event.type} was emitted at {when}, and has no deliveries."
         return Answer(text, "waits")
     answer = of_delivery(shown, names.get(shown.webhook_id, "a webhook"), now)
     others = _others([d for d in event.deliveries if d.id != shown.id])

@@ -9,6 +9,7 @@ from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT, RetryRefusal, retry_re
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.store.queries import delivery_actions as stored
 from dispatcher.store.queries.delivery_actions import BY_HAND
+from dispatcher.store.queries.quarantine import Quarantine
 from dispatcher.store.session import Queryable
 
 _REFUSALS: Final[Mapping[RetryRefusal, str]] = {
@@ -29,6 +30,7 @@ class DeliveryActions:
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
         self._stored = stored.DeliveryActions(session)
+        self._quarantine = Quarantine(session)
         self._journal = Journal(session, actor)
 
     async def retry(self, environment_id: str, delivery_name: str) -> int:
@@ -80,12 +82,18 @@ class DeliveryActions:
         await self._stored.lock([delivery_id])
         found = await self._stored.find([delivery_id], environment_id)
         if not found:
+            entry = await self._quarantine.get(environment_id, delivery_id)
+            if entry is not None and entry["delivery_id"] == delivery_id:
+                raise ConflictError(
+                    f"The delivery is in quarantine: {entry['detail'].rstrip('.')}. Release or"
+                    f" discard q_{delivery_id} instead."
+                )
             raise _unknown(delivery_name)
         return delivery_id, found[0]
 
 
 def _unknown(name: str) -> NotFoundError:
     return NotFoundError(
-        f"There is no delivery {name!r}. Check its id and the environment."
-        " It may be in quarantine, where you can release or discard it, or too old to be kept."
+        f"There is no delivery {name!r}. Check its id and the environment. It may be too old to be"
+        " kept."
     )

@@ -88,9 +88,10 @@ class Quarantine:
         await self._note("quarantine.release", environment_id, id_, row)
 
     async def discard(self, environment_id: str, id_: str) -> None:
-        """Drop an entry, so that it is never fanned out. Call this in a transaction.
+        """Drop an entry, so that it is not fanned out. Call this in a transaction.
 
-        The event itself stays. A delivery in quarantine ends as cancelled.
+        The event itself stays, so a replay that covers its time still sends it. A delivery in
+        quarantine ends as cancelled.
         """
         row = _known(id_, await self._stored.discard(environment_id, _number(id_)))
         await self._note("quarantine.discard", environment_id, id_, row)

@@ -1,12 +1,17 @@
 """What commands print about deliveries: the last answer, and when the next attempt is."""
 
+from typing import cast
+from unittest.mock import AsyncMock, Mock
+
 import pytest
 
 from dispatcher.cli.output.delivery_output import ANSWER, BODY_LIMIT, WHEN, print_delivery
 from dispatcher.cli.output.listing import print_items
+from dispatcher.cli.webhook_names import add_names
 from dispatcher.client import Resource
+from dispatcher.client.methods import AsyncApi
 
-CREATED, ENDED, NEXT = (f"2026-11-29T01:16:{second}.000Z" for second in (10, 20, 30))
+CREATED, ENDED, NEXT, LATER = (f"2026-11-29T01:16:{second}.000Z" for second in (10, 20, 30, 40))
 DELIVERY = Resource(
     {
         "id": "dlv_1",
@@ -27,6 +32,12 @@ DELIVERY = Resource(
 )
 
 
+def api(webhook: Resource) -> AsyncApi:
+    """An API with this webhook alone."""
+    within = Mock(webhooks=Mock(get=AsyncMock(return_value=webhook)))
+    return cast("AsyncApi", Mock(within=Mock(return_value=within)))
+
+
 @pytest.mark.parametrize(
     ("fields", "short", "long"),
     [
@@ -44,6 +55,50 @@ def test_a_pending_delivery_has_its_next_attempt_beside_the_answer(
 ) -> None:
     item = Resource({**DELIVERY, **fields})
     assert (ANSWER.cell(item, short=True), ANSWER.cell(item, short=False)) == (short, long)
+
+
+def test_a_delivery_in_quarantine_has_the_reason_and_what_to_do(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    why = "in quarantine: no room"
+    item = Resource({**DELIVERY, "status": "PENDING", "error": why})
+    assert (ANSWER.cell(item, short=True), ANSWER.cell(item, short=False)) == (why, why)
+    print_delivery(item)
+    out = capsys.readouterr().out
+    assert f"  waits    {why}\n" in out
+    assert "`dispatcher quarantine release q_1`, or `discard`\n" in out
+
+
+@pytest.mark.parametrize(
+    ("webhook", "held"),
+    [
+        ({"active": False, "pausedUntil": None}, "webhook disabled"),
+        ({"active": True, "pausedUntil": LATER}, f"webhook resting until {LATER}"),
+        ({"active": True, "pausedUntil": ENDED}, None),
+        ({"active": True, "pausedUntil": None}, None),
+    ],
+)
+async def test_a_delivery_that_its_webhook_holds_has_no_next_time(
+    webhook: dict[str, object], held: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = Resource({**DELIVERY, "status": "PENDING", "nextRetryAt": NEXT})
+    await add_names(api(Resource({"name": "Initech", **webhook})), [item])
+    print_delivery(item)
+    out = capsys.readouterr().out
+    if held is None:
+        assert ANSWER.cell(item, short=False) == f"500, next {NEXT}"
+        assert f"  next     attempt 2 at {NEXT}\n" in out
+    else:
+        assert ANSWER.cell(item, short=False) == f"500, held: {held}"
+        assert f"  next     attempt 2, held: {held}\n" in out
+
+
+async def test_an_ended_delivery_is_not_held() -> None:
+    item = Resource(DELIVERY)
+    await add_names(
+        api(Resource({"name": "Initech", "active": False, "pausedUntil": None})), [item]
+    )
+    assert ANSWER.cell(item, short=True) == "500"
 
 
 def test_the_time_is_the_one_by_which_a_listing_is_sorted() -> None:

@@ -6,6 +6,8 @@ from dispatcher.cli.delivery_watch import (
     GRACE,
     OVERLAP,
     PENDING_LIMIT,
+    RECHECK,
+    RECHECKS_PER_SECOND,
     AttemptCounts,
     Watch,
 )
@@ -47,6 +49,13 @@ def test_each_end_is_returned_once_in_order() -> None:
     assert watch.ended_among(listed, at(10)) == []
 
 
+def test_a_second_end_is_returned_if_the_delivery_was_seen_pending_again() -> None:
+    watch = Watch()
+    assert ids(watch.ended_among([delivery("a", 1, ended=2)], at(2))) == ["a"]
+    assert watch.ended_among([delivery("a", 1, due=3)], at(3)) == []
+    assert ids(watch.ended_among([delivery("a", 1, ended=4)], at(4))) == ["a"]
+
+
 def test_deliveries_made_shortly_before_the_newest_are_still_listed() -> None:
     watch = Watch()
     watch.note_listed([delivery("b", 100, ended=100)])
@@ -65,13 +74,29 @@ def test_an_empty_listing_leaves_the_start_of_the_watch_unchanged() -> None:
 
 def test_a_pending_delivery_is_read_again_when_it_may_have_ended() -> None:
     watch = Watch()
-    assert watch.ended_among([delivery("a", 0, due=60)], at(0)) == []
-    assert watch.due(at(60)) == []
-    assert watch.due(at(60) + GRACE) == ["a"]
+    assert watch.ended_among([delivery("a", 0, due=0.5)], at(0)) == []
+    assert watch.due(at(0.5)) == []
+    assert watch.due(at(0.5) + GRACE) == ["a"]
     assert watch.due(at(100)) == []
-    assert watch.ended_among([delivery("a", 0, due=200)], at(100)) == []
-    assert watch.due(at(200) + GRACE) == ["a"]
-    assert ids(watch.ended_among([delivery("a", 0, ended=200)], at(202))) == ["a"]
+    assert watch.ended_among([delivery("a", 0, due=100.5)], at(100)) == []
+    assert watch.due(at(100.5) + GRACE) == ["a"]
+    assert ids(watch.ended_among([delivery("a", 0, ended=100)], at(102))) == ["a"]
+
+
+def test_a_delivery_cancelled_long_before_its_next_attempt_is_returned() -> None:
+    watch = Watch()
+    watch.ended_among([delivery("a", 0, due=3600)], at(0))
+    assert watch.due(at(0) + RECHECK) == ["a"]
+    assert watch.ended_among([delivery("a", 0, due=3600)], at(2)) == []
+    assert watch.due(at(2) + RECHECK) == ["a"]
+    assert ids(watch.ended_among([delivery("a", 0, ended=3)], at(4))) == ["a"]
+
+
+def test_very_many_pending_deliveries_are_read_again_less_often() -> None:
+    watch = Watch()
+    watch.ended_among((delivery(str(n), 0, due=3600) for n in range(1000)), at(0))
+    for second in range(1, 1000 // RECHECKS_PER_SECOND):
+        assert len(watch.due(at(second))) <= RECHECKS_PER_SECOND * RECHECK.total_seconds() + 1
 
 
 def test_an_overdue_delivery_is_read_again_repeatedly() -> None:
@@ -100,7 +125,7 @@ def test_returned_deliveries_are_forgotten_once_no_longer_listed() -> None:
 def test_the_number_of_watched_pending_deliveries_is_limited() -> None:
     watch = Watch()
     watch.ended_among((delivery(str(n), 0) for n in range(PENDING_LIMIT + 10)), at(0))
-    assert len(watch.due(at(100))) == PENDING_LIMIT
+    assert len(watch.due(at(PENDING_LIMIT))) == PENDING_LIMIT
 
 
 def test_each_attempt_is_new_once() -> None:

@@ -357,3 +357,25 @@ async def test_only_the_newest_groups_of_attempts_are_shown(
     page = await visitor.get(f"/deliveries/{await delivery(admin, 'DELIVERED', attempts=26)}")
     assert page.text.count('<details class="card attempt"') == 20
     assert "6 older attempts are not shown." in page.text
+
+
+async def test_a_delivery_in_quarantine_says_so_and_cannot_be_retried_there(
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
+) -> None:
+    receiver.answers = [500]
+    await made(admin, receiver.url, retry={"retries": 3, "base": 3600})
+    await emit(admin)
+    name = await delivery(admin, "PENDING", attempts=1)
+    await database.execute(
+        """WITH gone AS (DELETE FROM dispatcher.deliveries WHERE id = $1 RETURNING *)
+           INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, endpoint_id, delivery_id, attempt,
+                                              reason, detail)
+           SELECT id, event_id, environment_id, type, endpoint_id, id, attempt, 'result_refused', 'no room' FROM gone""",
+        int(name.removeprefix("dlv_")),
+    )
+    page = (await visitor.get(f"/deliveries/{name}")).text
+    for words in ("in quarantine: no room", "when it is released from quarantine"):
+        assert words in page
+    for words in ("Retry now", ">Cancel<"):
+        assert words not in page
+    assert f"/deliveries/{name}" in (await visitor.get("/quarantine")).text

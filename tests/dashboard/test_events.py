@@ -22,7 +22,7 @@ async def test_each_event_says_how_its_deliveries_went(
 
     async def told() -> bool:
         text = (await visitor.get("/events")).text
-        words = ("1 delivered", "1 failed", "no webhook subscribed")
+        words = ("1 delivered", "1 failed", "no deliveries")
         return all(each in text for each in words)
 
     await until(told, "the list says how each event went")

@@ -71,6 +71,11 @@ DELIVERIES = [
         "order.created was sent to Initech once, TLS failed; the next attempt is due at 16:31:40 UTC.",
         "retry",
     ),
+    (
+        delivery("PENDING", (attempt("http", 500),), error="in quarantine: no room"),
+        "order.created to Initech is in quarantine: no room.",
+        "release",
+    ),
     (delivery("PENDING"), "order.created waits to be sent to Initech.", None),
     (
         delivery("CANCELLED", error="cancelled by hand"),
@@ -112,7 +117,7 @@ def test_an_event_is_answered_by_its_worst_delivery_and_the_number_of_others() -
         ("inbox", "order.created waits for its fan-out.", None),
         (
             None,
-            "order.created was emitted at 16:31:40 UTC, and no active webhook was subscribed to it.",
+            "order.created was emitted at 16:31:40 UTC, and has no deliveries.",
             None,
         ),
     ],

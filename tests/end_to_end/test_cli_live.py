@@ -304,7 +304,7 @@ async def test_replay_counts_failures_asks_and_sends_them_again(
     assert done.code == 0, done.err
     assert done.out.endswith(f"{named}  DONE  3 queued again\n")
     assert done.err.endswith(
-        "3 of 3 queued again, for 1 webhook. `dispatcher tail` shows how they go.\n"
+        "3 of 3 queued again, for 1 webhook. See `dispatcher delivery list`.\n"
     )
     await story.ended(DELIVERED=3)
 

@@ -128,6 +128,9 @@ async def test_an_event_in_quarantine_is_not_shown_as_waiting_for_the_fan_out(
     await until(is_fanned_out, "the row of the inbox is gone")
     text = (await either("event", "get", name)).out
     assert "not made yet: the event is in quarantine\n" in text
+    await either("quarantine", "discard", f"q_{event}")
+    text = (await either("event", "get", name)).out
+    assert "none: no webhook wanted this type when it was fanned out, or it was discarded" in text
 
 
 @pytest.mark.usefixtures("address")

@@ -168,11 +168,34 @@ async def test_an_ended_delivery_cannot_be_cancelled(
 # ── both ────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("is_sent_again", [False, True])
+async def test_a_delivery_in_quarantine_is_refused_with_the_reason_and_the_entry(
+    connection: Connection, pool: Pool, dsn: str, retry: Wish, cancel: Wish, is_sent_again: bool
+) -> None:
+    one = await rows.delivery(connection, await rows.endpoint(connection), attempt=1)
+    async with pool.session("") as session:
+        await Deliveries(session).quarantine(one, "the database refuses it")
+    if is_sent_again:  # an end of it is on record from before
+        await connection.execute(
+            """INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt,
+                                                started_at, outcome, duration_ms, state)
+               SELECT id, event_id, endpoint_id, environment_id, type, 1, now(), 'http', 1, 'FAILED'
+               FROM dispatcher.quarantine"""
+        )
+    message = f"in quarantine: the database refuses it. Release or discard q_{one.id} instead."
+    for wish in (retry, cancel):
+        with pytest.raises(ConflictError, match=message):
+            await wish(ENVIRONMENT, name(one))
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.quarantine") == 1
+    assert await actions(connection) == []
+
+
 @pytest.mark.parametrize("given", ["dlv_1", "dlv_0x1", "evt_1", "", "dlv_" + "9" * 19])
 async def test_an_invalid_delivery_id_is_unknown(retry: Wish, cancel: Wish, given: str) -> None:
     for wish in (retry, cancel):
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotFoundError) as raised:
             await wish(ENVIRONMENT, given)
+        assert "quarantine" not in str(raised.value)
 
 
 async def test_a_delivery_of_another_environment_is_unknown(

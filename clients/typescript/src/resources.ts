@@ -339,7 +339,7 @@ export class Quarantine extends Group {
     return this.write(path("quarantine", id, "release"), {});
   }
 
-  /** Discard an event in quarantine, so that it is never fanned out. */
+  /** Discard an event in quarantine, so that it is not fanned out. A recovery of its time still sends it. */
   discard(id: string): Promise<void> {
     return this.drop(path("quarantine", id));
   }

@@ -39,6 +39,9 @@ async def release_quarantined_event(call: Call, form: Empty) -> Answer[None]:
 
 @routes.delete(ONE, scope="write", transaction=True)
 async def discard_quarantined_event(call: Call) -> Answer[None]:
-    """Discard an event in quarantine, so that it is never fanned out. The event itself is kept."""
+    """Discard an event in quarantine, so that it is not fanned out.
+
+    The event itself is kept. A recovery that covers its time still sends it.
+    """
     await call.services.quarantine.discard(call.environment_id, call.path["quarantine_id"])
     return NO_CONTENT

@@ -106,7 +106,10 @@ def _print_event(event: "Resource") -> None:
     if event.waiting:
         click.echo(f"  deliveries   not made yet: the event is {_PLACES[event.waiting]}")
     elif not event.deliveries:
-        click.echo("  deliveries   none: no webhook wanted this type when it was fanned out")
+        click.echo(
+            "  deliveries   none: no webhook wanted this type when it was fanned out,"
+            " or it was discarded from quarantine"
+        )
     print_table(DELIVERIES_OF_AN_EVENT, event.deliveries)
     if event.deliveries_next:
         click.echo("There are more deliveries than are shown.", err=True)
@@ -121,7 +124,7 @@ def _outcome(event: "Resource") -> str:
         words.append("and more")
     if words:
         return ", ".join(words)
-    return "no webhook subscribed" if outcome["isKept"] else "no longer kept"
+    return "no deliveries" if outcome["isKept"] else "no longer kept"
 
 
 def _data(event: "Resource") -> str:

@@ -24,6 +24,11 @@ COLUMNS = (
     Column("SINCE", lambda item: clock(item.quarantined_at), long=lambda i: i.quarantined_at),
     Column("ID", lambda item: item.id),
     Column("TYPE", lambda item: item.type, shrinks=1),
+    Column(
+        "FOR",
+        lambda item: ", ".join(filter(None, (item.delivery_id, item.webhook_id))),
+        shrinks=1,
+    ),
     Column("REASON", lambda item: item.reason, shrinks=1, colour=lambda _: "red"),
     Column("DETAIL", lambda item: item.detail, shrinks=1),
 )
@@ -53,7 +58,7 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
 def get(target: Target, quarantine_id: str, as_json: bool) -> None:
     """Show one event in quarantine, and the reason."""
     row = call_about_one(target, lambda api: api.quarantine.get(quarantine_id))
-    print_item(row, _print_row, as_json=as_json)
+    print_item(row, print_row, as_json=as_json)
 
 
 @quarantine.command()
@@ -71,16 +76,21 @@ def release(target: Target, quarantine_id: str, as_json: bool) -> None:
 @as_json_option
 @with_target
 def discard(target: Target, quarantine_id: str, as_json: bool) -> None:
-    """Discard an event, so that it is never fanned out. The event itself is kept."""
+    """Discard an event, so that it is not fanned out, or cancel the delivery of the entry.
+
+    The event itself is kept. A replay that covers its time still sends it.
+    """
     call_about_one(target, lambda api: api.quarantine.discard(quarantine_id))
     _print_change(quarantine_id, "discarded", as_json)
 
 
-def _print_row(row: "Resource") -> None:
+def print_row(row: "Resource") -> None:
+    """Print one entry, with its delivery and its webhook if it has them."""
     click.echo(clip(escape_controls(f"{row.id}  {row.type}  {row.event_id}")))
     click.echo(f"  since   {row.quarantined_at}, in {row.environment_id}")
     if row.webhook_id:
-        click.echo(f"  for     webhook {row.webhook_id}")
+        delivery = f"delivery {row.delivery_id}, " if row.delivery_id else ""
+        click.echo(f"  for     {delivery}webhook {row.webhook_id}")
     click.echo(escape_controls(f"  reason  {row.reason}: {row.detail}"))
 
 

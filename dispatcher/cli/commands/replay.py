@@ -163,7 +163,7 @@ def _print_totals(started: list[Replay]) -> None:
     made, total = sum(item.created for item in started), sum(item.total for item in started)
     webhooks = counted(len(started), "webhook")
     click.echo(
-        f"{made:,} of {total:,} queued again, for {webhooks}. `dispatcher tail` shows how they go.",
+        f"{made:,} of {total:,} queued again, for {webhooks}. See `dispatcher delivery list`.",
         err=True,
     )
 

@@ -64,7 +64,8 @@ def tail(
     """Print each delivery as it ends, until Ctrl-C.
 
     With --attempts, print each attempt. Without --environment, watch every environment. A delivery
-    that had ended before and is retried by hand is not shown.
+    that had ended before and is sent again, by a retry or a replay, may not be shown: see
+    `dispatcher delivery list`.
     """
     if status is not None and (attempts or failed):
         raise click.UsageError("Give --status, or --attempts and --failed, not both.")

@@ -17,7 +17,7 @@ from dispatcher.cli.output.tables import (
     status_colour,
 )
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.webhook_names import NAME_FIELD, webhook_name
+from dispatcher.cli.webhook_names import HELD_FIELD, NAME_FIELD, webhook_name
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -36,10 +36,19 @@ def short_answer(delivery: "Resource") -> str:
     return str(delivery.response_status or delivery.error_code or "")
 
 
-def _answer_cell(last_answer: str, next_at: str | None) -> str:
-    """Return the last answer and, of a pending delivery, the time of the next attempt."""
-    parts = [last_answer, f"next {next_at}" if next_at else ""]
-    return ", ".join(part for part in parts if part)
+def _answer_cell(delivery: "Resource", last_answer: str, next_at: str | None) -> str:
+    """Return the last answer and, of a pending delivery, the next attempt or what holds it."""
+    if why := _in_quarantine(delivery):
+        return why
+    held = delivery.get(HELD_FIELD)
+    following = f"held: {held}" if held else f"next {next_at}" if next_at else ""
+    return ", ".join(part for part in (last_answer, following) if part)
+
+
+def _in_quarantine(delivery: "Resource") -> str | None:
+    """Return why a delivery is in quarantine, as in `in quarantine: no room`, or None."""
+    error = str(delivery.error or "")
+    return error if delivery.status == "PENDING" and error.startswith("in quarantine: ") else None
 
 
 WHEN = Column(
@@ -56,8 +65,8 @@ ATTEMPTS = Column(
 )
 ANSWER = Column(
     "ANSWER",
-    lambda item: _answer_cell(short_answer(item), clock(item.get("nextRetryAt"))),
-    long=lambda item: _answer_cell(answer(item), item.get("nextRetryAt")),
+    lambda item: _answer_cell(item, short_answer(item), clock(item.get("nextRetryAt"))),
+    long=lambda item: _answer_cell(item, answer(item), item.get("nextRetryAt")),
     shrinks=1,
 )
 WEBHOOK = Column("WEBHOOK", webhook_name, shrinks=1)
@@ -100,7 +109,13 @@ def print_delivery(delivery: "Resource") -> None:
     )
     name = f"{delivery[NAME_FIELD]}, " if delivery.get(NAME_FIELD) else ""
     click.echo(clip(escape_controls(f"  webhook  {name}{delivery.webhook_id}")))
-    if delivery.next_retry_at:
+    if why := _in_quarantine(delivery):
+        entry = f"q_{delivery.id.removeprefix('dlv_')}"
+        click.echo(escape_controls(f"  waits    {why}"))
+        click.echo(f"           `dispatcher quarantine release {entry}`, or `discard`")
+    elif held := delivery.get(HELD_FIELD):
+        click.echo(f"  next     attempt {delivery.attempts + 1}, held: {held}")
+    elif delivery.next_retry_at:
         click.echo(f"  next     attempt {delivery.attempts + 1} at {delivery.next_retry_at}")
     if delivery.get("attemptList"):
         print_table(_ATTEMPT_LIST, delivery.attempt_list)
