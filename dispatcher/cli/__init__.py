@@ -1,7 +1,7 @@
 """The command line: one module a group of commands.
 
 Commands import heavy modules only when they run, so that `dispatcher --help` answers at once. The
-exit code is 0 for success, 1 for failure, and 2 for wrong usage or configuration.
+exit code is 0 for success, 1 for failure, and 2 for wrong usage, input or configuration.
 """
 
 import os

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _NO_SCHEMA = ("3F000", "42P01", "42883", "42703")
 """SQLSTATE of a missing schema, table, function or column: the database lacks migrations."""
 
+_NO_JSON = ("22P02", "invalid input syntax for type json")
+"""SQLSTATE and message for data that is not JSON."""
+
 _STATEMENT_TIMEOUT = (
     "The database took longer than database.statement_timeout. Try again, or raise the setting."
 )
@@ -30,7 +33,7 @@ class CommandError(click.ClickException):
 
 
 class MisuseError(CommandError):
-    """Wrong usage or configuration: running the same command again cannot help."""
+    """Wrong usage, input or configuration: running the same command again cannot help."""
 
     exit_code: ClassVar[int] = 2
 
@@ -64,7 +67,8 @@ def explain(error: BaseException) -> CommandError | None:
     if isinstance(error, BaseExceptionGroup):
         return _explain_group(error)
     if getattr(error, "sqlstate", None):
-        return CommandError(_explain_database_error(error))
+        kind = MisuseError if _is_of_input(error) else CommandError
+        return kind(_explain_database_error(error))
     return _explain_one(error)
 
 
@@ -78,11 +82,10 @@ def _explain_group(group: BaseExceptionGroup) -> CommandError | None:
 
 def _explain_one(error: BaseException) -> CommandError | None:
     """Return the failure for an expected error, None for any other."""
-    from dispatcher.core.errors import InvalidError, RefusedError
+    from dispatcher.core.errors import RefusedError
     from dispatcher.embedded_postgres.server import PostgresUnavailableError
     from dispatcher.encryption.keyring import KeyRejectedError
     from dispatcher.schema_validation.worker import SandboxUnavailableError
-    from dispatcher.store.connection.address import AddressError
     from dispatcher.store.errors import (
         PermissionDeniedError,
         StatementTimeoutError,
@@ -100,7 +103,7 @@ def _explain_one(error: BaseException) -> CommandError | None:
         | SandboxUnavailableError
     )
     match error:
-        case InvalidError() | AddressError():
+        case _ if _is_invalid(error):
             return MisuseError(str(error))
         case PostgresUnavailableError(__cause__=OSError()):
             return CommandError(f"{error} (database.state_directory says where it keeps its data)")
@@ -116,6 +119,17 @@ def _explain_one(error: BaseException) -> CommandError | None:
             return CommandError(str(error))
         case _:
             return None
+
+
+def _is_invalid(error: BaseException) -> bool:
+    """Return True if an input is invalid, independent of what the database holds."""
+    from dispatcher.core.errors import InvalidError
+    from dispatcher.store.connection.address import AddressError
+    from dispatcher.store.queries.events import EventRejectedError, UnknownEnvironmentError
+
+    if isinstance(error, UnknownEnvironmentError):
+        return False
+    return isinstance(error, InvalidError | AddressError | EventRejectedError)
 
 
 def _store_problem(error: "StoreError") -> str:
@@ -153,6 +167,14 @@ def _option(field: str) -> str:
     return field
 
 
+def _is_of_input(error: BaseException) -> bool:
+    """Return True if PostgreSQL or its driver refused a value of the user."""
+    sqlstate, message = getattr(error, "sqlstate", None), getattr(error, "message", None)
+    if sqlstate == "22000":
+        return message is None
+    return (sqlstate, message) == _NO_JSON
+
+
 def _explain_database_error(error: BaseException) -> str:
     """Return what PostgreSQL refused and why, from the driver's error."""
     message, constraint, detail, hint = (
@@ -169,7 +191,7 @@ def _explain_database_error(error: BaseException) -> str:
         return str(constraint)
     if sqlstate == "42501":
         return f"{message}{_how_to_grant(message)}"
-    if sqlstate == "22P02" and message == "invalid input syntax for type json":
+    if (sqlstate, message) == _NO_JSON:
         return f"The data is not JSON: {detail}"
     return f"{message} ({hint})" if hint else str(message)
 

@@ -79,7 +79,7 @@ class Show:
     def print_addresses(self, dsn: str, admin: str, link: str) -> None:
         """Print all addresses, how to emit an event by hand, and last the one-time login link."""
         sql = example_insert(self._application.environment).replace('"', '\\"')
-        click.echo(f"API         {admin}/api (needs a token)")
+        click.echo(f"API         {admin}/api/webhooks (needs a token: dispatcher token create)")
         click.echo(f"            {admin}/openapi.json describes it")
         click.echo(f"receivers   {self._receiver.url}, which verify every signature and byte:")
         for role in ROLES:

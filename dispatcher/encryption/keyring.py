@@ -60,7 +60,8 @@ def wrong_key(config: Config) -> KeyRejectedError:
     name = "secrets.key" if configured else f"the key in {cipher_module.key_path(config)}"
     return KeyRejectedError(
         f"{name} is not the key this database's secrets are encrypted with, and nothing was"
-        " changed: configure the earlier key, as secrets.second_key_file if you are changing keys"
+        " changed: configure the other key in its place, or both if you are changing keys, one as"
+        " secrets.second_key_file"
     )
 
 

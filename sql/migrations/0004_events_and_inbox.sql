@@ -23,8 +23,8 @@ BEGIN
   RAISE EXCEPTION USING
     ERRCODE = 'check_violation', SCHEMA = 'dispatcher', TABLE = 'events', CONSTRAINT = broken,
     MESSAGE = format('new row for relation "events" violates check constraint "%s"', broken),
-    DETAIL = format('Failing row contains (type, idempotency_key, source) = (%s, %s, %s).',
-                    left(type, 64), coalesce(left(idempotency_key, 64), 'null'), source);
+    DETAIL = format('Failing row contains (type, idempotency_key, reference, source) = (%s, %s, %s, %s).', left(type, 64),
+                    coalesce(left(idempotency_key, 64), 'null'), coalesce(left(reference, 64), 'null'), source);
 END $$;
 COMMENT ON FUNCTION dispatcher.event_is_valid(text, json, text, text, text) IS
   'Return true, or raise the error of a CHECK constraint that is named like the broken rule.';

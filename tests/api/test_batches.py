@@ -107,6 +107,7 @@ BAD: dict[str, tuple[bytes, int, str, str]] = {
     "a wrong type": (event(type_=b"a..b"), 422, "/type", ""),
     "a reserved type": (event(type_=b"endpoint.disabled"), 422, "/type", "reserved"),
     "too much data": (event(b'"' + b"x" * 2**18 + b'"'), 422, "/data", "262144"),
+    "no object, in words": (b"7", 422, "", "must be an object"),
     "an unknown field": (event(more=b',"id":"evt_1"'), 422, "/id", "known"),
 }
 
@@ -120,9 +121,9 @@ async def test_a_wrong_event_is_named_and_nothing_is_emitted(
         refused = await post(ask, form, [event(), wrong, event()])
     assert refused.status == status, refused.body
     before = "/data/1" if form == JSONAPI else "/1"
-    if form == JSONAPI and status == 422 and wrong != b"17":
+    if form == JSONAPI and status == 422 and not wrong.isdigit():
         before += "/attributes"
-    if form == JSONAPI and wrong == b"17":
+    if form == JSONAPI and wrong.isdigit():
         place = "/attributes"
     assert pointers(refused) == [before + place]
     assert words in str(refused.json)
@@ -164,6 +165,35 @@ async def test_invalid_ndjson_is_refused(
     async with untouched(database):
         answer = await ask("POST", "/api/events", body, Content_Type=NDJSON)
     assert answer.status == status, answer.body
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (b"{bad}", "line 5: is not JSON: Expecting property name enclosed in double quotes, at character 1"),
+        (b"7", "line 5: must be an object"),
+        (b'{"a":1,"a":2}', "line 5: A key stands twice in one object: 'a'"),
+        (b"\xff", "line 5: is not UTF-8"),
+        (b"{} {}", "line 5: has more than one value in its line, at character 2"),
+    ],
+)  # fmt: skip
+async def test_a_wrong_event_of_ndjson_is_named_by_its_line_too(
+    ask: Client, wrong: bytes, message: str
+) -> None:
+    body = b"\n" + event() + b"\n\r\n \n" + wrong + b"\n" + event()
+    refused = await ask("POST", "/api/events", body, Content_Type=NDJSON)
+    assert pointers(refused) == ["/1"]
+    assert refused.json["error"]["details"][0]["message"] == message
+
+
+async def test_a_key_twice_and_a_key_in_the_wrong_place_are_named(ask: Client) -> None:
+    twice = await ask("POST", "/api/events", b'{"type":"a","data":{"x":1,"x":2}}')
+    assert (twice.status, twice.code) == (400, "bad_json")
+    assert twice.json["error"]["message"] == "A key stands twice in one object: 'x'"
+    body = b'{"type":"a","data":1,"idempotencyKey":"k"}'
+    misplaced = await ask("POST", "/api/events", body)
+    assert (misplaced.status, pointers(misplaced)) == (422, ["/idempotencyKey"])
+    assert "the header Idempotency-Key" in misplaced.json["error"]["details"][0]["message"]
 
 
 @pytest.mark.parametrize("form", FORMS)

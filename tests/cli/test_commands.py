@@ -371,7 +371,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         ),
         (
             refusal("22P02", "invalid input syntax for type json", D='Token "x" is invalid.'),
-            CommandError,
+            MisuseError,
             'The data is not JSON: Token "x" is invalid.',
         ),
         (
@@ -381,7 +381,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         ),
         (
             asyncpg.DataError("invalid input for query argument $1: '…'"),
-            CommandError,
+            MisuseError,
             "A value cannot be sent to the database. Is it UTF-8 text?",
         ),
         (asyncpg.ConnectionDoesNotExistError("it is closed"), CommandError, "it is closed"),

@@ -168,7 +168,9 @@ def test_a_terminal_gets_colours_unless_they_are_refused(tmp_path: Path) -> None
 
 
 def test_marks_become_words_where_the_encoding_lacks_them(tmp_path: Path) -> None:
-    shown = on_a_terminal(tmp_path, "check", PYTHONIOENCODING="ascii", NO_COLOR="1")
+    shown = on_a_terminal(
+        tmp_path, "check", PYTHONIOENCODING="ascii", NO_COLOR="1", STATE_DIRECTORY=str(tmp_path)
+    )
     assert re.search("^ok database: ", shown, re.MULTILINE)
 
 

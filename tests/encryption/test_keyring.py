@@ -78,8 +78,9 @@ async def test_a_second_key_opens_a_database_until_it_has_the_first_one(
     assert former is not None
     assert await Settings(session).replace_key(cipher.check_value(), former)
     await unlock(keys(key=new), Settings(session))
-    with pytest.raises(KeyRejectedError):
+    with pytest.raises(KeyRejectedError) as refused:
         await unlock(keys(key=old), Settings(session))
+    assert "earlier" not in str(refused.value)  # what is configured is the earlier key
     assert not await Settings(session).replace_key(bytes(32), bytes([1] * 32))
 
 
@@ -93,5 +94,6 @@ async def test_a_wrong_key_is_named_by_its_file_and_not_shown(
     with pytest.raises(KeyRejectedError) as refused:
         await unlock(Config.model_validate({"secrets": {"key_file": str(file)}}), Settings(session))
     assert f"the key in {file} is not the key" in str(refused.value)
+    assert "configure the other key" in str(refused.value)
     assert "secrets.second_key_file" in str(refused.value)
     assert file.read_text() not in str(refused.value)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dispatcher.embedded_postgres.binaries import find
 from dispatcher.receiver import construct_event
 from tests.conftest import Connection, connected
 from tests.end_to_end.loaded_process import LoadedProcess
@@ -163,25 +164,27 @@ async def test_an_invalid_webhook_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "code", "said"),
     [
-        (["a..b"], "type must be words of A-Z a-z 0-9 _ joined by single dots\n"),
-        (["webhook.test"], "type is reserved to the dispatcher\n"),
+        (["a..b"], 2, "type must be words of A-Z a-z 0-9 _ joined by single dots\n"),
+        (["webhook.test"], 2, "type is reserved to the dispatcher\n"),
         (
             ["a.b", "--data", '{"a":'],
+            2,
             "The data is not JSON: The input string ended unexpectedly.\n",
         ),
         (
             ["a.b", "--environment", "env_x"],
+            1,
             "unknown environment 'env_x' (use the id of one, or create it: dispatcher environment create)\n",
         ),
     ],
 )
 async def test_a_refusal_by_the_database_is_explained_in_a_sentence(
-    dispatcher: Shell, args: list[str], said: str
+    dispatcher: Shell, args: list[str], code: int, said: str
 ) -> None:
     ended = await dispatcher("emit", *args)
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (code, "")
     assert ended.err.startswith(said)
 
 
@@ -242,6 +245,19 @@ async def test_check_reads_the_key_of_an_embedded_database_that_does_not_run(
     checked = await keyed("check")
     assert (checked.code, checked.err.count("\n")) == (2, 1)
     assert "/absent does not exist" in checked.err
+
+
+async def test_check_says_what_it_leaves_out_while_the_embedded_database_is_stopped(
+    unconfigured: Shell,
+) -> None:
+    first = await unconfigured("check")
+    assert (first.code, first.err) == (0, "")  # there is no database yet
+    data = unconfigured.directory / "state" / "postgres" / f"pg{find().major}"
+    data.mkdir(parents=True, mode=0o711)
+    (data / "PG_VERSION").write_text(f"{find().major}\n")
+    checked = await unconfigured("check")
+    assert (checked.code, checked.err.count("\n")) == (0, 1)
+    assert "is not running, so what needs it was not checked: whether the key is" in checked.err
 
 
 async def test_migrate_plans_applies_and_writes_the_limits(

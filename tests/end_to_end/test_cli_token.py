@@ -100,6 +100,23 @@ async def test_a_token_is_listed_until_it_is_revoked_and_after(dispatcher: Shell
     assert "revoked  " in (await dispatcher("token", "list")).out
 
 
+async def test_a_token_is_revoked_by_its_name_if_no_other_valid_one_has_it(
+    dispatcher: Shell,
+) -> None:
+    one, other = [await created(dispatcher, "--name", "tmp") for _ in range(2)]
+    several = await dispatcher("token", "revoke", "tmp")
+    assert (several.code, several.out) == (1, "")
+    assert several.err.startswith("2 tokens are named 'tmp'. Give an id: ")
+    assert one["id"] in several.err
+    assert (await dispatcher("token", "revoke", one["id"])).code == 0
+    elsewhere = await dispatcher("token", "revoke", "tmp", "--environment", "env_x")
+    assert (elsewhere.code, elsewhere.out) == (1, "")
+    assert (await dispatcher("token", "revoke", "tmp")).out == f"revoked {other['id']}\n"
+    none = await dispatcher("token", "revoke", "tmp")
+    assert (none.code, none.out) == (1, "")
+    assert none.err == "There is no token 'tmp' to revoke. See `dispatcher token list`.\n"
+
+
 async def test_tokens_of_one_environment_are_listed_apart(dispatcher: Shell) -> None:
     token = await created(dispatcher)
     await created(dispatcher, "--environment", "*")
@@ -141,7 +158,6 @@ async def test_an_invalid_token_is_refused(
         ["create", "--expires", "0s"],
         ["create", "--expires", "9" * 400 + "d"],
         ["create", "--scope", "root"],
-        ["revoke", "not-an-id"],
     ],
 )
 async def test_wrong_usage_exits_with_2(dispatcher: Shell, args: list[str]) -> None:

@@ -93,6 +93,9 @@ async def test_the_demo_shows_events_that_others_insert(unconfigured: Shell) -> 
 
 async def test_the_cast_of_the_demo_shows_each_kind_of_trouble(unconfigured: Shell) -> None:
     demo = await unconfigured.start("demo", "--events", "6")
+    await demo.line(
+        r"^API +http://127\.0\.0\.1:\d+/api/webhooks \(needs a token: dispatcher token create\)"
+    )
     for role in ("quick", "slow", "failing", "recovering", "gone"):
         await demo.line(rf"^ +{role} +(answers|always answers) ")
     await demo.line("^The dashboard, by a login link")

@@ -344,8 +344,11 @@ async def test_a_reference_of_1_to_255_bytes_is_kept(
 async def test_a_reference_of_other_lengths_is_refused(
     connection: Connection, reference: str
 ) -> None:
-    with pytest.raises(asyncpg.CheckViolationError, match="reference must be 1 to 255 bytes"):
+    with pytest.raises(
+        asyncpg.CheckViolationError, match="reference must be 1 to 255 bytes"
+    ) as raised:
         await connection.execute("SELECT dispatcher.emit('a', '1', reference => $1)", reference)
+    assert f"reference, source) = (a, null, {reference[:64]}, producer)" in str(raised.value.detail)
     assert await nothing_was_inserted(connection)
 
 

@@ -6,6 +6,8 @@ The JSON text of each event's data is kept as it is.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +25,9 @@ NDJSON = "application/x-ndjson"
 EVENTS_LIMIT = 1_000
 BATCH_LIMIT_BYTES = 8 * 2**20
 """Limits of one request, so that its statement takes less than a second."""
+NO_JSON = "The body is not JSON"
+DUPLICATE = "An object has a key twice"
+"""Titles of responses."""
 FORM_LIMIT_CHARACTERS = 16 * 1024
 """Most characters of an event without its data. Validation holds the interpreter lock, and takes
 long for many unknown fields."""
@@ -33,6 +38,7 @@ _DECODER = json.JSONDecoder(
     parse_int=json_body.integer,
 )
 _SPACE = re.compile(r"[ \t\n\r]*")
+_SPACES = b" \t\n\r"
 _ARRAY = re.compile(rb"[ \t\n\r]*\[")
 _DOCUMENT = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"data"[ \t\n\r]*:[ \t\n\r]*\[')
 _DOCUMENT_END = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*")
@@ -41,11 +47,13 @@ _DOCUMENT_END = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*")
 class Form(NamedTuple):
     """The form of the events of a body. `data` is the path of an event's data.
 
-    A problem of event 3 has the pointer `before` + `/3` and the place in the event.
+    A problem of event 3 has the pointer `before` + `/3` and the place in the event. With
+    `names_lines`, its message begins with the event's line in the body of NDJSON.
     """
 
     dialect: Dialect
     is_ndjson: bool = False
+    names_lines: bool = False
 
     @property
     def before(self) -> str:
@@ -70,7 +78,7 @@ def is_ndjson(content_type: str | None) -> bool:
 def form_of(content_type: str | None, dialect: Dialect, body: bytes) -> Form | None:
     """Return the form of the events in a body, None if it is not a batch."""
     if is_ndjson(content_type):
-        return Form(envelope, is_ndjson=True)
+        return Form(envelope, is_ndjson=True, names_lines=True)
     start = _DOCUMENT if dialect is jsonapi else _ARRAY
     return Form(dialect) if start.match(body) else None
 
@@ -85,6 +93,26 @@ def read(
     """
     if len(body) > BATCH_LIMIT_BYTES:
         raise _too_large(f"must be at most {BATCH_LIMIT_BYTES} bytes")
+    try:
+        return _rows(form, batch, shape, body, most_data)
+    except HttpError as error:
+        if form.names_lines:
+            error.details = tuple(_with_line(detail, body) for detail in error.details)
+        raise
+
+
+def _with_line(detail: Detail, body: bytes) -> Detail:
+    """Return a detail about an event with the number of its line, counted from 1."""
+    if not detail.pointer:  # it is about no single event
+        return detail
+    lines = (number for number, line in enumerate(body.split(b"\n"), 1) if line.strip(_SPACES))
+    number = next(islice(lines, int(detail.pointer.split("/")[1]), None))
+    return replace(detail, text=f"line {number}: {detail.text}")
+
+
+def _rows(
+    form: Form, batch: Batch, shape: Shape, body: bytes, most_data: int
+) -> tuple[NewEventRow, ...]:
     model = form.dialect.model(batch.form, shape, has_id=False)
     texts = _lines(form, body) if form.is_ndjson else _elements(form, body)
     rows: list[NewEventRow] = []
@@ -176,8 +204,14 @@ def _value(form: Form, index: int, text: str, start: int) -> tuple[Any, int]:
         is_too_deep = json_body.is_too_deep(text[start:end])
     except RecursionError:
         value, end, is_too_deep = None, start, True
+    except json_body.DuplicateKeyError as error:
+        name = json_body.one_line(str(error))
+        raise _bad(form, index, f"A key stands twice in one object: {name}", DUPLICATE) from None
     except ValueError as error:
-        raise _bad(form, index, f"is not JSON: {json_body.one_line(str(error))}") from None
+        reason = str(error)
+        if form.is_ndjson and isinstance(error, json.JSONDecodeError):  # it counts lines from here
+            reason = f"{error.msg}, at character {error.pos}"
+        raise _bad(form, index, f"is not JSON: {json_body.one_line(reason)}") from None
     if is_too_deep:
         raise _bad(form, index, f"is nested more than {NESTING_LIMIT} deep")
     return value, end
@@ -197,10 +231,10 @@ def _after_space(text: str, start: int) -> int:
     return _SPACE.match(text, start).end()  # type: ignore[union-attr] # it always matches
 
 
-def _bad(form: Form, index: int | None, text: str) -> HttpError:
+def _bad(form: Form, index: int | None, text: str, title: str = NO_JSON) -> HttpError:
     """Return the failure for what is not JSON. `index` is None if it concerns no single event."""
     pointer = None if index is None else form.pointer(index)
-    return HttpError(400, "bad_json", "The body is not JSON", Detail(text, pointer))
+    return HttpError(400, "bad_json", title, Detail(text, pointer))
 
 
 def _invalid(*details: Detail) -> HttpError:

@@ -29,6 +29,10 @@ _COMMA = re.compile(r"[ \t\n\r]*,?[ \t\n\r]*")
 _DECODER = json.JSONDecoder()
 
 
+class DuplicateKeyError(ValueError):
+    """An object has a key twice. The message names the key."""
+
+
 async def body(request: web.Request, limit: int, reserve: Callable[[int], None]) -> bytes:
     """Return the whole body of a request, of at most `limit` bytes.
 
@@ -94,6 +98,8 @@ def check(text: bytes) -> None:
         raise _bad(f"The body is nested more than {NESTING_LIMIT} deep")
     try:
         json.loads(decoded, object_pairs_hook=unique, parse_constant=no_number, parse_int=integer)
+    except DuplicateKeyError as error:
+        raise _bad(f"A key stands twice in one object: {one_line(str(error))}") from None
     except ValueError as error:
         raise _bad(f"The body is not JSON: {one_line(str(error))}") from None
 
@@ -171,14 +177,14 @@ def is_too_deep(text: str) -> bool:
 
 
 def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the pairs as a dict. Raise ValueError for a duplicate key.
+    """Return the pairs as a dict. Raise DuplicateKeyError for a duplicate key.
 
     Parsers differ in which of two values they take.
     """
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise ValueError(f"the key {name[:100]!r} stands twice in one object")
+            raise DuplicateKeyError(repr(name[:100]))
         found[name] = value
     return found
 

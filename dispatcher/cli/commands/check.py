@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 ANSWER_LIMIT_SECONDS = 2.0
 """The longest wait for an answer of the process that holds the admin port."""
 
+NOT_CHECKED = (
+    "the embedded PostgreSQL is not running, so what needs it was not checked: whether the key is"
+    " the one of its secrets, the migrations and the triggers. dispatcher run checks the key and"
+    " migrates when it starts."
+)
+"""The warning if there is an embedded database that does not answer, because it is stopped."""
+
 PROXY_LIMIT_SECONDS = 5.0
 """The longest wait for a connection to the proxy."""
 
@@ -79,8 +86,8 @@ class Findings:
 def check(context: click.Context, as_json: bool) -> None:
     """Check configuration, database and port without starting anything.
 
-    Nothing is changed. Exit with 2 if the configuration is not usable, and with 1 for any other
-    problem.
+    Nothing is changed. An embedded database is checked only while its daemon runs. Exit with 2 if
+    the configuration is not usable, and with 1 for any other problem.
     """
     from dispatcher.config.loading import default_file, load
 
@@ -107,7 +114,7 @@ def _database(config: "Config", findings: Findings) -> None:
 
     from dispatcher.cli.database import embedded_directory
     from dispatcher.embedded_postgres.binaries import find
-    from dispatcher.embedded_postgres.data_directory import refuse_other_majors
+    from dispatcher.embedded_postgres.data_directory import data_of, refuse_other_majors
     from dispatcher.embedded_postgres.server import running
     from dispatcher.encryption import keyring
 
@@ -128,6 +135,8 @@ def _database(config: "Config", findings: Findings) -> None:
         f"database: none is configured, so dispatcher run starts PostgreSQL {binaries.version} in"
         f" {directory}"
     )
+    if data_of(directory, binaries).exists():
+        findings.warnings.append(NOT_CHECKED)
 
 
 async def _ask_database(config: "Config", dsn: str, findings: Findings) -> None:

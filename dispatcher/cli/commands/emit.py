@@ -197,7 +197,11 @@ async def _lines_on_the_database(
     target_database: "Database", config: "Config", environment: str, file: BinaryIO, as_json: bool
 ) -> None:
     from dispatcher.cli import database
-    from dispatcher.store.queries.events import EventRejectedError, Events
+    from dispatcher.store.queries.events import (
+        EventRejectedError,
+        Events,
+        UnknownEnvironmentError,
+    )
 
     if target_database.is_embedded:  # a producer of another database may not read its migrations
         await database.check_schema(target_database)
@@ -207,7 +211,8 @@ async def _lines_on_the_database(
             try:
                 return await Events(session).emit_each(environment, batch.events)
             except EventRejectedError as error:
-                raise CommandError(f"{batch.place}: {error}") from None
+                kind = CommandError if isinstance(error, UnknownEnvironmentError) else MisuseError
+                raise kind(f"{batch.place}: {error}") from None
 
         await _each_batch(file, emitted, as_json)
 

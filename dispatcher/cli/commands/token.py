@@ -7,6 +7,7 @@ from uuid import UUID
 
 import click
 
+from dispatcher.cli.errors import CommandError
 from dispatcher.cli.output.tables import Column, print_table, width
 from dispatcher.cli.params import Duration, escape_controls
 from dispatcher.cli.target import Target, call_api, with_target
@@ -114,14 +115,50 @@ def list_(target: Target, as_json: bool) -> None:
 
 
 @token.command()
-@click.argument("token_id", metavar="ID", type=click.UUID)
+@click.argument("token", metavar="ID|NAME")
 @_as_json
 @with_target
-def revoke(target: Target, token_id: UUID, as_json: bool) -> None:
-    """Revoke a token: every daemon refuses it from now on."""
-    call_api(target, lambda client: client.within(None).tokens.revoke(token_id))
+def revoke(target: Target, token: str, as_json: bool) -> None:
+    """Revoke a token: every daemon refuses it from now on.
+
+    It is named by its id, or by its name if no other token that is not revoked has it.
+    """
+
+    async def request(client: "AsyncApi") -> UUID:
+        token_id = await _find(client, token)
+        await client.within(None).tokens.revoke(token_id)
+        return token_id
+
+    token_id = call_api(target, request)
     answer = json.dumps({"id": str(token_id), "revoked": True})
     click.echo(answer if as_json else f"revoked {token_id}")
+
+
+async def _find(client: "AsyncApi", token: str) -> UUID:
+    """Return the id of the token that the text names.
+
+    An id is not looked up. Raise CommandError unless a name is that of exactly one token that is
+    not revoked, of the named environment or of all.
+    """
+    try:
+        return UUID(token)
+    except ValueError:
+        pass
+    found = [
+        each.id
+        async for each in client.within(None).tokens.each()
+        if each.name == token
+        and not each.revoked_at
+        and client.environment in (None, each.environment_id)
+    ]
+    name = escape_controls(token)
+    if not found:
+        raise CommandError(f"There is no token {name!r} to revoke. See `dispatcher token list`.")
+    if len(found) > 1:
+        raise CommandError(
+            f"{len(found)} tokens are named {name!r}. Give an id: {', '.join(found[:5])}"
+        )
+    return UUID(found[0])
 
 
 def _fields(token: "Resource", names: tuple[str, ...]) -> dict[str, Any]:

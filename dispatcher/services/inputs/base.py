@@ -72,13 +72,27 @@ def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 
 def _sentence(problem: ErrorDetails) -> str:
+    if problem["type"] == "extra_forbidden" and problem["loc"][-1:] in _KEY_FIELDS:
+        return "is not known here. Send the key in the header Idempotency-Key"
     if problem["type"] in _SAID:
         return _SAID[problem["type"]]
-    return _SHOULD.sub("must", problem["msg"].removeprefix("Value error, "))
+    text = problem["msg"].removeprefix("Value error, ").replace(" after validation", "")
+    return _SHOULD.sub("must", text)
 
 
-_SAID = {"missing": "is required", "extra_forbidden": "is not known here"}
-_SHOULD = re.compile(r"^(Input|String|Value|List|Dictionary|Object) should")
+_SAID = {
+    "missing": "is required",
+    "extra_forbidden": "is not known here",
+    # Otherwise the words of Python, and the names of classes.
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dict_type", "dataclass_type"), "must be an object"
+    ),
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), "must be an array"),
+    **dict.fromkeys(("uuid_type", "uuid_parsing"), "must be a UUID"),
+}
+_KEY_FIELDS = (("idempotencyKey",), ("idempotency_key",))
+"""Where people look for the key of a request, which is a header."""
+_SHOULD = re.compile(r"^(Input|String|Value|List|Tuple|Dictionary|Object) should")
 
 
 def _printable(text: str) -> str:
