@@ -225,7 +225,7 @@ async def _drain(place: Place, number: int) -> tuple[float, int]:
     async with stage.sending(place.dsn, settings=KEPT) as pid:
         if monotonic() > due:
             raise RuntimeError(f"writing {number} deliveries took longer than {AHEAD_SECONDS} s")
-        await place.receiver.counted(number, every=0.1)
+        await place.receiver.counted(number, every=0.1, within=stage.PATIENCE + number / 1000)
         times = await place.receiver.ask("times")
         await stage.until(place.connection, DONE)
         memory = rss_mib(pid)
