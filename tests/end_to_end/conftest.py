@@ -42,7 +42,7 @@ async def another() -> AsyncIterator[Receiver]:
 def loaded() -> LoadedProcess:
     """What starts commands as processes of their own."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # as for every command
+        environment.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # as for each command
         return LoadedProcess()
 
 
