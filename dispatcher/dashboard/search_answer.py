@@ -52,7 +52,7 @@ def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
             f" {delivery.error}."
         )
         return Answer(text, "bad", "retry", *subject)
-    if delivery.status == "PENDING" and (delivery.error or "").startswith("in quarantine: "):
+    if delivery.is_quarantined:
         return Answer(f"{event} to {webhook} is {delivery.error}.", "bad", "release", *subject)
     if not delivery.attempts:
         return Answer(f"{event} waits to be sent to {webhook}.", "waits", None, *subject)

@@ -51,6 +51,11 @@ class DeliveryItem:
     ended_at: datetime | None
     reference: str | None
 
+    @property
+    def is_quarantined(self) -> bool:
+        """Return True if the delivery waits in quarantine; `error` begins so, see items.sql."""
+        return self.status == "PENDING" and (self.error or "").startswith("in quarantine: ")
+
     @staticmethod
     def from_row(
         row: DeliveryItemRow, data: EventData | None, payload_limit: int

@@ -256,7 +256,7 @@ class Session:
                 return False
             with self._answering(connection):
                 await self._in_time(connection.add_listener(channel, lambda *_: heard()))
-            self.listening = self._connection is connection  # it may have been dropped meanwhile
+            self.listening = self._connection is connection  # it may have been dropped
             return True
 
     async def set(self, setting: str, value: str) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SHOWN_FIELDS = ("id", "name", "scope", "environmentId", "createdAt", "expiresAt")
 LISTED_FIELDS = (*SHOWN_FIELDS, "lastUsedAt", "revokedAt")
 
+TOKENS_LIMIT = 10_000
+"""Most tokens among which a name is looked for."""
 WIDE = 96
 """The width of a terminal from which there is room for the last column."""
 _COLOURS = {"valid": "green", "revoked": "red", "expired": "red"}
@@ -138,19 +140,20 @@ async def _find(client: "AsyncApi", token: str) -> UUID:
     """Return the id of the token that the text names.
 
     An id is not looked up. Raise CommandError unless a name is that of exactly one token that is
-    not revoked, of the named environment or of all.
+    not revoked, of the named environment or of all, or if there are very many tokens.
     """
     try:
         return UUID(token)
     except ValueError:
         pass
-    found = [
-        each.id
-        async for each in client.within(None).tokens.each()
-        if each.name == token
-        and not each.revoked_at
-        and client.environment in (None, each.environment_id)
-    ]
+    found, count = [], 0
+    async for each in client.within(None).tokens.each(limit=100):
+        count += 1
+        if count > TOKENS_LIMIT:
+            raise CommandError("There are too many tokens to look for a name. Give the id.")
+        is_wanted = each.name == token and not each.revoked_at
+        if is_wanted and client.environment in (None, each.environment_id):
+            found.append(each.id)
     name = escape_controls(token)
     if not found:
         raise CommandError(f"There is no token {name!r} to revoke. See `dispatcher token list`.")

@@ -85,7 +85,7 @@ class Admission:
 def _concerning(deliveries: Sequence[Delivery], stale: Collection[int | UUID]) -> set[int | UUID]:
     """Return the part of `stale` that may concern these deliveries: mostly nothing.
 
-    During a flood `stale` has the ids of all that was recorded meanwhile. To ask it for the id and
+    During a flood `stale` has the ids of all that was recorded since. To ask it for the id and
     the endpoint of each new delivery would take longer.
     """
     endpoints = {each for each in stale if isinstance(each, UUID)}
