@@ -248,13 +248,14 @@ async def test_check_reads_the_key_of_an_embedded_database_that_does_not_run(
 
 
 async def test_check_says_what_it_leaves_out_while_the_embedded_database_is_stopped(
-    unconfigured: Shell,
+    unconfigured: Shell, binaries: Path | None
 ) -> None:
     first = await unconfigured("check")
     assert (first.code, first.err) == (0, "")  # there is no database yet
-    data = unconfigured.directory / "state" / "postgres" / f"pg{find().major}"
+    major = find(binaries).major
+    data = unconfigured.directory / "state" / "postgres" / f"pg{major}"
     data.mkdir(parents=True, mode=0o711)
-    (data / "PG_VERSION").write_text(f"{find().major}\n")
+    (data / "PG_VERSION").write_text(f"{major}\n")
     checked = await unconfigured("check")
     assert (checked.code, checked.err.count("\n")) == (0, 1)
     assert "is not running, so what needs it was not checked: whether the key is" in checked.err
