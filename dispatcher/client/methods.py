@@ -140,8 +140,18 @@ class Events(MethodGroup[C]):
 
     @ApiMethod
     def get(self, event_id: str) -> Call[Resource]:
-        """Return one event, with its deliveries."""
+        """Return one event, with its newest deliveries."""
         return requests.get(path("events", event_id))
+
+    @ApiMethod
+    def list_deliveries(
+        self, event_id: str, *, cursor: str | None = None, limit: int | None = None
+    ) -> Call[Page]:
+        """Return a page of the event's deliveries, newest first."""
+        url = path("events", event_id, "deliveries")
+        return requests.listing(url, cursor=cursor, limit=limit)
+
+    each_delivery = ItemIterator(list_deliveries)
 
 
 class EventTypes(MethodGroup[C]):

@@ -149,8 +149,29 @@ class History:
         if not rows:
             raise _unknown("event", id_)
         waiting = await self._stored.waiting(number)
-        deliveries = await self._deliveries_of(environment_id, number)
+        deliveries = await self._deliveries_of(
+            environment_id, number, ids.LARGEST_ID, DELIVERIES_OF_EVENT_LIMIT
+        )
         return Event.of(EventItem.from_row(rows[0]), waiting, deliveries)
+
+    async def deliveries_of_event(
+        self,
+        environment_id: str,
+        id_: str,
+        *,
+        before: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> Page[DeliveryItem, int]:
+        """Return a page of an event's deliveries, newest first. Raise NotFoundError if it is none.
+
+        Their ids are below `before`.
+        """
+        number = _number("evt", id_)
+        high = ids.LARGEST_ID if before is None else before
+        page = await self._deliveries_of(environment_id, number, high, limit)
+        if not page.items and not await self._stored.event_items(environment_id, [number], 0):
+            raise _unknown("event", id_)
+        return page
 
     async def environment_of(self, id_: str) -> str | None:
         """Return the environment of an event (`evt_…`), a delivery (`dlv_…`) or a webhook (a UUID).
@@ -167,12 +188,12 @@ class History:
             return None
         return await self._owners.of_webhook(webhook_id)
 
-    async def _deliveries_of(self, environment_id: str, event_id: int) -> Page[DeliveryItem, int]:
-        """Return an event's newest deliveries, at most DELIVERIES_OF_EVENT_LIMIT."""
-        delivery_ids = await self._stored.of_event(
-            environment_id, event_id, ids.LARGEST_ID, DELIVERIES_OF_EVENT_LIMIT + 1
-        )
-        page = Page.of_items(delivery_ids, DELIVERIES_OF_EVENT_LIMIT, key=_same)
+    async def _deliveries_of(
+        self, environment_id: str, event_id: int, before: int, limit: int
+    ) -> Page[DeliveryItem, int]:
+        """Return a page of an event's deliveries with ids below `before`, newest first."""
+        delivery_ids = await self._stored.of_event(environment_id, event_id, before, limit + 1)
+        page = Page.of_items(delivery_ids, limit, key=_same)
         items = await self._items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         return Page(items, next=page.next)
 

@@ -191,7 +191,7 @@ class Event(EventItem):
     """One event with its newest deliveries.
 
     `waiting` is where the event is if its deliveries are not made yet. `deliveries_next` is None if
-    all deliveries are included.
+    all deliveries are included; if not, the listing of its deliveries has all.
     """
 
     waiting: Place | None

@@ -64,6 +64,8 @@ async def cursors(ask: Client, database: Connection) -> dict[str, str]:
         await ask("POST", "/api/webhooks", WEBHOOK)
         await ask("POST", "/api/events", {"type": "user.created", "data": {}})
     first = ["webhooks?limit=1", "events?limit=1", "events?limit=1&type=user.*", "audit?limit=1"]
+    event = (await ask("GET", "/api/events?limit=1")).data["items"][0]["id"]
+    first.append(f"events/{event}/deliveries?limit=1")
     pages = {listed: await ask("GET", f"/api/{listed}") for listed in first}
     return {listed: page.data["nextCursor"] for listed, page in pages.items()}
 

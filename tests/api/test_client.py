@@ -18,7 +18,7 @@ import pytest
 
 from dispatcher import client as clients
 from dispatcher import receiver as verifier
-from dispatcher.client import AsyncClient, Client, Page, Resource
+from dispatcher.client import AsyncClient, Client, NotFoundError, Page, Resource
 from dispatcher.client.resources import JsonText, Response
 from tests.api.conftest import OTHER, Api
 from tests.conftest import Connection
@@ -149,6 +149,25 @@ async def test_listing_deliveries_continues_on_the_next_page(ask: Ask, receiver:
     only = await ask("webhooks.each_delivery", made.id, event="a.b", limit=1)
     assert len(only) == 2
     assert [item.id for item in await ask("deliveries.each", limit=3)] == seen
+
+
+async def test_all_deliveries_of_an_event_are_listed(ask: Ask, receiver: Receiver) -> None:
+    made = {(await ask("webhooks.create", receiver.url, ["a.b"])).id for _ in range(5)}
+    event = await ask("events.emit", "a.b")
+    await ask("events.emit", "a.b")
+    await receiver.wait_for(10)
+    page = await ask("events.list_deliveries", event.id, limit=2)
+    assert (len(page.items), page.next_cursor is None) == (2, False)
+    assert await ask("events.list_deliveries", event.id, limit=3, cursor=page.next_cursor)
+    listed = await ask("events.each_delivery", event.id, limit=2)
+    assert {item.webhook_id for item in listed} == made
+    assert {item.event_id for item in listed} == {event.id}
+    assert [item.id for item in listed] == [
+        item.id for item in (await ask("events.get", event.id)).deliveries
+    ]
+    for unknown in ("evt_1", "dlv_1", "none"):
+        with pytest.raises(NotFoundError):
+            await ask("events.list_deliveries", unknown)
 
 
 async def test_failed_deliveries_are_recovered(

@@ -1,8 +1,16 @@
 """The list of events, as a visitor reads it."""
 
+import html
+import re
+
+import pytest
+
+from dispatcher.dashboard.views import events as views
+from dispatcher.services import history
 from tests.api.conftest import Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
+from tests.dashboard.test_all_deliveries import emit
 from tests.dashboard.test_webhooks import made
 from tests.end_to_end.stories import until
 from tests.receivers import Receiver
@@ -33,3 +41,26 @@ async def test_each_event_says_how_its_deliveries_went(
         home,
     )
     assert "in quarantine" in (await visitor.get("/events")).text
+
+
+async def test_all_deliveries_of_an_event_are_reached_from_its_page(
+    visitor: Visitor, admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (history, views):
+        monkeypatch.setattr(module, "DELIVERIES_OF_EVENT_LIMIT", 2)
+    for n in range(5):
+        await made(admin, receiver.url, name=f"Hook {n}")
+    event = await emit(admin, "user.created")
+    await receiver.wait_for(5)
+    page, seen = await visitor.get(f"/events/{event}?in=events"), []
+    for _ in range(3):
+        seen.append(re.findall(r"<tr id=\"(dlv_\d+)", page.text))
+        if older := re.search(
+            r'<a class="button quiet" href="([^"]+before=[^"]+)">Older', page.text
+        ):
+            page = await visitor.follow(html.unescape(older[1]))
+    assert [len(each) for each in seen] == [2, 2, 1]
+    assert len({name for each in seen for name in each}) == 5
+    assert "Older</a></p>" not in page.text
+    beyond = await visitor.get(f"/events/{event}?before=1")
+    assert "There are no older ones" in beyond.text

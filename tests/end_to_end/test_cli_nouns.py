@@ -104,6 +104,11 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
     assert text.startswith(f"{first}  user.created\n")
     name = re.escape(webhook["name"])
     assert re.search(rf"^dlv_\d+ +DELIVERED +attempts 1 +{name} +200$", text, re.MULTILINE)
+    assert read(await either("event", "deliveries", first, "--json")) == [delivery]
+    of_it = (await either("event", "deliveries", first)).out
+    assert re.fullmatch(rf"dlv_\d+ +DELIVERED +attempts 1 +{name} +200\n", of_it)
+    unknown = await either("event", "deliveries", "evt_1")
+    assert (unknown.code, "There is no event 'evt_1'" in unknown.err) == (1, True)
     none = await either("event", "list", "--type", "nothing")
     assert (none.code, none.out, none.err) == (0, "", "There are no such events.\n")
 

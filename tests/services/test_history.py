@@ -13,6 +13,7 @@ import pytest
 from dispatcher.core import ids, payload
 from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import Delivery
+from dispatcher.core.pagination import Page
 from dispatcher.services import history
 from dispatcher.services.history import ANY_DELIVERY, History
 from dispatcher.services.history_resources import DeliveryItem
@@ -778,6 +779,22 @@ async def test_an_event_is_shown_with_its_text_its_key_and_its_deliveries(
     shown = await read.event(OURS, name)
     assert [item.id for item in shown.deliveries] == newest_first[:2]
     assert shown.deliveries_next == made[3].id
+    below = await read.deliveries_of_event(OURS, name, before=shown.deliveries_next, limit=2)
+    assert ([item.id for item in below.items], below.next) == (newest_first[2:4], made[1].id)
+    last = await read.deliveries_of_event(OURS, name, before=below.next, limit=2)
+    assert ([item.id for item in last.items], last.next) == (newest_first[4:], None)
+
+
+async def test_the_deliveries_of_an_event_are_those_of_its_environment(
+    connection: Connection, read: History
+) -> None:
+    event = await rows.event(connection)
+    name = ids.event_name(event)
+    assert await read.deliveries_of_event(OURS, name) == Page((), None)
+    await rows.delivery(connection, await rows.endpoint(connection), event_id=event)
+    for environment, asked in (("env_other", name), (OURS, "evt_1"), (OURS, "dlv_1"), (OURS, "")):
+        with pytest.raises(NotFoundError, match="There is no event"):
+            await read.deliveries_of_event(environment, asked)
 
 
 @pytest.mark.parametrize("place_of_waiting", ["inbox", "schema_check", "quarantine"])

@@ -243,9 +243,19 @@ export class Events extends Group {
     return this.iterate<EventItem>(path("events"), params);
   }
 
-  /** Return one event, with its deliveries. */
+  /** Return one event, with its newest deliveries. */
   get(id: string): Promise<Event> {
     return this.read(path("events", id));
+  }
+
+  /** Return a page of the event's deliveries, newest first. */
+  listDeliveries(id: string, params?: PageParams): Promise<Page<DeliveryItem>> {
+    return this.read(path("events", id, "deliveries"), params);
+  }
+
+  /** Yield all of the event's deliveries, newest first. */
+  eachDelivery(id: string): AsyncGenerator<DeliveryItem, void, undefined> {
+    return this.iterate<DeliveryItem>(path("events", id, "deliveries"));
   }
 }
 

@@ -9,7 +9,8 @@ from dispatcher.api.types import Answer, Call, Shape
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
 from dispatcher.services.events import EmittedEvent
-from dispatcher.services.history_resources import Event, EventItem
+from dispatcher.services.history_resources import DeliveryItem, Event, EventItem
+from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.event_inputs import BatchEvent, NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters, EventQuery
 from dispatcher.store.queries.events import NewEventRow
@@ -65,9 +66,21 @@ async def list_events(call: Call, query: EventQuery) -> Answer[tuple[EventItem, 
 
 @routes.get("/api/events/{event_id}", scope="read")
 async def get_event(call: Call) -> Answer[Event]:
-    """Return an event with its deliveries."""
+    """Return an event with its newest deliveries."""
     event = await call.services.history.event(call.environment_id, call.path["event_id"])
     return Answer((await _with_outcomes(call, (event,)))[0])
+
+
+@routes.get("/api/events/{event_id}/deliveries", scope="read", page=True, shape=Shape("delivery"))
+async def list_event_deliveries(call: Call, query: ListQuery) -> Answer[tuple[DeliveryItem, ...]]:
+    """List the deliveries of an event, newest first."""
+    page = await call.services.history.deliveries_of_event(
+        call.environment_id,
+        call.path["event_id"],
+        before=call.before,
+        limit=page_limit(query),
+    )
+    return page_answer(page)
 
 
 async def _with_outcomes(call: Call, items: tuple[Item, ...]) -> tuple[Item, ...]:

@@ -8,9 +8,11 @@ import click
 
 from dispatcher.cli.output.delivery_output import DELIVERIES_OF_AN_EVENT
 from dispatcher.cli.output.listing import (
+    PAGE_LIMIT,
     as_json_option,
     call_about_one,
     call_newest,
+    first,
     limit_option,
     print_item,
     print_items,
@@ -95,6 +97,26 @@ def get(target: Target, event_id: str, as_json: bool) -> None:
     print_item(event, _print_event, as_json=as_json)
 
 
+@event.command()
+@click.argument("event_id", metavar="ID")
+@limit_option
+@as_json_option
+@with_target
+def deliveries(target: Target, event_id: str, limit: int, as_json: bool) -> None:
+    """List all deliveries of one event, newest first."""
+
+    async def named(api: "AsyncApi") -> "list[Resource]":
+        size = min(limit + 1, PAGE_LIMIT)
+        items = await first(api.events.each_delivery(event_id, limit=size), limit + 1)
+        if not as_json:
+            await add_names(api, items)
+        return items
+
+    items = call_about_one(target, named)
+    empty = "The event has no deliveries."
+    print_items(items, DELIVERIES_OF_AN_EVENT, as_json=as_json, empty=empty, limit=limit)
+
+
 def _print_event(event: "Resource") -> None:
     for line in (
         f"{event.id}  {event.type}",
@@ -112,7 +134,11 @@ def _print_event(event: "Resource") -> None:
         )
     print_table(DELIVERIES_OF_AN_EVENT, event.deliveries)
     if event.deliveries_next:
-        click.echo("There are more deliveries than are shown.", err=True)
+        click.echo(
+            f"Only the newest {len(event.deliveries)} deliveries are shown. For more:"
+            f" dispatcher event deliveries {event.id}",
+            err=True,
+        )
 
 
 def _outcome(event: "Resource") -> str:

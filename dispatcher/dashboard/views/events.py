@@ -16,6 +16,7 @@ from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors, see_other
+from dispatcher.services.history import DELIVERIES_OF_EVENT_LIMIT
 from dispatcher.services.history_resources import EventItem
 from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters
@@ -69,12 +70,19 @@ def _elsewhere(typed: str) -> tuple[str, ...]:
 async def one(request: DashboardRequest) -> web.Response:
     """Show an event."""
     name = request.http.match_info["event_id"]
-    event = await request.services.history.event(request.environment_id, name)
+    history, before = request.services.history, request.position()
+    event = await history.event(request.environment_id, name)
+    deliveries = Page(event.deliveries, event.deliveries_next)
+    if before is not None:
+        deliveries = await history.deliveries_of_event(
+            request.environment_id, name, before=before, limit=DELIVERIES_OF_EVENT_LIMIT
+        )
     return request.page(
         "event.html",
         event=event,
+        deliveries=deliveries,
         names=await request.services.webhook_names.of(
-            request.environment_id, {delivery.webhook_id for delivery in event.deliveries}
+            request.environment_id, {delivery.webhook_id for delivery in deliveries.items}
         ),
         context=list_context.read(request, "event"),
     )
