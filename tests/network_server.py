@@ -199,7 +199,7 @@ class PgBouncer:
         self._process = await asyncio.create_subprocess_exec(
             PGBOUNCER, "-q", self._file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not await _answers(self.port):
                 assert self._process.returncode is None, "pgbouncer ended"
                 await asyncio.sleep(0.02)

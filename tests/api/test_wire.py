@@ -26,7 +26,7 @@ async def exchange(
 
     sending = asyncio.create_task(send())
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             return await (reader.read() if until is None else reader.readuntil(until))
     finally:
         sending.cancel()
@@ -77,7 +77,7 @@ async def test_a_client_that_goes_away_within_its_body_is_no_failure_of_ours(
     if is_aborted:
         writer.transport.abort()
     writer.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await statuses.get() == 400
 
 

@@ -96,7 +96,7 @@ async def test_every_attempt_sends_the_same_bytes_under_a_signature_of_its_own(
     assert len({r.headers["webhook-signature"] for r in requests}) > 1, "signed once for all"
     for request in requests:
         assert_verifies(request, webhook)
-        assert abs(int(request.headers["webhook-timestamp"]) - request.at) < 2
+        assert -0.01 < request.at - int(request.headers["webhook-timestamp"]) < 60
 
 
 async def test_each_endpoint_signs_with_its_own_secret(

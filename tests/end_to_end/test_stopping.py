@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -97,13 +96,12 @@ async def test_forcing_does_not_wait_and_the_next_daemon_sends_it_again(
 ) -> None:
     await story.subscribe(receiver.url)
     receiver.answers = [HANG]
-    daemon = await daemons.start()
+    daemon = await daemons.start(delivery={"timeout": "30s"})
     await story.insert()
     await receiver.wait_for(1)
-    began = time.monotonic()
     daemon.force()
-    await daemons.stop(daemon)
-    assert time.monotonic() - began < 4  # the request would hang for five
+    async with asyncio.timeout(20):
+        await daemons.stop(daemon)
     await daemons.start()
     await story.ended(DELIVERED=1)
     assert [r.headers["X-Dispatcher-Attempt"] for r in receiver.requests] == ["1", "1"]
@@ -271,7 +269,7 @@ async def test_an_error_while_closing_does_not_keep_other_things_open(
 
     monkeypatch.setattr(daemon._engine.schema_check, "close", broken)
     running = asyncio.create_task(daemon.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await daemon.ready.wait()
     daemon.stop()
     with pytest.raises(OSError, match="no child process"):

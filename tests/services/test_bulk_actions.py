@@ -228,7 +228,7 @@ async def test_no_step_waits_for_a_delivery_that_is_being_recorded(
     old, held, new = [await rows.delivery(connection, endpoint, due_in=3600.0) for _ in range(3)]
     started = await start(form(action))
     hold = "SELECT FROM dispatcher.deliveries WHERE id = $1 FOR UPDATE"
-    async with asyncio.timeout(20), connection.transaction():
+    async with asyncio.timeout(30), connection.transaction():
         await connection.execute(hold, held.id)
         assert (await run(started)).made == 1
         for each in (old, new):  # no lock is kept, so the recorder does not wait either

@@ -102,7 +102,7 @@ async def test_a_release_notifies_listening_daemons(
     await Inbox(listener).announce_listening(10_000)
     async with pool.transaction() as session:
         await Quarantine(session, actor).release(OURS, f"q_{event}")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await heard.wait()
     await listener.close()
 

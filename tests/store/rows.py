@@ -174,7 +174,7 @@ async def attempts(connection: Connection) -> list[Row]:
 
 async def until(connection: Connection, question: str, *values: object) -> None:
     """Returns when the answer is true; TimeoutError after 5 s."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not await connection.fetchval(question, *values):
             await connection.execute("SELECT pg_sleep(0.005)")
 

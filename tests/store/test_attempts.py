@@ -308,7 +308,7 @@ async def test_cancelling_does_not_wait_for_a_delivery_that_is_being_recorded(
         await connection.execute(
             "SELECT 1 FROM dispatcher.deliveries WHERE id = $1 FOR UPDATE", busy.id
         )
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await deliveries.end_expired_and_deleted(10, 0) == 1
     assert [row["id"] for row in await rows.deliveries(connection)] == [busy.id]
     assert [row["delivery_id"] for row in await rows.attempts(connection)] == [idle.id]

@@ -419,7 +419,7 @@ async def test_a_session_pooler_supports_settings_and_notifications(
         rows = await session.fetch("SELECT current_setting('synchronous_commit')")
         assert rows[0][0] == "off"
         await network.execute("NOTIFY dispatcher")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await heard.wait()
         await session.close()
 

@@ -429,7 +429,7 @@ async def test_rows_another_session_holds_are_passed_over_without_waiting(
         await connection.execute(
             "SELECT 1 FROM dispatcher.inbox WHERE id = $1 FOR UPDATE", events[0]
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             done = await fan_out(session, owner)
     assert (done.picked, done.last_picked) == (2, events[2])
     assert await rows.inbox(connection) == events[:1]
@@ -446,7 +446,7 @@ async def test_rows_behind_more_held_ones_than_a_statement_takes_are_found(
         await connection.execute(
             "SELECT 1 FROM dispatcher.inbox WHERE id <= $1 FOR UPDATE", events[2]
         )
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             done = await fan_out(session, owner, limit=2)
     assert (done.picked, done.last_picked) == (2, events[4])
     assert (await fan_out(session, owner, limit=3)).picked == 3  # they were held once
@@ -460,7 +460,7 @@ async def test_directed_rows_that_a_person_deletes_are_passed_over(
     first, second = [await rows.directed(connection, event, endpoint) for _ in range(2)]
     async with connection.transaction():
         await connection.execute("DELETE FROM dispatcher.inbox WHERE id = $1", second)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             done = await fan_out(session, owner)
     assert (done.picked, done.last_picked, done.made) == (2, first, 1)
 

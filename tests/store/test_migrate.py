@@ -290,7 +290,7 @@ async def test_a_migration_that_waits_for_a_reader_does_not_block_producers(
                     migrating.get_server_pid(),
                 )
                 # Behind the migration, which is behind the reader; not for longer than one try.
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     await producer.execute("SELECT dispatcher.emit('a', '1')")
             await reading.rollback()
             assert len(await run) == 1

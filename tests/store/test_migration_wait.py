@@ -31,7 +31,7 @@ async def test_a_check_waits_for_the_session_that_migrates(
     empty: Connection, empty_dsn: str, files: Path
 ) -> None:
     waits: list[str] = []
-    async with connected(empty_dsn) as other, asyncio.timeout(20):
+    async with connected(empty_dsn) as other, asyncio.timeout(30):
         await migrate._make_tables(other)
         assert await Migrator(other).claim()
         started = asyncio.Event()
@@ -57,7 +57,7 @@ async def test_a_check_waits_for_a_migration_that_is_about_to_begin(
     def note(_: str) -> None:
         started.set()
 
-    async with connected(empty_dsn) as other, asyncio.timeout(20):
+    async with connected(empty_dsn) as other, asyncio.timeout(30):
         checking = asyncio.create_task(
             migration_wait.check(empty, on_wait=note, grace_seconds=60, directory=files)
         )

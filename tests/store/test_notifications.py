@@ -150,7 +150,7 @@ async def test_polling_windows_are_seen_before_they_are_committed(
     """They are sequences: no emitter waits for the row of another."""
     async with connected(dsn) as emitter, connection.transaction():
         await connection.execute("SELECT setval('dispatcher.listen_until', 5)")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await emitter.fetchval("SELECT last_value FROM dispatcher.listen_until") == 5
 
 
@@ -158,7 +158,7 @@ async def test_producers_in_open_transactions_do_not_wait_for_one_another(
     connection: Connection, dsn: str, inbox: Inbox
 ) -> None:
     await inbox.announce_listening(LISTENING)
-    async with connected(dsn) as second, asyncio.timeout(5), connection.transaction():
+    async with connected(dsn) as second, asyncio.timeout(30), connection.transaction():
         await rows.event(connection)
         await rows.event(second)
 

@@ -186,7 +186,7 @@ async def test_locks_of_a_producer_block_neither_fan_out_nor_retries(
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await producer.execute(f"DO $$ BEGIN {lock}; END $$")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         done = await Inbox(session).fan_out(
             limit=9, shard=5, daemon=owner, saturated=[], after_id=0
         )

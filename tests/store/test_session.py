@@ -180,7 +180,7 @@ async def test_notifications_arrive_again_after_listening_again(
     assert not session.listening
     assert await session.listen("dispatcher", heard.set)
     await connection.execute("NOTIFY dispatcher")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await heard.wait()
 
 
@@ -228,7 +228,7 @@ async def test_a_connection_dropped_as_it_begins_to_listen_is_listened_on_again(
             await listening
         assert await session.listen("dispatcher", heard.set)
         await connection.execute("NOTIFY dispatcher")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await heard.wait()
         await session.close()
 

@@ -181,7 +181,7 @@ async def test_authentication_does_not_wait_for_a_locked_token(
     await made(session)
     async with connection.transaction():
         await connection.execute("SELECT FROM dispatcher.tokens FOR UPDATE")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert await Tokens(session).authenticate(SHA256) is not None
     assert await used_at(connection) is None
     await Tokens(session).authenticate(SHA256)

@@ -49,13 +49,13 @@ async def sender() -> AsyncIterator[Sender]:
 
 
 async def posted(sender: Sender, url: str) -> Response:
-    answer = await sender.post(url, {}, b"{}", timeout=10)
+    answer = await sender.post(url, {}, b"{}", timeout=30)
     assert isinstance(answer, Response), answer
     return answer
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -200,7 +200,7 @@ async def test_an_early_answer_counts_and_the_rest_of_the_body_is_not_sent(sende
         await asyncio.Event().wait()
 
     async with RawReceiver(script) as receiver:
-        answer = await sender.post(receiver.url, {}, b"x" * 64 * 1024 * 1024, timeout=10)
+        answer = await sender.post(receiver.url, {}, b"x" * 64 * 1024 * 1024, timeout=30)
         assert isinstance(answer, Response)
         assert (answer.status, answer.body) == (413, b"no")
         await until(lambda: len(sender._connections) == 0)
@@ -215,7 +215,7 @@ async def test_a_half_closed_connection_ends_the_answer(sender: Sender, said: by
         await reader.read()
 
     async with RawReceiver(script) as receiver:
-        answer = await sender.post(receiver.url, {}, b"{}", timeout=10)
+        answer = await sender.post(receiver.url, {}, b"{}", timeout=30)
     if said:
         assert isinstance(answer, Response)
     else:
@@ -242,7 +242,7 @@ async def test_a_failed_post_leaves_nothing_to_garbage_collection(
     try:
         async with RawReceiver(script) as receiver:
             for _ in range(posts):
-                await sender.post(receiver.url, {}, b"{}", timeout=10)
+                await sender.post(receiver.url, {}, b"{}", timeout=30)
             await until(lambda: len(sender._connections) == len(sender._connections._idle))
             sender._connections.close()
             await until(lambda: not any(isinstance(e, Connection) for e in gc.get_objects()))
@@ -258,10 +258,10 @@ async def test_a_reset_on_accept_is_never_tls_on_plain_http(sender: Sender) -> N
 
     async with RawReceiver(script) as receiver:
         for _ in range(50):
-            result = await sender.post(receiver.url, {}, b"{}", timeout=10)
+            result = await sender.post(receiver.url, {}, b"{}", timeout=30)
             assert isinstance(result, SendError)
             assert result.code in ("connect", "reset")
-        result = await sender.post(receiver.url.replace("http:", "https:"), {}, b"{}", timeout=10)
+        result = await sender.post(receiver.url.replace("http:", "https:"), {}, b"{}", timeout=30)
         assert isinstance(result, SendError)
         assert (result.code, result.reason) == ("tls", "the receiver broke off the TLS handshake")
 

@@ -28,7 +28,7 @@ AT_ONCE = 100
 async def sender() -> AsyncIterator[Sender]:
     async with Sender(
         guard=Guard(parse_allow(["127.0.0.0/8"])),
-        connect_timeout=10,
+        connect_timeout=30,
         body_limit=LIMIT,
         concurrency=32,
         user_agent="Test/1.0",
@@ -88,6 +88,6 @@ async def test_a_request_that_is_not_read_is_written_in_pieces(sender: Sender) -
 
 async def settled(sender: Sender, connections: int) -> None:
     """Wait until so many connections are open."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(sender._connections) != connections:
             await asyncio.sleep(0.01)

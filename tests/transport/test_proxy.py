@@ -55,13 +55,17 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def through(
-    script: Script, *, allow: str = "127.0.0.0/8", authorization: str = ""
+    script: Script,
+    *,
+    allow: str = "127.0.0.0/8",
+    authorization: str = "",
+    connect_timeout: float = 30.0,
 ) -> AsyncIterator[Sender]:
     async with (
         RawReceiver(script) as proxy,
         Sender(
             guard=Guard(parse_allow([allow])),
-            connect_timeout=0.5,
+            connect_timeout=connect_timeout,
             body_limit=1024,
             concurrency=8,
             user_agent="Test/1.0",
@@ -86,7 +90,7 @@ async def test_http_and_https_go_through_a_tunnel_and_keep_it(
         proxy = Tunnels(receiver.url)
         async with through(proxy, authorization="Basic eA==") as sender:
             for _ in range(2):
-                answer = await sender.post(receiver.url, {}, b"{}", timeout=10)
+                answer = await sender.post(receiver.url, {}, b"{}", timeout=30)
                 assert isinstance(answer, Response), answer
                 assert answer.status == 200
     authority_of = receiver.url.split("/")[2]
@@ -118,7 +122,7 @@ async def test_the_error_says_why_the_proxy_opened_no_tunnel(answer: bytes, reas
 
 
 async def test_an_absent_and_a_silent_proxy_are_distinct_errors() -> None:
-    async with through(Tunnels(answer=b"")) as sender:
+    async with through(Tunnels(answer=b""), connect_timeout=0.5) as sender:
         assert await error_of(sender, "http://127.0.0.1:8080/") == (
             "connect", "no connection through the proxy within 0.5 s (phase=connect)",
         )  # fmt: skip
@@ -165,7 +169,7 @@ async def test_the_environments_proxies_are_not_read(monkeypatch: pytest.MonkeyP
         Receiver() as receiver,
         Sender(
             guard=Guard(parse_allow(["127.0.0.0/8"])),
-            connect_timeout=5,
+            connect_timeout=30,
             body_limit=1024,
             concurrency=8,
             user_agent="Test/1.0",

@@ -150,7 +150,7 @@ async def test_a_silent_lookup_ends_after_the_budget(
     started = asyncio.get_running_loop().time()
     with pytest.raises(socket.gaierror, match=r"did not answer within 0\.5 s"):
         await resolver.resolve("silent.example", 443)
-    assert asyncio.get_running_loop().time() - started < BUDGET + 1
+    assert asyncio.get_running_loop().time() - started < BUDGET + 5
 
 
 async def test_a_host_has_one_lookup_at_a_time_even_if_waiters_give_up(

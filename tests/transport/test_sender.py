@@ -797,7 +797,7 @@ async def test_a_header_that_cannot_be_written_is_refused_and_not_disclosed(
 async def test_a_large_body_is_sent_whole(sender: Sender) -> None:
     body = os.urandom(8 * 1024 * 1024)
     async with Receiver() as receiver:
-        assert isinstance(await sender.post(receiver.url, HEADERS, body, timeout=10), Response)
+        assert isinstance(await sender.post(receiver.url, HEADERS, body, timeout=30), Response)
         assert receiver.requests[0].body == body
 
 

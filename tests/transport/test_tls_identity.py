@@ -29,7 +29,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 async def posted(
     sender: Sender, url: str, identity: TlsIdentity | None = None
 ) -> Response | SendError:
-    return await sender.post(url, {}, b"{}", timeout=10, tls=identity)
+    return await sender.post(url, {}, b"{}", timeout=30, tls=identity)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -22,7 +22,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 def new_sender() -> Sender:
     return Sender(
         guard=Guard(parse_allow(["127.0.0.0/8"])),
-        connect_timeout=5,
+        connect_timeout=30,
         body_limit=16384,
         concurrency=32,
         user_agent="Test/1.0",
@@ -148,11 +148,11 @@ def test_a_client_certificate_is_presented_and_a_missing_one_is_an_error(
     async def main() -> None:
         answer = says(OK + b"Content-Length: 0\r\n\r\n")
         async with new_sender() as sender, RawReceiver(answer, ssl_context=context) as receiver:
-            refused = await sender.post(receiver.url, {}, b"{}", timeout=10)
+            refused = await sender.post(receiver.url, {}, b"{}", timeout=30)
             assert isinstance(refused, SendError)
             assert refused.code in ("tls", "reset")
             for _ in range(3):
-                taken = await sender.post(receiver.url, {}, b"{}", timeout=10, tls=identity)
+                taken = await sender.post(receiver.url, {}, b"{}", timeout=30, tls=identity)
                 assert isinstance(taken, Response)
             assert receiver.connections == 1, "the refused one never became a connection"
 

@@ -27,7 +27,7 @@ class Passes:
 
 
 async def run_until_success(runner: StageRunner, passes: Passes, *, ends_daemon: bool) -> None:
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         task = runner.start(group, Stage("stage", passes.run_once, ends_daemon=ends_daemon))
         await passes.succeeded.wait()
         task.cancel()
@@ -63,7 +63,7 @@ async def test_a_stage_without_progress_is_logged_when_that_begins_and_ends(
         return 60.0
 
     with structlog.testing.capture_logs() as lines:
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             task = runner.start(group, Stage("stage", stuck_once))
             await asyncio.sleep(0)
             runner.log_changes()
@@ -89,7 +89,7 @@ async def test_a_stage_without_progress_is_logged_with_its_last_error(
         raise StoreUnavailableError("the server is gone")
 
     with structlog.testing.capture_logs() as lines:
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             task = runner.start(group, Stage("stage", fail))
             await failed.wait()
             await asyncio.sleep(0)  # the turn in which the runner notes the failure
