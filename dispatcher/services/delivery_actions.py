@@ -12,6 +12,8 @@ from dispatcher.store.queries.delivery_actions import BY_HAND
 from dispatcher.store.queries.quarantine import Quarantine
 from dispatcher.store.session import Queryable
 
+LOOKS_LIMIT: Final = 3
+"""Looks at a delivery to cancel: from one to the next it may leave the inbox, or end."""
 _REFUSALS: Final[Mapping[RetryRefusal, str]] = {
     "deleted": "The webhook was deleted. Emit the event again for another webhook.",
     "disabled": "The webhook is disabled. Enable it, then retry the delivery.",
@@ -64,13 +66,14 @@ class DeliveryActions:
 
         An attempt in progress is finished. Raise NotFoundError or ConflictError.
         """
-        delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
-        if row["state"] == "ENDED":
-            raise ConflictError("The delivery has ended. Only a pending one can be cancelled.")
-        if not await self._stored.cancel([delivery_id], environment_id, BY_HAND):
-            raise ConflictError("The delivery has just changed. Look at it, and try again.")
-        await self._journal.note("delivery.cancel", delivery_name, environment_id)
-        return delivery_id
+        for _ in range(LOOKS_LIMIT):
+            delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
+            if row["state"] == "ENDED":
+                raise ConflictError("The delivery has ended. Only a pending one can be cancelled.")
+            if await self._stored.cancel([delivery_id], environment_id, BY_HAND):
+                await self._journal.note("delivery.cancel", delivery_name, environment_id)
+                return delivery_id
+        raise ConflictError("The delivery has just changed. Look at it, and try again.")
 
     async def _lock_and_find(
         self, environment_id: str, delivery_name: str

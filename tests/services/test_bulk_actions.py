@@ -19,7 +19,7 @@ from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
-from tests.conftest import Connection
+from tests.conftest import Connection, connected
 from tests.store import rows
 from tests.store.rows import FAILED, result
 
@@ -236,6 +236,22 @@ async def test_no_step_waits_for_a_delivery_that_is_being_recorded(
     await connection.execute("UPDATE dispatcher.bulk_actions SET next_at = now()")
     done = await run(started)
     assert (done.state, done.made, done.skipped) == ("DONE", 3, {})
+
+
+async def test_what_leaves_the_inbox_during_a_step_is_cancelled(
+    connection: Connection, dsn: str, session: Session, start: Start, run: Run
+) -> None:
+    (one,) = await some(connection, session, 1)
+    await rows.directed(connection, one.event_id, one.endpoint_id, delivery_id=one.id, attempt=1)
+    started = await start(form("cancel"))
+    async with connected(dsn) as fanout:
+        async with fanout.transaction():
+            await rows.leave_inbox(fanout)
+            running = asyncio.ensure_future(run(started))
+            await rows.any_waits_for_lock(connection)
+        done = await running
+    assert (done.state, done.made, done.skipped) == ("DONE", 1, {})
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.deliveries") == 0
 
 
 async def test_a_bulk_action_waits_while_the_inbox_is_full(

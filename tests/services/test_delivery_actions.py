@@ -1,5 +1,6 @@
 """One delivery is sent again, or cancelled: what a person is told."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -14,7 +15,7 @@ from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
-from tests.conftest import Connection
+from tests.conftest import Connection, connected
 from tests.store import rows
 
 ENVIRONMENT = "env_default"
@@ -154,6 +155,21 @@ async def test_a_cancelled_pending_delivery_ends_with_its_reason(
     (row,) = await rows.attempts(connection)
     assert (row["state"], row["error"]) == ("CANCELLED", "cancelled by hand")
     assert await actions(connection) == [("delivery.cancel", name(one), ENVIRONMENT)]
+
+
+async def test_a_delivery_that_leaves_the_inbox_meanwhile_is_cancelled(
+    connection: Connection, dsn: str, retry: Wish, cancel: Wish
+) -> None:
+    one = await failed(connection, dsn)
+    await retry(ENVIRONMENT, name(one))
+    async with connected(dsn) as fanout:
+        async with fanout.transaction():
+            await rows.leave_inbox(fanout)
+            cancelling = asyncio.ensure_future(cancel(ENVIRONMENT, name(one)))
+            await rows.any_waits_for_lock(connection)
+        assert await cancelling == one.id
+    assert (await rows.attempts(connection))[-1]["state"] == "CANCELLED"
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.deliveries") == 0
 
 
 async def test_an_ended_delivery_cannot_be_cancelled(

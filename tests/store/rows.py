@@ -87,6 +87,15 @@ async def directed(
     return number
 
 
+async def leave_inbox(connection: Connection) -> None:
+    """What is queued again becomes pending, as by a fan-out."""
+    await connection.execute(
+        """WITH picked AS (DELETE FROM dispatcher.inbox_directed RETURNING *)
+           INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base)
+           SELECT delivery_id, event_id, endpoint_id, environment_id, type, now(), 3, attempt, attempt FROM picked"""
+    )
+
+
 async def delivery(
     connection: Connection,
     endpoint_id: UUID,
@@ -173,7 +182,7 @@ async def attempts(connection: Connection) -> list[Row]:
 
 
 async def until(connection: Connection, question: str, *values: object) -> None:
-    """Returns when the answer is true; TimeoutError after 5 s."""
+    """Returns when the answer is true; TimeoutError after 30 s."""
     async with asyncio.timeout(30):
         while not await connection.fetchval(question, *values):
             await connection.execute("SELECT pg_sleep(0.005)")
@@ -182,4 +191,12 @@ async def until(connection: Connection, question: str, *values: object) -> None:
 async def waits_for_lock(connection: Connection, pid: int) -> None:
     await until(
         connection, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1", pid
+    )
+
+
+async def any_waits_for_lock(connection: Connection) -> None:
+    await until(
+        connection,
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock')",
     )

@@ -41,8 +41,14 @@ async def lock(
 async def cancel(
     session: Queryable, environment_id: str, ids: Sequence[int], position: int | None
 ) -> Changed:
-    """End those of the deliveries that are pending. Call this after `lock`."""
-    made = await DeliveryActions(session).cancel(ids, environment_id, BY_HAND)
+    """End those of the deliveries that are pending. Call this after `lock`.
+
+    Look again for those that were not, as one may leave the inbox during the first look.
+    """
+    actions = DeliveryActions(session)
+    made = await actions.cancel(ids, environment_id, BY_HAND)
+    if made < len(ids):
+        made += await actions.cancel(ids, environment_id, BY_HAND)
     return Changed(made, _without_none({"changed": len(ids) - made}), position)
 
 
