@@ -16,6 +16,7 @@ from dispatcher.engine.buffer.deliveries_in_memory import DeliveriesInMemory
 from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import REFILL_LIMIT, EndpointQueues
 from dispatcher.engine.buffer.open_reads import OpenReads
+from dispatcher.engine.buffer.parked_endpoints import ParkedEndpoints
 from dispatcher.engine.buffer.watermarks import NEVER_READ, Watermarks
 
 
@@ -31,12 +32,12 @@ class DeliveryBuffer:
         self._in_memory = DeliveriesInMemory(capacity, queues)
         self._watermarks = Watermarks()
         self._reads = OpenReads()
-        self._parked: set[UUID] = set()
+        self.parked = ParkedEndpoints()
         # Retried or replayed deliveries that arrived before their last attempt was recorded.
         self._resent_while_recording: dict[int, Delivery] = {}
 
     def __repr__(self) -> str:
-        return f"<DeliveryBuffer {self._in_memory}, {len(self._parked)} endpoints with parked ones>"
+        return f"<DeliveryBuffer {self._in_memory}, {len(self.parked)} endpoints with parked ones>"
 
     def __len__(self) -> int:
         return len(self._in_memory)
@@ -84,7 +85,7 @@ class DeliveryBuffer:
         """Return the endpoints with parked rows and a queue that runs empty soon."""
         queues = self._in_memory.share_memory()
         low = queues.refill_depth
-        return [i for i in self._parked if queues.room(i) and queues.count_waiting(i) < low]
+        return [i for i in self.parked if queues.room(i) and queues.count_waiting(i) < low]
 
     def just_needs_refill(self, endpoint_id: UUID) -> bool:
         """Return True exactly when a queue with parked rows falls below its `refill_depth`.
@@ -93,7 +94,7 @@ class DeliveryBuffer:
         before the loader's next pass. Always False while memory is full: the queues are so short
         then that each delivery would wake the loader.
         """
-        if endpoint_id not in self._parked or self._queues.is_memory_full:
+        if endpoint_id not in self.parked or self._queues.is_memory_full:
             return False
         return self._queues.count_waiting(endpoint_id) == self._queues.refill_depth - 1
 
@@ -265,27 +266,20 @@ class DeliveryBuffer:
         to_park = self._queues.configure(endpoint_id, settings)
         self._in_memory.drop(to_park)
         if to_park or was_stopped:
-            self._parked.add(endpoint_id)
+            self.parked.note([endpoint_id])
         return to_park
 
     def forget(self, endpoint_ids: Iterable[UUID]) -> list[UUID]:
         """Close the queues of endpoints without deliveries in memory, and return their ids."""
         later = self._in_memory.later_endpoints()
         closed = [i for i in endpoint_ids if i not in later and self._queues.close(i)]
-        self._parked.difference_update(closed)
+        for endpoint_id in closed:
+            self.parked.pop(endpoint_id, None)
         return closed
-
-    def note_parked(self, endpoint_ids: Iterable[UUID]) -> None:
-        """Note that these endpoints have parked rows in the table."""
-        self._parked.update(endpoint_ids)
-
-    def clear_parked(self, endpoint_id: UUID) -> None:
-        """Note that the endpoint has no parked rows that are not in memory."""
-        self._parked.discard(endpoint_id)
 
     def _note_to_park(self, deliveries: list[Delivery]) -> list[Delivery]:
         if deliveries:
-            self._parked.update(delivery.endpoint_id for delivery in deliveries)
+            self.parked.note(delivery.endpoint_id for delivery in deliveries)
         return deliveries
 
     def _read_queue_again(self, endpoint_id: UUID) -> None:
@@ -293,7 +287,7 @@ class DeliveryBuffer:
 
         An ordered queue is emptied, so that it starts again with its first row.
         """
-        self._parked.add(endpoint_id)
+        self.parked.note([endpoint_id])
         if self._queues.is_ordered(endpoint_id):
             self._reads.mark_stale(endpoint_id)
             self._in_memory.drop(self._queues.empty(endpoint_id))

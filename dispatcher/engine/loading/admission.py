@@ -63,7 +63,7 @@ class Admission:
         DeliveryBuffer.reading. Raises StoreError or StatementTimeoutError.
         """
         await self._load(deliveries, parked)
-        self._buffer.note_parked(parked)
+        self._buffer.parked.note(parked)
         changed = _concerning(deliveries, stale)
         if changed:
             self._buffer.requeue_unread(

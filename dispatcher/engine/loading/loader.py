@@ -143,7 +143,7 @@ class Loader:
         began_at = monotonic()
         endpoint_ids = await self._deliveries.parked_endpoints()
         await self._endpoints.load(endpoint_ids)
-        self._buffer.note_parked(endpoint_ids)
+        self._buffer.parked.note(endpoint_ids)
         self._rescanned_at = began_at
 
     async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
@@ -176,31 +176,38 @@ class Loader:
         One statement reads at most PARKED_AT_ONCE rows, or as many as the first endpoint needs.
         """
         total = max(PARKED_AT_ONCE, next(iter(limits.values())))
+        note = self._buffer.parked.newest
         with self._buffer.reading() as stale:
             rows = await self._deliveries.parked(limits, self._buffer.owned, total)
-            await self._take_parked(completely_read(limits, rows, total), rows, stale)
+            await self._take_parked(completely_read(limits, rows, total), rows, stale, note)
 
     async def _refill_ordered(self, endpoint_id: UUID, shard: int, limit: int) -> None:
         """Read parked rows of an ordered endpoint, from its first one on."""
+        note = self._buffer.parked.newest
         with self._buffer.reading() as stale:
             rows = []
             if shard in self._buffer.owned:
                 rows = await self._deliveries.parked_in_order(endpoint_id, shard, limit)
-            await self._take_parked({endpoint_id: limit}, rows, stale)
+            await self._take_parked({endpoint_id: limit}, rows, stale, note)
 
     async def _take_parked(
-        self, limits: Mapping[UUID, int], rows: Sequence[Delivery], stale: Collection[int | UUID]
+        self,
+        limits: Mapping[UUID, int],
+        rows: Sequence[Delivery],
+        stale: Collection[int | UUID],
+        note: int,
     ) -> None:
         """Admit parked rows that were read.
 
-        An endpoint without more rows, or without new ones, is not read until the next rescan.
+        An endpoint without more rows, or without new ones, is not read until the next rescan,
+        unless rows were parked after `note`, the newest when the read began.
         """
         counts = Counter(row.endpoint_id for row in rows)
         with_new = {row.endpoint_id for row in rows if row.id not in self._buffer}
         for endpoint_id, limit in limits.items():
             has_more = counts[endpoint_id] == limit and endpoint_id in with_new
             if not has_more and endpoint_id not in stale:
-                self._buffer.clear_parked(endpoint_id)
+                self._buffer.parked.forget(endpoint_id, note)
         await self._admit(rows, stale=stale, are_parked=True)
 
     def _ranges(self, lows: dict[int, float], room: int) -> list[Range]:

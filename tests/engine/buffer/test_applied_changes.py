@@ -105,7 +105,7 @@ def test_a_delivery_due_now_comes_first_in_a_full_queue_and_is_parked_when_memor
     buffer.admit([delivery(1), delivery(2)], NOW)
     assert amend(buffer, changed(delivery(3))) == ([3], [])
     assert amend(buffer, changed(delivery(4))) == ([4], [4])
-    buffer.clear_parked(A)
+    buffer.parked.forget(A, buffer.parked.newest)
     amend(buffer, changed(delivery(4)))
     taken(buffer)
     assert buffer.endpoints_needing_refill() == [A]

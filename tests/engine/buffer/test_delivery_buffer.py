@@ -363,12 +363,24 @@ def test_a_stopped_endpoint_is_parked_and_refilled_when_it_resumes() -> None:
 
 def test_an_endpoint_needs_a_refill_when_half_of_its_queue_is_empty() -> None:
     buffer = opened(depth=10)
-    buffer.note_parked([A])
+    buffer.parked.note([A])
     buffer.admit([delivery(n) for n in range(5)], NOW)
     assert buffer.endpoints_needing_refill() == []
     buffer.take(NOW)
     assert buffer.endpoints_needing_refill() == [A]
-    buffer.clear_parked(A)
+    buffer.parked.forget(A, buffer.parked.newest)
+    assert buffer.endpoints_needing_refill() == []
+
+
+def test_a_read_clears_no_endpoint_whose_rows_were_parked_after_it_began() -> None:
+    buffer = opened()
+    buffer.parked.note([A, B])
+    began = buffer.parked.newest
+    buffer.parked.note([A])
+    for endpoint in (A, B):
+        buffer.parked.forget(endpoint, began)
+    assert buffer.endpoints_needing_refill() == [A]
+    buffer.parked.forget(A, buffer.parked.newest)
     assert buffer.endpoints_needing_refill() == []
 
 
@@ -383,7 +395,7 @@ def test_an_endpoint_just_needs_a_refill_once() -> None:
         return [buffer.just_needs_refill(A), A in buffer.endpoints_needing_refill()]
 
     assert take_and_ask() == [False, False]
-    buffer.note_parked([A])
+    buffer.parked.note([A])
     steps = [take_and_ask() for _ in range(9)]
     assert [got for got, _ in steps] == [False] * 4 + [True] + [False] * 4
     assert [hungry for _, hungry in steps] == [False] * 4 + [True] * 5
@@ -403,7 +415,7 @@ def test_queues_are_forgotten_only_without_deliveries_in_memory() -> None:
 def test_the_repr_shows_how_many_deliveries_are_in_memory() -> None:
     buffer = opened()
     buffer.admit([delivery(1)], NOW)
-    buffer.note_parked([B])
+    buffer.parked.note([B])
     assert repr(buffer) == (
         "<DeliveryBuffer 1 of 100 in memory, <RetryHeap 0 of 50, nothing>, <EndpointQueues 3: 1 waiting, 0 in flight>,"
         " 1 endpoints with parked ones>"

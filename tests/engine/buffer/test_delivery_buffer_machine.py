@@ -54,6 +54,8 @@ class Read:
     rows: list[Delivery]
     reading: AbstractContextManager[set[int | UUID]]
     stale: set[int | UUID]
+    note: int
+    """The newest note of parked rows when it began."""
     most: int
     shard: int | None = None
     """Set: read ahead, from `low` to `before`. Else the parked rows of `endpoint_id`, or a sweep."""
@@ -162,7 +164,7 @@ class Machine(RuleBasedStateMachine):
             if endpoint_id == ORDERED or full:
                 home = HOME if endpoint_id == ORDERED else shard
                 self.insert(endpoint_id, home, parked=True)
-                self.buffer.note_parked([endpoint_id])
+                self.buffer.parked.note([endpoint_id])
             else:
                 self.park(
                     self.buffer.admit([self.insert(endpoint_id, shard, parked=False)], self.now)
@@ -195,9 +197,9 @@ class Machine(RuleBasedStateMachine):
             rows = self.select_parked(endpoint_id, most)
             self.begin(Read(rows, *self.reading(), most, endpoint_id=endpoint_id))
 
-    def reading(self) -> tuple[AbstractContextManager[set[int | UUID]], set[int | UUID]]:
+    def reading(self) -> tuple[AbstractContextManager[set[int | UUID]], set[int | UUID], int]:
         reading = self.buffer.reading()
-        return reading, reading.__enter__()
+        return reading, reading.__enter__(), self.buffer.parked.newest
 
     def begin(self, read: Read) -> None:
         self.daemon.reads.append(read)
@@ -220,14 +222,14 @@ class Machine(RuleBasedStateMachine):
                 self.buffer.lower_watermark(read.shard, read.low)
         else:
             if read.endpoint_id and len(read.rows) < read.most:
-                self.buffer.clear_parked(read.endpoint_id)
+                self.buffer.parked.forget(read.endpoint_id, read.note)
             self.park(self.buffer.admit(read.rows, self.now, read.stale))
             if read.shard is not None and len(read.rows) == read.most:
                 self.buffer.lower_watermark(read.shard, read.rows[-1].next_at)
         read.reading.__exit__(None, None, None)
 
     def rescan(self) -> None:
-        self.buffer.note_parked({r.delivery.endpoint_id for r in self.table.values() if r.parked})
+        self.buffer.parked.note({r.delivery.endpoint_id for r in self.table.values() if r.parked})
 
     # ── what is sent, and recorded ──────────────────────────────────────────────────────────────
 
@@ -359,7 +361,7 @@ class Machine(RuleBasedStateMachine):
         again = replace(one, shard=shard, base=one.attempt, next_at=self.now)
         self.table[one.id] = Row(again, parked)
         if parked:
-            self.buffer.note_parked([one.endpoint_id])
+            self.buffer.parked.note([one.endpoint_id])
         else:
             self.park(self.buffer.admit([again], self.now))
 
@@ -374,7 +376,7 @@ class Machine(RuleBasedStateMachine):
             replace(n, delivery=r.delivery if r else None)
             for n, r in zip(waiting, rows, strict=True)
         ]
-        self.daemon.applications.append(Application(read, *self.reading()))
+        self.daemon.applications.append(Application(read, *self.reading()[:2]))
 
     @precondition(lambda self: self.daemon.applications)
     @rule(fails=st.sampled_from([False, False, False, True]))
