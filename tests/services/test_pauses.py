@@ -1,5 +1,6 @@
 """Sending is paused and resumed: who is told, and what is remembered."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from dispatcher.services.pauses import Pause, Pauses
 from dispatcher.services.propagation import wait_until_applied
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.endpoints import Endpoints
-from tests.conftest import Connection
+from tests.conftest import Connection, connected
 from tests.store import rows
 
 Change = Callable[[str | None], Awaitable[Pause]]
@@ -243,3 +244,24 @@ async def test_waiting_for_a_version_ends_when_it_is_confirmed(
     await daemon(connection, 1, 4)
     await connection.execute("UPDATE dispatcher.daemons SET renewed_at = now() - interval '1 s'")
     assert await wait_until_applied(pool, 5)  # 0.2 s later it does not live any more
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+async def test_endpoints_are_locked_in_the_order_of_their_ids(
+    connection: Connection, dsn: str, pause: Change, resume: Change, *, is_resumed: bool
+) -> None:
+    """As by those who send deliveries again: otherwise the two could wait for each other."""
+    made = [await rows.endpoint(connection)]
+    while made[-1] >= made[0]:  # the last one in the table comes first
+        made.append(await rows.endpoint(connection))
+    if is_resumed:
+        await pause("env_default")
+    hold = "SELECT FROM dispatcher.endpoints WHERE id = $1 FOR SHARE"
+    async with connected(dsn) as other:
+        async with other.transaction():
+            await other.execute(hold, min(made))
+            change = asyncio.ensure_future((resume if is_resumed else pause)("env_default"))
+            await rows.any_waits_for_lock(connection)
+            for endpoint in sorted(made):
+                await other.execute(hold, endpoint)
+        assert (await change).paused is not is_resumed

@@ -10,6 +10,10 @@ WITH all_of_them AS (
   SELECT * FROM all_of_them UNION ALL SELECT * FROM one
 ), updated AS (
   UPDATE dispatcher.endpoints SET version = $2
-  WHERE EXISTS (SELECT 1 FROM paused) AND deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1)
+  -- in the order of delivery_actions/enqueue.sql; otherwise the two could deadlock
+  WHERE id = ANY (ARRAY(
+    SELECT id FROM dispatcher.endpoints
+    WHERE EXISTS (SELECT 1 FROM paused) AND deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1)
+    ORDER BY id FOR NO KEY UPDATE))
 )
 SELECT * FROM paused

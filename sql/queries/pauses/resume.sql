@@ -11,7 +11,10 @@ WITH all_of_them AS (
   SELECT * FROM all_of_them UNION ALL SELECT * FROM one
 ), updated AS (
   UPDATE dispatcher.endpoints SET version = $2
-  WHERE EXISTS (SELECT 1 FROM resumed) AND deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1)
+  WHERE id = ANY (ARRAY(                    -- see pause.sql
+    SELECT id FROM dispatcher.endpoints
+    WHERE EXISTS (SELECT 1 FROM resumed) AND deleted_at IS NULL AND ($1::text IS NULL OR environment_id = $1)
+    ORDER BY id FOR NO KEY UPDATE))
   RETURNING id
 ), restarted AS (
   UPDATE dispatcher.endpoint_health SET counted_since = now()
