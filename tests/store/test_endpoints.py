@@ -330,6 +330,17 @@ async def test_daemons_that_note_the_same_failures_do_not_deadlock(
     await asyncio.gather(*(note(mine, order) for mine, order in ways))
 
 
+async def test_an_endpoint_with_another_url_by_now_is_not_disabled(
+    connection: Connection, endpoints: Endpoints
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    url = await connection.fetchval("SELECT url FROM dispatcher.endpoints")
+    assert await endpoints.disable(endpoint_id, "gone", f"{url}old") is None
+    assert await connection.fetchval("SELECT active FROM dispatcher.endpoints")
+    assert await endpoints.disable(endpoint_id, "gone", url) is not None
+    assert not await connection.fetchval("SELECT active FROM dispatcher.endpoints")
+
+
 async def test_a_deleted_endpoint_cannot_be_disabled(endpoints: Endpoints) -> None:
     endpoint_id = await create(endpoints, "a")
     await delete(endpoints, endpoint_id)

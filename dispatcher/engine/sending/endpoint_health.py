@@ -47,7 +47,8 @@ class Notes:
     successes: set[UUID] = field(default_factory=set)
     rests: dict[UUID, float] = field(default_factory=dict)
     """The end of the rest of each endpoint, in seconds of `boottime`, as a suspend counts."""
-    disabled: dict[UUID, str] = field(default_factory=dict)
+    disabled: dict[UUID, tuple[str, str | None]] = field(default_factory=dict)
+    """The reason, and the URL that gave it, if it is about that URL."""
     failed_deliveries: list[OperationalEvent] = field(default_factory=list)
 
     def add(self, newer: "Notes") -> None:
@@ -89,7 +90,7 @@ class EndpointHealth:
             rests = self._notes.rests
             rests[endpoint.id] = max(boottime() + outcome.rest, rests.get(endpoint.id, 0.0))
         if outcome.disable:
-            self._notes.disabled[endpoint.id] = outcome.disable
+            self._notes.disabled[endpoint.id] = (outcome.disable, endpoint.url)
             self.wake.set()
         if outcome.state == "FAILED" and not event_patterns.is_reserved(type_):
             self._notes.failed_deliveries.append(
@@ -124,7 +125,7 @@ class EndpointHealth:
         async def note_failures(batch: Sequence[UUID]) -> None:
             counts = {i: notes.failures[i] for i in batch}
             for endpoint_id in await self._endpoints.note_failures(counts, self._disable_after):
-                notes.disabled.setdefault(endpoint_id, "failing")
+                notes.disabled.setdefault(endpoint_id, ("failing", None))
             for endpoint_id in batch:
                 del notes.failures[endpoint_id]
 
@@ -171,8 +172,8 @@ class EndpointHealth:
 
     async def _disable(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
         for endpoint_id in endpoint_ids:
-            reason = notes.disabled[endpoint_id]
-            if await self._endpoints.disable(endpoint_id, reason) is not None:
+            reason, url = notes.disabled[endpoint_id]
+            if await self._endpoints.disable(endpoint_id, reason, url) is not None:
                 observe.endpoints.disabled(endpoint_id, reason)
 
 

@@ -265,12 +265,15 @@ class Endpoints:
         """Mark an endpoint as deleted, and delete its subscriptions. Its history stays."""
         await self._session.fetch(statement("endpoints/delete"), endpoint_id, version)
 
-    async def disable(self, endpoint_id: UUID, reason: str) -> DisabledEndpointRow | None:
+    async def disable(
+        self, endpoint_id: UUID, reason: str, url: str | None = None
+    ) -> DisabledEndpointRow | None:
         """Disable an endpoint, and emit `endpoint.disabled` if a webhook subscribes to it by name.
 
-        Return `environment_id url` if this call disabled it, or None if it was not active.
+        With `url`, only if it still has this one. Return `environment_id url` if this call disabled
+        it, or None.
         """
-        rows = await self._session.fetch(statement("endpoints/disable"), endpoint_id, reason)
+        rows = await self._session.fetch(statement("endpoints/disable"), endpoint_id, reason, url)
         return first_row(DisabledEndpointRow, rows)
 
     async def bring_forward(self, step: ClockSetBack) -> None:

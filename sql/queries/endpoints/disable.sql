@@ -1,4 +1,5 @@
--- $1 id  $2 reason. No row: it was already disabled.
+-- $1 id  $2 reason  $3 the URL that it is about, or NULL for any. No row: it was already disabled,
+-- or has another URL by now.
 --
 -- An event is emitted if a webhook subscribes to `endpoint.disabled` by name. It is in the same
 -- statement, so that both are committed or neither is. So is the entry of the audit log.
@@ -6,7 +7,7 @@ WITH next AS (
   UPDATE dispatcher.endpoint_version SET version = version + 1 RETURNING version
 ), disabled AS (
   UPDATE dispatcher.endpoints e SET active = false, disabled_reason = $2, updated_at = now(), version = next.version
-  FROM next WHERE e.id = $1 AND e.active RETURNING e.id, e.environment_id, e.url
+  FROM next WHERE e.id = $1 AND e.active AND ($3::text IS NULL OR e.url = $3) RETURNING e.id, e.environment_id, e.url
 ), emitted AS (
   INSERT INTO dispatcher.events (environment_id, type, data, source)
   SELECT d.environment_id, 'endpoint.disabled',

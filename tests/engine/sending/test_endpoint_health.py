@@ -69,6 +69,17 @@ async def test_the_last_result_decides_the_health(
     assert await failing(connection) == expected
 
 
+@pytest.mark.parametrize("is_moved", [False, True])
+async def test_a_410_disables_the_webhook_as_long_as_it_has_that_url(
+    connection: Connection, health: EndpointHealth, endpoint: Endpoint, *, is_moved: bool
+) -> None:
+    url = "http://new.example/" if is_moved else endpoint.url
+    await connection.execute("UPDATE dispatcher.endpoints SET url = $1", url)
+    note(health, endpoint, [Outcome("http", "answered 410", None, 10.0, None, "gone")])
+    await health.run_once()
+    assert await connection.fetchval("SELECT active FROM dispatcher.endpoints") is is_moved
+
+
 async def test_a_late_note_of_an_earlier_result_changes_nothing(
     connection: Connection, health: EndpointHealth, endpoint: Endpoint, session: Session
 ) -> None:
