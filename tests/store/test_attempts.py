@@ -346,14 +346,14 @@ async def test_a_result_of_a_delivery_cancelled_during_its_attempt_is_kept(
     ]
 
 
-async def test_the_owner_of_an_expired_delivery_gets_a_change_notice_if_it_may_hold_it(
+async def test_the_owner_of_an_expired_delivery_gets_a_change_notice(
     connection: Connection, session: Session
 ) -> None:
     plain = await rows.endpoint(connection, "*")
     ordered = await rows.endpoint(connection, "*", home=5)
     deleted = await rows.endpoint(connection, deleted=True)
     held = await rows.delivery(connection, plain, shard=4)
-    await rows.delivery(connection, plain, parked=True)
+    parked = await rows.delivery(connection, plain, parked=True)  # it is read as such
     in_order = await rows.delivery(connection, ordered, shard=5, parked=True)
     last = in_order.id
     await rows.delivery(connection, deleted)
@@ -361,5 +361,6 @@ async def test_the_owner_of_an_expired_delivery_gets_a_change_notice_if_it_may_h
     notices = await connection.fetch("SELECT * FROM dispatcher.change_notices ORDER BY delivery_id")
     assert [(row["delivery_id"], row["endpoint_id"], row["shard"]) for row in notices] == [
         (held.id, plain, 4),
+        (parked.id, plain, 3),
         (last, ordered, 5),
     ]

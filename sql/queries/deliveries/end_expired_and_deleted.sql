@@ -2,9 +2,9 @@
 --
 -- End deliveries of deleted endpoints, and deliveries that are too old; the history gets one row
 -- for each. The age is that of the delivery's id, read by the primary key. The event is as old,
--- unless it waited long or was replayed. The owner of an expired delivery may hold it in memory, unless
--- it is parked behind others, and gets a change notice. Otherwise it would still send it. A deleted
--- endpoint needs none: its version tells all daemons.
+-- unless it waited long or was replayed. The owner of an expired delivery may hold it in memory, also a
+-- parked one, and gets a change notice. Otherwise it would still send it. A deleted endpoint needs none:
+-- its version tells all daemons.
 WITH candidates AS MATERIALIZED (
   (SELECT pending.id, 'the endpoint was deleted' AS error, false AS is_expired
    FROM dispatcher.pending_ids(ARRAY(SELECT id FROM dispatcher.endpoints WHERE deleted_at IS NOT NULL), $1, $1) AS pending(id))
@@ -18,9 +18,7 @@ WITH candidates AS MATERIALIZED (
   WHERE d.id = ANY (ARRAY(SELECT id FROM available)) AND d.id = candidates.id RETURNING d.*, candidates.error, candidates.is_expired
 ), notices AS (
   INSERT INTO dispatcher.change_notices (delivery_id, endpoint_id, shard)
-  SELECT d.id, d.endpoint_id, d.shard FROM deleted d
-  CROSS JOIN LATERAL (SELECT ordered FROM dispatcher.endpoints WHERE id = d.endpoint_id OFFSET 0) e
-  WHERE d.is_expired AND (e.ordered OR NOT d.parked)
+  SELECT id, endpoint_id, shard FROM deleted WHERE is_expired
 )
 INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at, outcome,
                                  duration_ms, error, state)
