@@ -77,7 +77,9 @@ BEGIN
       (SELECT min(i.id) - 1 FROM ONLY dispatcher.inbox i
        WHERE i.id > start AND i.id <= reach AND i.environment_id = for_environment),
       (SELECT min(u.id) - 1 FROM dispatcher.unvalidated_events u
-       WHERE u.id > start AND u.id <= reach AND u.environment_id = for_environment));
+       WHERE u.id > start AND u.id <= reach AND u.environment_id = for_environment),
+      (SELECT min(r.event_id) - 1 FROM dispatcher.replicated_events r
+       WHERE r.event_id > start AND r.event_id <= reach AND r.environment_id = for_environment));
   END IF;
   RETURN QUERY
   WITH ended AS MATERIALIZED (               -- a delivery that was sent again has ended more than once

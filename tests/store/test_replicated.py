@@ -11,6 +11,7 @@ from dispatcher.store.queries.triggers import Triggers
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
+from tests.store.test_replays import start, step
 
 INSERT = (
     "INSERT INTO dispatcher.events (environment_id, type, data) VALUES ($1, $2, '1') RETURNING id"
@@ -202,3 +203,15 @@ async def test_the_replica_trigger_fires_in_later_partitions(
             SELECT dispatcher.id_floor((now() + interval '20 days')::date + interval '1 hour'), 'a', '1' RETURNING id"""
     )
     assert await adopt(session) == {event: "inbox"}
+
+
+async def test_a_replay_leaves_out_an_event_that_is_not_decided_on_yet(
+    replica: Connection, session: Session
+) -> None:
+    """Otherwise the replay's delivery would look as if the event had been fanned out."""
+    one, _ = [await rows.endpoint(replica, "*") for _ in range(2)]
+    event = await arrive(replica)
+    await start(session, one)
+    await step(session)
+    assert await rows.inbox(replica) == []
+    assert await adopt(session) == {event: "inbox"}  # for both
