@@ -27,6 +27,8 @@ OVERDUE_SECONDS = 5.0
 """A sweep looks for rows that are overdue for longer and not in memory."""
 RESCAN_SECONDS = 5.0
 """Time between two searches for endpoints with parked rows."""
+RESCAN_SHARED_SECONDS = 1.0
+"""The same beside other daemons: this is how the owner of a shard learns what they park in it."""
 ENDPOINTS_AT_ONCE = 100
 """Endpoints whose parked rows are read in one pass."""
 PARKED_AT_ONCE = 5_000
@@ -91,7 +93,8 @@ class Loader:
                 has_more = True
             else:
                 self._swept_at = monotonic()
-        if monotonic() - self._rescanned_at >= RESCAN_SECONDS:
+        every = RESCAN_SECONDS if self._endpoints.sharers == 1 else RESCAN_SHARED_SECONDS
+        if monotonic() - self._rescanned_at >= every:
             await self._rescan()
         has_more = await self._refill_queues() or has_more
         return 0.0 if has_more else IDLE_SECONDS

@@ -25,7 +25,9 @@ FROM generate_series(1, $4::int) AS n
 
 
 class Endpoints:
-    """Every endpoint is known."""
+    """Every endpoint is known, and no other daemon is."""
+
+    sharers = 1
 
     async def load(self, ids: Iterable[UUID]) -> None:
         pass
