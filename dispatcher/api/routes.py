@@ -60,6 +60,8 @@ class RouteOptions(TypedDict, total=False):
     - `verbatim_field` names the field of the form whose JSON text is passed on unchanged.
     - `own_idempotency` means that the handler deals with the Idempotency-Key.
     - `own_environment_check` means that the handler fails if the environment does not exist.
+    - `waits` means that the answer waits until the daemons have applied the change. The answer to a
+      repeated request does not.
     - `batch` is the body with many inputs. It has an idempotent response as a change has.
     """
 
@@ -77,6 +79,7 @@ class RouteOptions(TypedDict, total=False):
     verbatim_field: str
     own_idempotency: bool
     own_environment_check: bool
+    waits: bool
     batch: Batch
 
 
@@ -114,6 +117,7 @@ class Route:
     verbatim_field: str | None = None
     own_idempotency: bool = False
     own_environment_check: bool = False
+    waits: bool = False
     batch: Batch | None = None
 
     @property

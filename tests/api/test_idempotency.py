@@ -41,6 +41,15 @@ async def test_a_repeated_creation_returns_the_same_webhook_without_its_secret(
     assert again.data == expected
 
 
+async def test_a_repeated_change_says_that_no_daemon_was_waited_for(ask: Client, key: str) -> None:
+    made = (await ask("POST", "/api/webhooks", WEBHOOK)).data
+    first, again = await twice(ask, key, f"/api/webhooks/{made['id']}/rotate_secret")
+    assert "X-Propagation" not in first.headers
+    assert again.headers["X-Propagation"] == "pending"
+    _, again = await twice(ask, f"{key}2", "/api/webhooks", WEBHOOK)
+    assert "X-Propagation" not in again.headers
+
+
 async def test_a_repeated_json_api_document_is_answered_with_a_document(
     ask: Client, key: str
 ) -> None:

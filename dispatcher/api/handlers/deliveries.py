@@ -50,14 +50,14 @@ async def list_attempts(call: Call) -> Answer[tuple[Attempt, ...]]:
     return Answer(await call.services.history.attempts(call.environment_id, delivery_name))
 
 
-@routes.post(f"{ONE}/retry", scope="support", transaction=True)
+@routes.post(f"{ONE}/retry", scope="support", transaction=True, waits=True)
 async def retry_delivery(call: Call, form: Empty) -> Answer[Delivery]:
     """Send a delivery again, or at once if it is pending."""
     actions, delivery_name = call.services.delivery_actions, call.path["delivery_id"]
     return await _changed(call, await actions.retry(call.environment_id, delivery_name))
 
 
-@routes.post(f"{ONE}/cancel", scope="write", transaction=True)
+@routes.post(f"{ONE}/cancel", scope="write", transaction=True, waits=True)
 async def cancel_delivery(call: Call, form: Empty) -> Answer[Delivery]:
     """Cancel a pending delivery, so that it is no longer sent."""
     actions, delivery_name = call.services.delivery_actions, call.path["delivery_id"]

@@ -16,7 +16,7 @@ async def get_pause(call: Call) -> Answer[Pause]:
     return Answer(await call.services.pauses.get(call.environment_id))
 
 
-@routes.post("/api/pause", scope="admin", transaction=True)
+@routes.post("/api/pause", scope="admin", transaction=True, waits=True)
 async def pause(call: Call, form: PauseForm) -> Answer[Pause]:
     """Pause sending. Events that are emitted during the pause are sent after it."""
     paused, version = await call.services.pauses.pause(_environment_id(call, form))

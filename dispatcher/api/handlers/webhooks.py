@@ -86,6 +86,7 @@ async def delete_webhook(call: Call) -> Answer[None]:
     aliases=(f"{ONE}/rotate-secret",),
     scope="write",
     transaction=True,
+    waits=True,
 )
 async def rotate_webhook_secret(call: Call, form: Rotation) -> Answer[Webhook]:
     """Replace the signing secret of a webhook. Only this response contains the new one.

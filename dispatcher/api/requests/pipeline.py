@@ -11,7 +11,7 @@ from dispatcher.api.cursors import Cursors
 from dispatcher.api.requests import idempotency
 from dispatcher.api.requests.idempotency import StoredResponse
 from dispatcher.api.requests.request_parser import ParsedRequest, RequestParser
-from dispatcher.api.requests.response_writer import ResponseWriter, stored_response
+from dispatcher.api.requests.response_writer import PROPAGATION, ResponseWriter, stored_response
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Call
 from dispatcher.api.work_limits import WorkLimits
@@ -64,7 +64,7 @@ class RequestPipeline:
         # Nothing may fail after the commit: the response may hold the only copy of a new secret.
         wait = answer.wait_until_applied
         if wait is not None and not await wait(parsed.call.pool):
-            response.headers["X-Propagation"] = "pending"
+            response.headers[PROPAGATION] = "pending"
         return response
 
 

@@ -26,6 +26,7 @@ LONG_BYTES = 65_536
 """A longer body is sent in pieces of this size, between which other tasks may run."""
 
 REPLAYED = "Idempotent-Replayed"
+PROPAGATION = "X-Propagation"
 HEADERS = {"Vary": "Accept, Authorization, X-Environment-Id"}
 
 
@@ -71,6 +72,8 @@ def stored_response(parsed: ParsedRequest, stored: StoredResponse) -> web.Respon
     response = web.Response(status=stored.status, body=stored.body, headers=HEADERS)
     response.content_type = parsed.dialect.media_type
     response.headers[REPLAYED] = "true"
+    if parsed.route.waits:
+        response.headers[PROPAGATION] = "pending"  # nothing was waited for
     return response
 
 
