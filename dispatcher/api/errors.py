@@ -117,4 +117,5 @@ def _http(error: web.HTTPException) -> HttpError:
     """Return the failure for aiohttp's own errors, such as an unknown path or method."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     status = HTTPStatus(error.status)
-    return HttpError(error.status, status.name.lower(), status.phrase, headers=headers)
+    detail = Detail(f"{status.phrase}. All routes are in /openapi.json.")
+    return HttpError(error.status, status.name.lower(), status.phrase, detail, headers=headers)

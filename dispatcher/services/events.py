@@ -103,7 +103,9 @@ class Events:
                 return await self._queue.emit(self._session, environment_id, rows)
             return await self._events.emit_many(environment_id, rows)
         except stored.UnknownEnvironmentError:
-            raise NotFoundError(f"there is no environment {environment_id}") from None
+            raise NotFoundError(
+                f"There is no environment {environment_id}. Check its id."
+            ) from None
 
     async def _same(self, name: str, type_: str, data: RawJson) -> None:
         rows = await self._events.with_ids([ids.parse("evt", name)])

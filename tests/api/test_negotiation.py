@@ -256,6 +256,14 @@ async def test_a_forbidden_or_stale_request_fails_in_the_requested_dialect(
     said(await ask("DELETE", webhook, Accept=dialect, If_Match='"1"'), "changed_meanwhile")
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/api/nonsense"), ("PUT", "/api/webhooks")])
+async def test_an_unknown_route_or_method_names_the_description(
+    ask: Client, method: str, path: str
+) -> None:
+    refused = await ask(method, path, Accept=JSON)
+    assert "/openapi.json" in refused.json["error"]["message"]
+
+
 async def test_a_405_names_the_allowed_methods(ask: Client, webhook: str) -> None:
     refused = await ask("POST", webhook)
     assert set(refused.headers["Allow"].split(",")) == {

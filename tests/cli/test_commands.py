@@ -420,9 +420,11 @@ def test_a_port_in_use_cannot_be_taken() -> None:
         assert port_check.why_unavailable("127.0.0.1", port) == "Address already in use"
         with pytest.raises(
             CommandError,
-            match=f"port {port} cannot be opened on 127.0.0.1: Address .* another admin.port",
+            match=f"port {port} cannot be opened on 127.0.0.1: Address .* another admin.port.*`dispatcher check`",
         ):
             port_check.require_free("127.0.0.1", port)
+        with pytest.raises(CommandError, match=r"\(0 takes any free one\)\.$"):
+            port_check.require_free("127.0.0.1", port, may_be_daemon=False)
     assert port_check.why_unavailable("127.0.0.1", port) is None
 
 

@@ -111,6 +111,13 @@ async def test_an_unknown_environment_is_an_error(
     assert (ended.code, ended.out, "env_x" in ended.err) == (1, "", True)
 
 
+async def test_the_api_says_what_to_do_about_an_unknown_environment(
+    over_the_api: Shell,  # noqa: F811
+) -> None:
+    ended = await over_the_api("emit", "a.b", "--environment", "env_x")
+    assert (ended.code, ended.err) == (1, "There is no environment env_x. Check its id.\n")
+
+
 async def test_standard_input_is_read_as_a_file(dispatcher: Shell, connection: Connection) -> None:
     ended = await dispatcher.process("emit", "--ndjson", "-", stdin=b'{"type": "a.b", "data": 1}\n')
     assert ended.out.split() == [row["id"] for row in await connection.fetch(EMITTED)]

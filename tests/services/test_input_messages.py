@@ -24,6 +24,7 @@ WEBHOOK = {"url": "https://example.com/", "events": ["a"]}
             "is not known here. Send the key in the header Idempotency-Key",
         ),
         (NewWebhook, WEBHOOK | {"metadata": []}, "must be an object"),
+        (NewWebhook, WEBHOOK | {"headers": {"Host": "a"}}, "Host is a reserved header"),
         (NewWebhook, WEBHOOK | {"retry": 5}, "must be an object"),
         (NewWebhook, WEBHOOK | {"events": "a"}, "must be an array"),
         (NewBulkAction, {"action": "retry", "filters": {"webhookId": 5}}, "must be a UUID"),

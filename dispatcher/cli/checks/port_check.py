@@ -6,16 +6,22 @@ import socket
 
 from dispatcher.cli.errors import CommandError
 
+HINT = " Another daemon may be running: `dispatcher check` says whether one answers there."
 
-def require_free(host: str, port: int) -> None:
-    """Raise CommandError if the admin port cannot be bound, before anything else is started."""
+
+def require_free(host: str, port: int, *, may_be_daemon: bool = True) -> None:
+    """Raise CommandError if the admin port cannot be bound, before anything else is started.
+
+    `may_be_daemon` is False if it is known that no daemon has the port.
+    """
     try:
         reason = why_unavailable(host, port)
     except OSError as error:
         reason = error.strerror or str(error)
     if reason:
+        hint = HINT if may_be_daemon and reason == os.strerror(errno.EADDRINUSE) else ""
         raise CommandError(
-            f"The admin port {port} cannot be opened on {host}: {reason}. {_advice(reason)}"
+            f"The admin port {port} cannot be opened on {host}: {reason}. {_advice(reason)}{hint}"
         )
 
 

@@ -176,7 +176,7 @@ def _port(config: "Config", has_daemon: bool | None) -> str:
             f"{owner} answers on {host} port {port}, so dispatcher run cannot start. Stop it, or"
             " set another admin.port."
         )
-    port_check.require_free(host, port)
+    port_check.require_free(host, port, may_be_daemon=False)
     return f"admin port: {host} port {port} is free"
 
 

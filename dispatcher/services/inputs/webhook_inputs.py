@@ -30,7 +30,7 @@ def _url(text: str) -> str:
 
 def _header_name(name: str) -> str:
     if is_reserved_header(name):
-        raise ValueError(f"{name} is not yours to set")
+        raise ValueError(f"{name} is a reserved header")
     return name
 
 
