@@ -2,17 +2,23 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
-from dispatcher.core.model import Delivery
+import pytest
+
+from dispatcher.core.model import Delivery, Endpoint
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
+from dispatcher.engine.loading import loader as module
 from dispatcher.engine.loading.loader import HORIZON_SECONDS, Loader
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
+from tests.core.test_request_headers import ENDPOINT
 from tests.store import rows
 
 SHARD = 3
@@ -25,18 +31,22 @@ FROM generate_series(1, $4::int) AS n
 
 
 class Endpoints:
-    """Every endpoint is known, and no other daemon is."""
+    """Every endpoint is known. `sharers` is how many daemons there are."""
 
-    sharers = 1
+    def __init__(self, sharers: int) -> None:
+        self.sharers = sharers
+
+    def __getitem__(self, endpoint_id: UUID) -> Endpoint:
+        return replace(ENDPOINT, id=endpoint_id, ordered=False)
 
     async def load(self, ids: Iterable[UUID]) -> None:
         pass
 
 
-async def swept(connection: Connection, session: Session, moments: int) -> list[int]:
-    """How many rows are neither in memory nor parked after each pass that was made at once."""
-    endpoint = await rows.endpoint(connection)
-    table, clock = Deliveries(session), Clock()
+def loading(
+    endpoint: UUID, table: Deliveries, *, sharers: int = 1
+) -> tuple[Loader, DeliveryBuffer]:
+    clock = Clock()
     buffer = DeliveryBuffer(capacity=100, queues=EndpointQueues(50))
     buffer.own(frozenset([SHARD]))
     buffer.configure(endpoint, QueueSettings(limit=9))
@@ -51,10 +61,17 @@ async def swept(connection: Connection, session: Session, moments: int) -> list[
         if not are_parked:
             await table.park([d.id for d in to_park], [SHARD])
 
-    endpoints = Endpoints()
+    endpoints = Endpoints(sharers)
     loader = Loader(table, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
-    await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)
     buffer.raise_watermark(SHARD, clock.now() + HORIZON_SECONDS)
+    return loader, buffer
+
+
+async def swept(connection: Connection, session: Session, moments: int) -> list[int]:
+    """How many rows are neither in memory nor parked after each pass that was made at once."""
+    endpoint = await rows.endpoint(connection)
+    loader, buffer = loading(endpoint, Deliveries(session))
+    await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)
     left = []
     while True:
         wait = await loader.run_once()
@@ -62,6 +79,47 @@ async def swept(connection: Connection, session: Session, moments: int) -> list[
         left.append(await connection.fetchval(waiting) - len(buffer))
         if wait or len(left) > ROWS:
             return left
+
+
+@pytest.mark.parametrize(("sharers", "found"), [(1, 0), (2, 1)])
+async def test_what_another_daemon_parks_is_searched_for_soon_if_there_is_one(
+    connection: Connection,
+    session: Session,
+    monkeypatch: pytest.MonkeyPatch,
+    sharers: int,
+    found: int,
+) -> None:
+    monkeypatch.setattr(module, "RESCAN_SECONDS", 600.0)
+    monkeypatch.setattr(module, "RESCAN_SHARED_SECONDS", 0.0)
+    endpoint = await rows.endpoint(connection)
+    loader, buffer = loading(endpoint, Deliveries(session), sharers=sharers)
+    await loader.run_once()
+    await rows.delivery(connection, endpoint, shard=SHARD, parked=True)
+    await loader.run_once()
+    assert len(buffer) == found
+
+
+async def test_a_row_that_is_parked_during_a_read_is_found_by_the_next(
+    connection: Connection, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    table = Deliveries(session)
+    loader, buffer = loading(endpoint, table)
+    await loader.run_once()
+    read = table.parked
+
+    async def parked_meanwhile(*args: Any) -> Sequence[Delivery]:
+        monkeypatch.undo()
+        answer = await read(*args)
+        await rows.delivery(connection, endpoint, shard=SHARD, parked=True)
+        buffer.parked.note([endpoint])  # as the fan-out that made it
+        return answer
+
+    monkeypatch.setattr(table, "parked", parked_meanwhile)
+    buffer.parked.note([endpoint])
+    for expected in (0, 1):
+        await loader.run_once()
+        assert len(buffer) == expected
 
 
 async def test_a_sweep_with_many_results_continues_at_once(
