@@ -79,7 +79,13 @@ async def test_retries_of_a_stopped_daemon_are_made_by_the_other(
     await daemons.stop(one)
     await receiver.wait_for(200)
     await story.ended(DELIVERED=100)
-    assert numbers(receiver.requests) == dict.fromkeys(range(1, 101), 2)
+    # On a slow machine, one may be tried for a third time before another is tried at all.
+    assert set(numbers(receiver.requests)) == set(range(1, 101))
+    attempts = {
+        (request.headers["X-Dispatcher-Delivery"], request.headers["X-Dispatcher-Attempt"])
+        for request in receiver.requests
+    }
+    assert len(attempts) == len(receiver.requests) == 200
 
 
 async def test_daemons_that_come_and_go_under_load_send_nothing_twice(
