@@ -10,16 +10,21 @@ from dispatcher.store.queries.event_outcomes import EventOutcomeRow
 from dispatcher.store.queries.history import Place
 from dispatcher.store.session import Queryable
 
-COUNTED_LIMIT: Final = 100
-"""Deliveries of one event that are counted. The page of the event has all of them."""
+COUNTED_LIMIT: Final = 100_000
+"""Rows of one event that are counted: of those pending, and of those that ended.
+
+So no failure is left out. An event has a delivery for each webhook, so thousands at most, and each
+row is the end of one: a delivery that was sent again has several.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class EventOutcome:
     """How the deliveries of an event went, or where it waits for its fan-out.
 
-    `is_partial` is True if the event has more deliveries than were counted. `is_kept` is False if
-    its attempts are too old to be kept, so that none may be found.
+    `is_partial` is True if the event has more deliveries, or ends of deliveries that were sent
+    again, than were counted: 100,000. `is_kept` is False if its attempts are too old to be kept, so
+    that none may be found.
     """
 
     place: Place | None

@@ -158,10 +158,31 @@ async def test_counting_stops_at_a_limit_and_says_so(
     number = await event(connection)
     for _ in range(3):
         await rows.delivery(connection, await rows.endpoint(connection, "*"), event_id=number)
-    assert not (await of_one(outcomes, number)).is_partial
+    monkeypatch.setattr(event_outcomes, "COUNTED_LIMIT", 3)
+    found = await of_one(outcomes, number)
+    assert (found.counts, found.is_partial) == ((("waiting", 3),), False)
     monkeypatch.setattr(event_outcomes, "COUNTED_LIMIT", 2)
     found = await of_one(outcomes, number)
     assert (found.counts, found.is_partial) == ((("waiting", 2),), True)
+
+
+async def test_one_failure_among_many_deliveries_is_counted(
+    connection: Connection, outcomes: EventOutcomes
+) -> None:
+    number = await event(connection)
+    webhook = await rows.endpoint(connection, "*")
+    await connection.execute(
+        """INSERT INTO dispatcher.attempts (delivery_id, event_id, endpoint_id, environment_id, type, attempt, started_at,
+                                            outcome, duration_ms, state)
+           SELECT dispatcher.next_id(), $1, $2, 'env_default', 'a', 1, now(), 'http', 1,
+                  CASE n WHEN 1200 THEN 'FAILED' ELSE 'DELIVERED' END
+           FROM generate_series(1, 1200) AS n""",
+        number,
+        webhook,
+    )
+    found = await of_one(outcomes, number)
+    assert found.counts == (("delivered", 1199), ("failed", 1))
+    assert not found.is_partial
 
 
 async def test_deliveries_of_another_environment_are_not_counted(

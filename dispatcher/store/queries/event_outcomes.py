@@ -13,7 +13,7 @@ class EventOutcomeRow(TypedDict):
     """The deliveries of one event, counted by how they went.
 
     `place` is where the event waits for its fan-out. `retrying` and `waiting` are pending, tried
-    before and not. `is_partial` is true if not all deliveries were read. Attempts with ids below
+    before and not. `is_partial` is true if not all rows were counted. Attempts with ids below
     `kept_from` are no longer kept.
     """
 
@@ -38,7 +38,7 @@ class EventOutcomes:
     async def of_events(
         self, environment_id: str, event_ids: Collection[int], rows: int
     ) -> Sequence[EventOutcomeRow]:
-        """Return the outcome of each event, reading up to `rows` rows of each event and kind.
+        """Return the outcome of each event, counting up to `rows` rows of each event and kind.
 
         One statement is enough, unless the events are of more days than one statement may read. An
         end is looked for in the span of days of its event, and in the next one.

@@ -1,8 +1,8 @@
--- $1 environment  $2 event ids  $3 rows to read, of each event and each kind  $4 attempts with ids
+-- $1 environment  $2 event ids  $3 rows to count, of each event and each kind  $4 attempts with ids
 -- above this one  $5 attempts with ids up to this one, or NULL
 --
 -- Return how the deliveries of each event went, or how far it is. `is_partial` is true if rows were
--- left unread. A delivery that ended several times counts by its newest end, one that is sent again
+-- left out: one row more than $3 is read to know it. A delivery that ended several times counts by its newest end, one that is sent again
 -- as pending, and so does one in quarantine. `kept_from` is the first id of the oldest day whose attempts are kept.
 --
 -- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table.
@@ -13,7 +13,7 @@ WITH kept AS MATERIALIZED (
 )
 SELECT w.id, p.place, coalesce(d.delivered, 0) AS delivered, coalesce(d.failed, 0) AS failed, coalesce(d.cancelled, 0) AS cancelled,
        coalesce(d.retrying, 0) AS retrying, coalesce(d.waiting, 0) AS waiting,
-       coalesce(greatest(d.pending_rows, d.ended_rows) >= $3, false) AS is_partial, kept.kept_from
+       coalesce(d.is_partial, false) AS is_partial, kept.kept_from
 FROM unnest($2::bigint[]) AS w(id) CROSS JOIN kept
 CROSS JOIN LATERAL (
   SELECT CASE WHEN (SELECT id FROM ONLY dispatcher.inbox WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'inbox'
@@ -23,27 +23,26 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT count(*) FILTER (WHERE state = 'DELIVERED') AS delivered, count(*) FILTER (WHERE state = 'FAILED') AS failed,
          count(*) FILTER (WHERE state = 'CANCELLED') AS cancelled, count(*) FILTER (WHERE state IS NULL AND attempt > 0) AS retrying,
-         count(*) FILTER (WHERE state IS NULL AND attempt = 0) AS waiting,
-         max(pending_rows) AS pending_rows, max(ended_rows) AS ended_rows
+         count(*) FILTER (WHERE state IS NULL AND attempt = 0) AS waiting, bool_or(newest.is_partial) AS is_partial
   FROM (
     -- The newest row of each delivery: a pending one counts before an ended one.
-    SELECT DISTINCT ON (delivery_id) state, attempt, count(*) FILTER (WHERE state IS NULL) OVER () AS pending_rows,
-           count(*) FILTER (WHERE state IS NOT NULL) OVER () AS ended_rows
+    SELECT DISTINCT ON (delivery_id) state, attempt, nth, bool_or(nth > $3) OVER () AS is_partial
     FROM (
-      (SELECT id AS delivery_id, NULL AS state, attempt, NULL::bigint AS attempt_id
-       FROM dispatcher.deliveries WHERE event_id = w.id AND environment_id = $1 LIMIT $3)
+      (SELECT id AS delivery_id, NULL AS state, attempt, NULL::bigint AS attempt_id, row_number() OVER () AS nth
+       FROM dispatcher.deliveries WHERE event_id = w.id AND environment_id = $1 LIMIT $3 + 1)
       UNION ALL
-      (SELECT q.id, NULL, q.attempt, NULL   -- by its event alone: otherwise an index of another use could look cheaper
+      (SELECT q.id, NULL, q.attempt, NULL, row_number() OVER ()   -- by its event alone: otherwise an index of another use could look cheaper
        FROM (SELECT id, delivery_id, environment_id, attempt FROM dispatcher.quarantine WHERE event_id = w.id OFFSET 0) AS q
-       WHERE q.delivery_id = q.id AND q.environment_id = $1 LIMIT $3)
+       WHERE q.delivery_id = q.id AND q.environment_id = $1 LIMIT $3 + 1)
       UNION ALL
-      (SELECT delivery_id, NULL, attempt, NULL FROM dispatcher.inbox_directed
-       WHERE event_id = w.id AND delivery_id IS NOT NULL AND environment_id = $1 LIMIT $3)
+      (SELECT delivery_id, NULL, attempt, NULL, row_number() OVER () FROM dispatcher.inbox_directed
+       WHERE event_id = w.id AND delivery_id IS NOT NULL AND environment_id = $1 LIMIT $3 + 1)
       UNION ALL
-      (SELECT delivery_id, state, attempt, id FROM dispatcher.attempts
+      (SELECT delivery_id, state, attempt, id, row_number() OVER () FROM dispatcher.attempts
        WHERE event_id = w.id AND state IS NOT NULL AND environment_id = $1 AND id > w.id AND id > $4 AND ($5::bigint IS NULL OR id <= $5)
-       LIMIT $3)
+       LIMIT $3 + 1)
     ) AS entries
     ORDER BY delivery_id, attempt_id DESC NULLS FIRST
   ) AS newest
+  WHERE nth <= $3
 ) AS d ON true
