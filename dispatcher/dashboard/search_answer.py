@@ -7,6 +7,8 @@ from typing import Literal
 from uuid import UUID
 
 from dispatcher.core import times
+from dispatcher.core.model import Status
+from dispatcher.services.event_outcomes import EventOutcome
 from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem, Event
 from dispatcher.services.overview import Count, WebhookHealth
 from dispatcher.services.webhooks.webhook_resource import Webhook
@@ -31,9 +33,16 @@ class Answer:
 _RANK = {"FAILED": 0, "PENDING": 1, "CANCELLED": 2, "DELIVERED": 3}
 
 
-def worst(deliveries: Sequence[DeliveryItem]) -> DeliveryItem | None:
-    """Return the delivery that people ask about: a failed one first, then one that was tried."""
-    return min(deliveries, key=lambda d: (_RANK[d.status], -d.attempts), default=None)
+def worst(deliveries: Sequence[DeliveryItem], outcome: EventOutcome) -> str | None:
+    """Return the id of the delivery that people ask about, None if there is none.
+
+    It is a failed one first, then one that was tried. `deliveries` are the newest ones of the
+    event: if none of them failed, an older one may have.
+    """
+    found = min(deliveries, key=lambda d: (_RANK[d.status], -d.attempts), default=None)
+    if found is not None and found.status != "FAILED" and outcome.failed_delivery_id is not None:
+        return outcome.failed_delivery_id
+    return None if found is None else found.id
 
 
 def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
@@ -72,7 +81,11 @@ def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
 
 
 def of_event(
-    event: Event, shown: Delivery | None, names: Mapping[UUID, str], now: datetime
+    event: Event,
+    outcome: EventOutcome,
+    shown: Delivery | None,
+    names: Mapping[UUID, str],
+    now: datetime,
 ) -> Answer:
     """Return what happened to an event: to its worst delivery, and how many others there are."""
     if event.waiting == "quarantine":
@@ -84,7 +97,7 @@ def of_event(
         text = f"{event.type} was emitted at {when}, and has no deliveries."
         return Answer(text, "waits")
     answer = of_delivery(shown, names.get(shown.webhook_id, "a webhook"), now)
-    others = _others([d for d in event.deliveries if d.id != shown.id])
+    others = _others(outcome, shown.status)
     if not others:
         return answer
     return replace(answer, text=f"{answer.text[:-1]}; {others}.")
@@ -157,14 +170,20 @@ def _answer(attempt: Attempt) -> str:
     }.get(attempt.outcome, attempt.outcome)
 
 
-def _others(deliveries: Sequence[DeliveryItem]) -> str:
-    """Return how the other deliveries of an event went, as in `2 others were delivered`."""
-    words = {
-        "DELIVERED": "delivered",
-        "FAILED": "failed",
-        "PENDING": "pending",
-        "CANCELLED": "cancelled",
+def _others(outcome: EventOutcome, shown: Status) -> str:
+    """Return how the deliveries of an event went, without one of the shown status.
+
+    It reads as in `other webhooks: 2 delivered, 1 pending`.
+    """
+    counts = {
+        "DELIVERED": outcome.delivered,
+        "FAILED": outcome.failed,
+        "PENDING": outcome.retrying + outcome.waiting,
+        "CANCELLED": outcome.cancelled,
     }
-    counts = {word: sum(d.status == status for d in deliveries) for status, word in words.items()}
-    listed = ", ".join(f"{number} {word}" for word, number in counts.items() if number)
+    counts[shown] -= 1
+    least = "at least " if outcome.is_partial else ""
+    listed = ", ".join(
+        f"{least}{number:,} {status.lower()}" for status, number in counts.items() if number > 0
+    )
     return f"other webhooks: {listed}" if listed else ""

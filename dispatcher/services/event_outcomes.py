@@ -22,9 +22,9 @@ row is the end of one: a delivery that was sent again has several.
 class EventOutcome:
     """How the deliveries of an event went, or where it waits for its fan-out.
 
-    `is_partial` is True if the event has more deliveries, or ends of deliveries that were sent
-    again, than were counted: 100,000. `is_kept` is False if its attempts are too old to be kept, so
-    that none may be found.
+    It names the newest delivery that failed. It is partial if not all deliveries were counted: at
+    most 100,000 pending and 100,000 ends are, and a delivery that was sent again has several. It is
+    not kept if its attempts are too old, so that none may be found.
     """
 
     place: Place | None
@@ -33,12 +33,14 @@ class EventOutcome:
     cancelled: int
     retrying: int
     waiting: int
+    failed_delivery_id: str | None
     is_partial: bool
     is_kept: bool
 
     @classmethod
     def from_row(cls, row: EventOutcomeRow) -> "EventOutcome":
         """Return the outcome of its row."""
+        failed = row["failed_id"]
         return cls(
             place=row["place"],
             delivered=row["delivered"],
@@ -46,6 +48,7 @@ class EventOutcome:
             cancelled=row["cancelled"],
             retrying=row["retrying"],
             waiting=row["waiting"],
+            failed_delivery_id=None if failed is None else ids.delivery_name(failed),
             is_partial=row["is_partial"],
             is_kept=row["kept_from"] is None or row["id"] >= row["kept_from"],
         )

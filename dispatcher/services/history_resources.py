@@ -188,15 +188,15 @@ class EventItem:
 
 @dataclass(frozen=True, slots=True)
 class Event(EventItem):
-    """One event with its newest deliveries.
+    """One event with its newest deliveries, at most 100.
 
-    `waiting` is where the event is if its deliveries are not made yet. `deliveries_next` is None if
-    all deliveries are included; if not, the listing of its deliveries has all.
+    It says where it waits, if its deliveries are not made yet. It says if there are more deliveries
+    than those here: the listing of its deliveries has all.
     """
 
     waiting: Place | None
     deliveries: tuple[DeliveryItem, ...]
-    deliveries_next: int | None
+    more_deliveries: bool
 
     @classmethod
     def of(
@@ -207,7 +207,7 @@ class Event(EventItem):
             **_values(item),
             waiting=waiting,
             deliveries=deliveries.items,
-            deliveries_next=deliveries.next,
+            more_deliveries=deliveries.next is not None,
         )
 
 
@@ -264,7 +264,7 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
         created_at=ids.created_at(event_id),
         waiting="schema_check" if is_checked else "inbox",
         deliveries=(),
-        deliveries_next=None,
+        more_deliveries=False,
     )
 
 

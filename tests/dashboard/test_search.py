@@ -1,6 +1,10 @@
 """The one box: what it finds, and the sentence that answers the first hit."""
 
+import pytest
+
+from dispatcher.services import history
 from tests.api.conftest import Api, Client
+from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
 from tests.dashboard.test_all_deliveries import NEVER, emit, have, made
 from tests.receivers import Receiver
@@ -24,6 +28,31 @@ async def test_a_reference_is_answered_in_a_sentence_with_the_button_that_mends_
     page = await visitor.get("/search?q=ord_894287")
     assert "was delivered to Initech at" in page.text
     assert "by attempt 3." in page.text
+
+
+async def test_a_failure_is_named_also_if_newer_deliveries_of_the_event_succeeded(
+    visitor: Visitor,
+    admin: Client,
+    receiver: Receiver,
+    database: Connection,
+    home: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(history, "DELIVERIES_OF_EVENT_LIMIT", 2)
+    for n in range(4):
+        await made(admin, receiver.url, f"Hook {n}")
+    await emit(admin, "order.created", reference="ord_8")
+    await have(admin, 4, "status=DELIVERED")
+    await database.execute(
+        """UPDATE dispatcher.attempts SET state = 'FAILED', outcome = 'http', status = 500
+           WHERE delivery_id = (SELECT min(delivery_id) FROM dispatcher.attempts WHERE environment_id = $1)""",
+        home,
+    )
+    (failed,) = await have(admin, 1, "status=FAILED")
+    page = await visitor.get("/search?q=ord_8")
+    assert "answered 500, given up at" in page.text
+    assert "other webhooks: 3 delivered." in page.text
+    assert f"/deliveries/{failed['id']}" in page.text
 
 
 async def test_the_webhook_of_a_delivery_is_linked_until_it_is_deleted(

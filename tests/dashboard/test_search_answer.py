@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.dashboard import search_answer
+from dispatcher.services.event_outcomes import EventOutcome
 from dispatcher.services.history_resources import Attempt, Delivery, Event
 from dispatcher.services.overview import Count, WebhookHealth
 from dispatcher.services.webhooks.webhook_resource import Webhook
@@ -101,13 +102,36 @@ def event(*deliveries: Delivery, waiting: str | None = None) -> Event:
     return made
 
 
+def outcome(**given: Any) -> EventOutcome:
+    counts = dict.fromkeys(("delivered", "failed", "cancelled", "retrying", "waiting"), 0)
+    made: EventOutcome = _made(EventOutcome, **{**counts, "is_partial": False, **given})
+    return made
+
+
 def test_an_event_is_answered_by_its_worst_delivery_and_the_number_of_others() -> None:
     well, badly = delivery("DELIVERED", id="dlv_2"), delivery("FAILED", FIVES)
     of = event(well, badly, delivery("PENDING", id="dlv_3"))
-    assert search_answer.worst(of.deliveries) is badly
-    answer = search_answer.of_event(of, badly, {WEBHOOK: "Initech"}, NOW)
+    went = outcome(delivered=1, failed=1, waiting=1, failed_delivery_id="dlv_9")
+    assert search_answer.worst(of.deliveries, went) == "dlv_1"
+    answer = search_answer.of_event(of, went, badly, {WEBHOOK: "Initech"}, NOW)
     assert answer.text.endswith("given up at 16:31:40 UTC; other webhooks: 1 delivered, 1 pending.")
     assert (answer.state, answer.delivery_id) == ("bad", "dlv_1")
+
+
+def test_a_failed_delivery_is_found_below_the_newest_ones() -> None:
+    of = event(delivery("DELIVERED", id="dlv_2"))
+    assert search_answer.worst(of.deliveries, outcome(delivered=149)) == "dlv_2"
+    went = outcome(delivered=149, failed=1, failed_delivery_id="dlv_1")
+    assert search_answer.worst(of.deliveries, went) == "dlv_1"
+    answer = search_answer.of_event(of, went, delivery("FAILED", FIVES), {}, NOW)
+    assert answer.text.endswith("; other webhooks: 149 delivered.")
+
+
+def test_the_number_of_others_says_if_not_all_were_counted() -> None:
+    of = event(delivery("DELIVERED", (attempt("ok", 200),)))
+    went = outcome(delivered=100_000, retrying=2, is_partial=True)
+    answer = search_answer.of_event(of, went, delivery("DELIVERED"), {}, NOW)
+    assert answer.text.endswith("other webhooks: at least 99,999 delivered, at least 2 pending.")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +149,7 @@ def test_an_event_is_answered_by_its_worst_delivery_and_the_number_of_others() -
 def test_an_event_without_deliveries_is_answered_by_the_reason(
     waiting: str | None, text: str, remedy: str | None
 ) -> None:
-    answer = search_answer.of_event(event(waiting=waiting), None, {}, NOW)
+    answer = search_answer.of_event(event(waiting=waiting), outcome(), None, {}, NOW)
     assert (answer.text, answer.remedy) == (text, remedy)
 
 

@@ -57,7 +57,9 @@ async def test_each_event_has_its_own_counts(
         ("retrying", 1),
         ("waiting", 1),
     )
+    assert found[ids.event_name(first)].failed_delivery_id == ids.delivery_name(made[2].id)
     assert found[ids.event_name(second)].counts == (("waiting", 1),)
+    assert found[ids.event_name(second)].failed_delivery_id is None
 
 
 async def test_what_others_send_again_hides_nothing(

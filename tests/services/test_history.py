@@ -765,7 +765,7 @@ async def test_an_event_is_shown_with_its_text_its_key_and_its_deliveries(
     await store.record([result(made[1]), result(made[3], FAILED)])
     await send_again(connection, made[3], attempt=1)
     shown = await read.event(OURS, name)
-    assert (shown.waiting, shown.deliveries_next) == (None, None)
+    assert (shown.waiting, shown.more_deliveries) == (None, False)
     newest_first = named(*reversed(made))
     assert [item.id for item in shown.deliveries] == newest_first
     assert [item.status for item in shown.deliveries] == [
@@ -778,8 +778,8 @@ async def test_an_event_is_shown_with_its_text_its_key_and_its_deliveries(
     monkeypatch.setattr(history, "DELIVERIES_OF_EVENT_LIMIT", 2)
     shown = await read.event(OURS, name)
     assert [item.id for item in shown.deliveries] == newest_first[:2]
-    assert shown.deliveries_next == made[3].id
-    below = await read.deliveries_of_event(OURS, name, before=shown.deliveries_next, limit=2)
+    assert shown.more_deliveries
+    below = await read.deliveries_of_event(OURS, name, before=made[3].id, limit=2)
     assert ([item.id for item in below.items], below.next) == (newest_first[2:4], made[1].id)
     last = await read.deliveries_of_event(OURS, name, before=below.next, limit=2)
     assert ([item.id for item in last.items], last.next) == (newest_first[4:], None)

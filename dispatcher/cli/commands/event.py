@@ -133,10 +133,10 @@ def _print_event(event: "Resource") -> None:
             " or it was discarded from quarantine"
         )
     print_table(DELIVERIES_OF_AN_EVENT, event.deliveries)
-    if event.deliveries_next:
+    if event.more_deliveries:
         click.echo(
             f"Only the newest {len(event.deliveries)} deliveries are shown. For more:"
-            f" dispatcher event deliveries {event.id}",
+            f" dispatcher event deliveries {event.id} --limit 1000",
             err=True,
         )
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from dispatcher.api.requests import json_body
 from dispatcher.api.types import HttpError
+from dispatcher.core import ids
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
@@ -17,7 +18,7 @@ from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors, see_other
 from dispatcher.services.history import DELIVERIES_OF_EVENT_LIMIT
-from dispatcher.services.history_resources import EventItem
+from dispatcher.services.history_resources import DeliveryItem, Event, EventItem
 from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters
 
@@ -72,7 +73,7 @@ async def one(request: DashboardRequest) -> web.Response:
     name = request.http.match_info["event_id"]
     history, before = request.services.history, request.position()
     event = await history.event(request.environment_id, name)
-    deliveries = Page(event.deliveries, event.deliveries_next)
+    deliveries = _newest(event)
     if before is not None:
         deliveries = await history.deliveries_of_event(
             request.environment_id, name, before=before, limit=DELIVERIES_OF_EVENT_LIMIT
@@ -86,6 +87,12 @@ async def one(request: DashboardRequest) -> web.Response:
         ),
         context=list_context.read(request, "event"),
     )
+
+
+def _newest(event: Event) -> Page[DeliveryItem, int]:
+    """Return the deliveries of an event as the first page of all of them."""
+    last = ids.parse("dlv", event.deliveries[-1].id) if event.more_deliveries else None
+    return Page(event.deliveries, last)
 
 
 async def data(request: DashboardRequest) -> web.Response:

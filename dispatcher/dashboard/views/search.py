@@ -167,15 +167,18 @@ async def _answer(request: DashboardRequest, found: Found, kind: str, id_: str) 
 
 async def _answer_event(request: DashboardRequest, found: Found, id_: str) -> None:
     event = await request.services.history.event(request.environment_id, id_)
-    worst = search_answer.worst(event.deliveries)
+    outcome = (await request.services.event_outcomes.of(request.environment_id, [event.id]))[
+        event.id
+    ]
+    worst = search_answer.worst(event.deliveries, outcome)
     shown = None
     if worst is not None:
-        shown = await request.services.history.delivery(request.environment_id, worst.id)
+        shown = await request.services.history.delivery(request.environment_id, worst)
     names = await request.services.webhook_names.of(
-        request.environment_id, {delivery.webhook_id for delivery in event.deliveries}
+        request.environment_id, () if shown is None else (shown.webhook_id,)
     )
     spoken = {key: known.name for key, known in names.items()}
-    found.answer = search_answer.of_event(event, shown, spoken, datetime.now(UTC))
+    found.answer = search_answer.of_event(event, outcome, shown, spoken, datetime.now(UTC))
     found.link = request.url("event", event_id=id_)
     _link_webhook(request, found, names)
 

@@ -13,8 +13,8 @@ class EventOutcomeRow(TypedDict):
     """The deliveries of one event, counted by how they went.
 
     `place` is where the event waits for its fan-out. `retrying` and `waiting` are pending, tried
-    before and not. `is_partial` is true if not all rows were counted. Attempts with ids below
-    `kept_from` are no longer kept.
+    before and not. `failed_id` is the newest failed delivery. `is_partial` is true if not all rows
+    were counted. Attempts with ids below `kept_from` are no longer kept.
     """
 
     id: int
@@ -24,6 +24,7 @@ class EventOutcomeRow(TypedDict):
     cancelled: int
     retrying: int
     waiting: int
+    failed_id: int | None
     is_partial: bool
     kept_from: int | None
 

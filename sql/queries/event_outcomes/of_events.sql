@@ -3,7 +3,7 @@
 --
 -- Return how the deliveries of each event went, or how far it is. `is_partial` is true if rows were
 -- left out: one row more than $3 is read to know it. A delivery that ended several times counts by its newest end, one that is sent again
--- as pending, and so does one in quarantine. `kept_from` is the first id of the oldest day whose attempts are kept.
+-- as pending, and so does one in quarantine. `failed_id` is the newest failed one. `kept_from` is the first id of the oldest day whose attempts are kept.
 --
 -- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table.
 WITH kept AS MATERIALIZED (
@@ -13,7 +13,7 @@ WITH kept AS MATERIALIZED (
 )
 SELECT w.id, p.place, coalesce(d.delivered, 0) AS delivered, coalesce(d.failed, 0) AS failed, coalesce(d.cancelled, 0) AS cancelled,
        coalesce(d.retrying, 0) AS retrying, coalesce(d.waiting, 0) AS waiting,
-       coalesce(d.is_partial, false) AS is_partial, kept.kept_from
+       d.failed_id, coalesce(d.is_partial, false) AS is_partial, kept.kept_from
 FROM unnest($2::bigint[]) AS w(id) CROSS JOIN kept
 CROSS JOIN LATERAL (
   SELECT CASE WHEN (SELECT id FROM ONLY dispatcher.inbox WHERE id = w.id LIMIT 1) IS NOT NULL THEN 'inbox'
@@ -23,10 +23,11 @@ CROSS JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT count(*) FILTER (WHERE state = 'DELIVERED') AS delivered, count(*) FILTER (WHERE state = 'FAILED') AS failed,
          count(*) FILTER (WHERE state = 'CANCELLED') AS cancelled, count(*) FILTER (WHERE state IS NULL AND attempt > 0) AS retrying,
-         count(*) FILTER (WHERE state IS NULL AND attempt = 0) AS waiting, bool_or(newest.is_partial) AS is_partial
+         count(*) FILTER (WHERE state IS NULL AND attempt = 0) AS waiting, bool_or(newest.is_partial) AS is_partial,
+         max(delivery_id) FILTER (WHERE state = 'FAILED') AS failed_id
   FROM (
     -- The newest row of each delivery: a pending one counts before an ended one.
-    SELECT DISTINCT ON (delivery_id) state, attempt, nth, bool_or(nth > $3) OVER () AS is_partial
+    SELECT DISTINCT ON (delivery_id) delivery_id, state, attempt, nth, bool_or(nth > $3) OVER () AS is_partial
     FROM (
       (SELECT id AS delivery_id, NULL AS state, attempt, NULL::bigint AS attempt_id, row_number() OVER () AS nth
        FROM dispatcher.deliveries WHERE event_id = w.id AND environment_id = $1 LIMIT $3 + 1)
