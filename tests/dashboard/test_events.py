@@ -43,6 +43,22 @@ async def test_each_event_says_how_its_deliveries_went(
     assert "in quarantine" in (await visitor.get("/events")).text
 
 
+async def test_the_page_of_an_event_says_how_its_deliveries_went(
+    visitor: Visitor, admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "DELIVERIES_OF_EVENT_LIMIT", 2)
+    for n in range(3):
+        await made(admin, receiver.url, name=f"Hook {n}", retry=NEVER)
+    receiver.answers = [500]
+    event = await emit(admin, "user.created")
+
+    async def told() -> bool:
+        text = (await visitor.get(f"/events/{event}")).text
+        return all(each in text for each in ("2 delivered<", "1 failed<"))
+
+    await until(told, "the page says how the event went")
+
+
 async def test_all_deliveries_of_an_event_are_reached_from_its_page(
     visitor: Visitor, admin: Client, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,14 +69,19 @@ async def test_all_deliveries_of_an_event_are_reached_from_its_page(
     event = await emit(admin, "user.created")
     await receiver.wait_for(5)
     page, seen = await visitor.get(f"/events/{event}?in=events"), []
+    assert "Newest deliveries" not in page.text
     for _ in range(3):
         seen.append(re.findall(r"<tr id=\"(dlv_\d+)", page.text))
         if older := re.search(
-            r'<a class="button quiet" href="([^"]+before=[^"]+)">Older', page.text
+            r'<a class="button quiet" href="([^"]+before=[^"]+)">Older deliveries<', page.text
         ):
             page = await visitor.follow(html.unescape(older[1]))
     assert [len(each) for each in seen] == [2, 2, 1]
     assert len({name for each in seen for name in each}) == 5
-    assert "Older</a></p>" not in page.text
+    assert "Older deliveries" not in page.text
+    newest = re.search(r'<a href="([^"]+)">Newest deliveries</a>', page.text)
+    assert newest is not None
+    page = await visitor.follow(html.unescape(newest[1]))
+    assert re.findall(r"<tr id=\"(dlv_\d+)", page.text) == seen[0]
     beyond = await visitor.get(f"/events/{event}?before=1")
     assert "There are no older ones" in beyond.text

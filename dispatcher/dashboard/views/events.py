@@ -12,7 +12,7 @@ from dispatcher.core import ids
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import filter_messages, list_context, live_list, typed_ids
+from dispatcher.dashboard import event_outcome, filter_messages, list_context, live_list, typed_ids
 from dispatcher.dashboard.live_list import LiveList
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
@@ -81,7 +81,9 @@ async def one(request: DashboardRequest) -> web.Response:
     return request.page(
         "event.html",
         event=event,
+        outcome=await event_outcome.read(request, event),
         deliveries=deliveries,
+        first=before is None,
         names=await request.services.webhook_names.of(
             request.environment_id, {delivery.webhook_id for delivery in deliveries.items}
         ),

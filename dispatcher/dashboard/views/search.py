@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import NotFoundError
-from dispatcher.dashboard import addresses, search_answer
+from dispatcher.dashboard import addresses, event_outcome, search_answer
 from dispatcher.dashboard.request import DashboardRequest
 from dispatcher.dashboard.search_answer import Answer
 from dispatcher.dashboard.typed_ids import page_of_id
@@ -167,9 +167,7 @@ async def _answer(request: DashboardRequest, found: Found, kind: str, id_: str) 
 
 async def _answer_event(request: DashboardRequest, found: Found, id_: str) -> None:
     event = await request.services.history.event(request.environment_id, id_)
-    outcome = (await request.services.event_outcomes.of(request.environment_id, [event.id]))[
-        event.id
-    ]
+    outcome = await event_outcome.read(request, event)
     worst = search_answer.worst(event.deliveries, outcome)
     shown = None
     if worst is not None:

@@ -1,0 +1,26 @@
+"""How the deliveries of an event went, told from the event alone if it has all of them."""
+
+from dispatcher.dashboard import event_outcome
+from tests.dashboard.test_search_answer import FIVES, delivery, event
+
+
+def test_the_deliveries_of_an_event_are_counted_by_how_they_went() -> None:
+    of = event(
+        delivery("PENDING", id="dlv_7"),
+        delivery("PENDING", FIVES, id="dlv_6"),
+        delivery("FAILED", FIVES, id="dlv_5"),
+        delivery("DELIVERED", FIVES, id="dlv_4"),
+        delivery("DELIVERED", FIVES, id="dlv_3"),
+        delivery("FAILED", FIVES, id="dlv_2"),
+        delivery("CANCELLED", id="dlv_1"),
+    )
+    found = event_outcome.of_all(of)
+    assert found.counts == (
+        ("delivered", 2),
+        ("failed", 2),
+        ("retrying", 1),
+        ("waiting", 1),
+        ("cancelled", 1),
+    )
+    assert (found.failed_delivery_id, found.place, found.is_partial) == ("dlv_5", None, False)
+    assert event_outcome.of_all(event(waiting="inbox")).place == "inbox"
