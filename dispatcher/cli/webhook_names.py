@@ -20,19 +20,21 @@ T = TypeVar("T")
 NAME_FIELD = "webhookName"
 """The field for the name, which the API does not have. Output as JSON is without it."""
 HELD_FIELD = "webhookHolds"
-"""The field that says why the webhook holds a pending delivery, None if it does not."""
+"""The field that says what holds a pending delivery, its webhook or a pause. None if none does."""
 
 
 async def add_names(client: "AsyncApi", deliveries: "Sequence[Resource]") -> None:
-    """Give each delivery the name of its webhook, and say if that holds it.
+    """Give each delivery the name of its webhook, and say if that or a pause holds it.
 
     A webhook that is deleted has no name.
 
-    It costs one request for each webhook among them.
+    It costs one request for each webhook among them, and one for each environment of pending ones.
     """
     from dispatcher.client import NotFoundError
 
     known: dict[str, Resource | None] = {}
+    pending = {each.environment_id for each in deliveries if each.status == "PENDING"}
+    paused = {id_ for id_ in pending if (await client.within(id_).pauses.get()).paused}
     for delivery in deliveries:
         id_ = delivery.webhook_id
         if id_ not in known:
@@ -42,15 +44,21 @@ async def add_names(client: "AsyncApi", deliveries: "Sequence[Resource]") -> Non
                 known[id_] = None
         webhook = known[id_]
         delivery[NAME_FIELD] = webhook.name if webhook else None
-        delivery[HELD_FIELD] = _held(delivery, webhook) if webhook else None
+        delivery[HELD_FIELD] = (
+            _held(delivery, webhook, is_paused=delivery.environment_id in paused)
+            if webhook
+            else None
+        )
 
 
-def _held(delivery: "Resource", webhook: "Resource") -> str | None:
+def _held(delivery: "Resource", webhook: "Resource", *, is_paused: bool) -> str | None:
     """Return why the next attempt will not be at its time, None if it is."""
     if delivery.status != "PENDING":
         return None
     if not webhook.active:
         return "webhook disabled"
+    if is_paused:
+        return "sending is paused"
     next_at, until = delivery.next_retry_at, webhook.paused_until
     if until and (not next_at or datetime.fromisoformat(next_at) < datetime.fromisoformat(until)):
         return f"webhook resting until {until}"

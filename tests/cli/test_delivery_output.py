@@ -32,9 +32,10 @@ DELIVERY = Resource(
 )
 
 
-def api(webhook: Resource) -> AsyncApi:
+def api(webhook: Resource, *, paused: bool = False) -> AsyncApi:
     """An API with this webhook alone."""
-    within = Mock(webhooks=Mock(get=AsyncMock(return_value=webhook)))
+    pause = AsyncMock(return_value=Resource({"paused": paused}))
+    within = Mock(webhooks=Mock(get=AsyncMock(return_value=webhook)), pauses=Mock(get=pause))
     return cast("AsyncApi", Mock(within=Mock(return_value=within)))
 
 
@@ -91,6 +92,35 @@ async def test_a_delivery_that_its_webhook_holds_has_no_next_time(
     else:
         assert ANSWER.cell(item, short=False) == f"500, held: {held}"
         assert f"  next     attempt 2, held: {held}\n" in out
+
+
+async def test_a_pause_holds_pending_deliveries_and_is_asked_for_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = api(Resource({"name": "Initech", "active": True, "pausedUntil": LATER}), paused=True)
+    pending = [
+        Resource({**DELIVERY, "status": "PENDING", "nextRetryAt": NEXT, "environmentId": id_})
+        for id_ in ("env_default", "env_default", "env_default")
+    ]
+    ended = Resource({**DELIVERY, "environmentId": "env_other"})
+    await add_names(client, [*pending, ended])
+    print_delivery(pending[0])
+    assert "  next     attempt 2, held: sending is paused\n" in capsys.readouterr().out
+    assert [ANSWER.cell(each, short=True) for each in (pending[2], ended)] == [
+        "500, held: sending is paused",
+        "500",
+    ]
+    asked = cast("Mock", client.within("env_default").pauses.get)
+    assert asked.await_count == 1
+
+
+def test_the_reference_of_a_delivery_is_printed_if_it_has_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_delivery(Resource({**DELIVERY, "reference": "ord_1\x1b"}))
+    assert "  reference  ord_1\\x1b\n" in capsys.readouterr().out
+    print_delivery(DELIVERY)
+    assert "reference" not in capsys.readouterr().out
 
 
 async def test_an_ended_delivery_is_not_held() -> None:

@@ -118,10 +118,12 @@ def deliveries(target: Target, event_id: str, limit: int, as_json: bool) -> None
 
 
 def _print_event(event: "Resource") -> None:
+    reference = (f"  reference    {event.reference}",) if event.reference else ()
     for line in (
         f"{event.id}  {event.type}",
         f"  emitted      {event.created_at}, in {event.environment_id}",
         f"  key          {event.idempotency_key or '-'}",
+        *reference,
         f"  data         {_data(event)}",
     ):
         click.echo(clip(escape_controls(line)))

@@ -109,6 +109,8 @@ def print_delivery(delivery: "Resource") -> None:
     )
     name = f"{delivery[NAME_FIELD]}, " if delivery.get(NAME_FIELD) else ""
     click.echo(clip(escape_controls(f"  webhook  {name}{delivery.webhook_id}")))
+    if delivery.get("reference"):
+        click.echo(clip(escape_controls(f"  reference  {delivery.reference}")))
     if why := _in_quarantine(delivery):
         entry = f"q_{delivery.id.removeprefix('dlv_')}"
         click.echo(escape_controls(f"  waits    {why}"))
