@@ -3,9 +3,18 @@
 import json
 import re
 
+import pytest
+
 from tests.conftest import connected
 from tests.end_to_end.shell import Shell
-from tests.end_to_end.test_cli_webhook import address, either, over_the_api  # noqa: F401 - fixtures
+from tests.end_to_end.stories import until
+from tests.end_to_end.test_cli_webhook import (  # noqa: F401 - fixtures
+    address,
+    created,
+    either,
+    over_the_api,
+)
+from tests.receivers import Receiver
 
 
 async def test_an_environment_or_all_are_paused_and_resumed(either: Shell) -> None:  # noqa: F811
@@ -25,6 +34,25 @@ async def test_an_environment_or_all_are_paused_and_resumed(either: Shell) -> No
     assert (unknown.code, unknown.err) == (1, "There is no environment env_none. Check its id.\n")
     both = await either("pause", "--environment", "env_default", "--all")
     assert (both.code, "not both" in both.err) == (2, True)
+
+
+@pytest.mark.usefixtures("address")
+async def test_a_pause_holds_what_is_pending(
+    either: Shell,  # noqa: F811
+    receiver: Receiver,
+) -> None:
+    await created(either, receiver.url)
+    await either("pause", "--all")
+    event = (await either("emit", "user.created", "--reference", "ord_1")).out.strip()
+
+    async def is_held() -> bool:
+        return "held: sending is paused" in (await either("delivery", "list")).out
+
+    await until(is_held, "the delivery is made, and held")
+    text = (await either("event", "get", event)).out
+    assert ("held: sending is paused" in text, "\n  reference    ord_1\n" in text) == (True, True)
+    await either("resume", "--all")
+    assert "sending is paused" not in (await either("delivery", "list")).out
 
 
 async def test_resuming_all_says_which_environments_stay_paused(either: Shell) -> None:  # noqa: F811
