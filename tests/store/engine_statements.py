@@ -176,7 +176,7 @@ def _keeping(queues: Queues) -> Rows:
         "daemons/forget_status": ("upkeep", "", 1, 10),
         "endpoints/note_failures": ("upkeep", f"{_hundred()}, {_times('1', 100)}, 5", 100, 15),
         "endpoints/note_successes": ("upkeep", _hundred(), 100, 20),
-        "endpoints/disable": ("upkeep", f"'{endpoint(5)}', 'gone'", 1, 40, "subscriptions_pkey"),
+        "endpoints/disable": ("upkeep", f"'{endpoint(5)}', 'gone', NULL", 1, 40, "subscriptions_pkey"),
         "endpoints/rest": ("upkeep", f"'{endpoint(5)}', 5", 1, 40),
         "statistics/add_of_endpoints": ("statistics", f"{_hundred()}, {sums}", 100, 15),
         "statistics/add_of_environments": ("statistics", f"{array(range(100))}, {sums}", 200, 15),
