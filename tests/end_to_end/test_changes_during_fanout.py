@@ -1,6 +1,7 @@
 """People change what a fan-out has made, before its deliveries are in the daemon's memory."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
@@ -158,6 +159,7 @@ async def test_nothing_is_sent_to_an_endpoint_that_was_stopped_before_its_delive
     if is_known:
         await story.insert(first=2)
         await story.ended(DELIVERED=1)
+    await until(lambda: _has_read_ahead(daemon), "no first read finds the delivery")
     fanout = await HeldFanout.of(daemon)
     await story.insert()
     await fanout.answered.wait()
@@ -166,6 +168,11 @@ async def test_nothing_is_sent_to_an_endpoint_that_was_stopped_before_its_delive
     fanout.released.set()
     await until(lambda: _is_held(story), "the delivery is parked, or cancelled")
     assert numbers(receiver.requests) == ({2: 1} if is_known else {})
+
+
+def _has_read_ahead(daemon: Daemon) -> bool:
+    buffer = daemon._engine.buffer
+    return bool(buffer.owned) and min(map(buffer.watermark, buffer.owned)) > time.time()
 
 
 async def _is_held(story: Story) -> bool:
