@@ -117,5 +117,7 @@ def _http(error: web.HTTPException) -> HttpError:
     """Return the failure for aiohttp's own errors, such as an unknown path or method."""
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
     status = HTTPStatus(error.status)
-    detail = Detail(f"{status.phrase}. All routes are in /openapi.json.")
+    is_unknown_route = isinstance(error, web.HTTPNotFound | web.HTTPMethodNotAllowed)
+    hint = ". All routes are in /openapi.json." if is_unknown_route else ""
+    detail = Detail(f"{status.phrase}{hint}")
     return HttpError(error.status, status.name.lower(), status.phrase, detail, headers=headers)

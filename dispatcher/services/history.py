@@ -162,9 +162,9 @@ class History:
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> Page[DeliveryItem, int]:
-        """Return a page of an event's deliveries, newest first. Raise NotFoundError if it is none.
+        """Return a page of an event's deliveries, newest first.
 
-        Their ids are below `before`.
+        Their ids are below `before`. Raise NotFoundError if there is no such event.
         """
         number = _number("evt", id_)
         high = ids.LARGEST_ID if before is None else before

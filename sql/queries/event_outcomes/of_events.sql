@@ -2,8 +2,9 @@
 -- above this one  $5 attempts with ids up to this one, or NULL
 --
 -- Return how the deliveries of each event went, or how far it is. `is_partial` is true if rows were
--- left out: one row more than $3 is read to know it. A delivery that ended several times counts by its newest end, one that is sent again
--- as pending, and so does one in quarantine. `failed_id` is the newest failed one. `kept_from` is the first id of the oldest day whose attempts are kept.
+-- left out: one row more than $3 is read to know it. A delivery that ended several times counts by its
+-- newest end, one that is sent again as pending, and so does one in quarantine. `failed_id` is the newest
+-- failed one. `kept_from` is the first id of the oldest day whose attempts are kept.
 --
 -- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table.
 WITH kept AS MATERIALIZED (
