@@ -9,6 +9,7 @@ import pytest
 from tests.api.conftest import JSON, JSONAPI, OTHER, ApiResponse, Client
 from tests.api.refusals import said
 from tests.conftest import Connection
+from tests.end_to_end.stories import until
 
 WEBHOOK: dict[str, Any] = {"url": "https://example.com/", "events": ["user.created"]}
 
@@ -65,7 +66,13 @@ async def cursors(ask: Client, database: Connection) -> dict[str, str]:
         await ask("POST", "/api/events", {"type": "user.created", "data": {}})
     first = ["webhooks?limit=1", "events?limit=1", "events?limit=1&type=user.*", "audit?limit=1"]
     event = (await ask("GET", "/api/events?limit=1")).data["items"][0]["id"]
-    first.append(f"events/{event}/deliveries?limit=1")
+    deliveries = f"events/{event}/deliveries"
+
+    async def fanned_out() -> bool:
+        return len((await ask("GET", f"/api/{deliveries}")).data["items"]) > 1
+
+    await until(fanned_out, "the two deliveries of the last event")
+    first.append(f"{deliveries}?limit=1")
     pages = {listed: await ask("GET", f"/api/{listed}") for listed in first}
     return {listed: page.data["nextCursor"] for listed, page in pages.items()}
 
