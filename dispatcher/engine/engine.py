@@ -45,7 +45,6 @@ from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.events import Events
 from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.queries.queues import Queues
-from dispatcher.store.queries.replays import Replays
 from dispatcher.store.queries.statistics import Statistics
 from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents
 from dispatcher.telemetry import observe
@@ -220,7 +219,7 @@ class Engine:
         )
         self.maintenance = Maintenance(steps.table())
         self.triggers = steps.triggers
-        self.replayer = Replayer(Replays(self.sessions.upkeep))
+        self.replayer = Replayer(self.sessions.upkeep)
         self.bulk_actions = BulkActions(self.sessions.upkeep)
         self.backstop = Backstop(
             Queues(self.sessions.fanout),

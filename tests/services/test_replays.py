@@ -47,8 +47,13 @@ class Desk:
     async def get(self, webhook: UUID, recovery: str, environment: str = ENVIRONMENT) -> Recovery:
         return await Replays(self.pool, self.actor).get(environment, webhook, recovery)
 
-    async def step(self) -> stored.Step | None:
-        return await stored.Replays(self.pool).step(look=100, make=2, waiting=100, pending=100)
+    async def step(self) -> None:
+        """A step of the replay that is due, of two deliveries."""
+        async with self.pool.transaction() as session:
+            replays = stored.Replays(session)
+            claimed = await replays.claim()
+            assert claimed is not None
+            await replays.step(claimed, look=100, make=2, waiting=100, pending=100)
 
 
 @pytest.fixture

@@ -305,11 +305,15 @@ async def test_a_replay_reaches_all_failures_in_steps_of_some_days(
             break
     assert failed == len(await ids_of(long_history)) // 2
     until = datetime.now(UTC) - timedelta(minutes=1)
-    assert await recoveries.start(ENVIRONMENT, endpoint, until=until, rate=None, total=None, **span)
+    started = await recoveries.start(
+        ENVIRONMENT, endpoint, until=until, rate=None, total=None, **span
+    )
+    assert started is not None
     made, state = 0, "RUNNING"
     while state == "RUNNING":
-        step = await recoveries.step(look=2_000, make=100, waiting=10_000, pending=10_000)
-        assert step is not None
+        step = await recoveries.step(
+            started["id"], look=2_000, make=100, waiting=10_000, pending=10_000
+        )
         made, state = made + step.made, step.state
     assert (state, made) == ("DONE", failed)
     await long_history.execute("DELETE FROM dispatcher.inbox")

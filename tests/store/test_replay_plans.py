@@ -64,12 +64,12 @@ async def statistics(filled: Connection, request: pytest.FixtureRequest) -> Conn
 async def run(
     connection: Connection, name: str, arguments: str, mode: str, *, begin: int
 ) -> tuple[int, int]:
-    """Rows made and blocks touched by a statement, for a recovery that got to event `begin`."""
+    """Rows made and blocks touched by a statement, for a replay that got to event `begin`."""
     async with undone(connection):
         await connection.execute("SET LOCAL statement_timeout = '5s'")
         await connection.execute(
-            """INSERT INTO dispatcher.replays (environment_id, endpoint_id, since, until, missed, position)
-               SELECT 'env_default', $1::uuid, now(), dispatcher.id_time(low) + interval '1 day', true, low + 40000 * $2::bigint
+            """INSERT INTO dispatcher.replays (id, environment_id, endpoint_id, since, until, missed, position)
+               SELECT 1, 'env_default', $1::uuid, now(), dispatcher.id_time(low) + interval '1 day', true, low + 40000 * $2::bigint
                FROM span""",
             ENDPOINT,
             begin,
@@ -95,7 +95,7 @@ async def run(
 async def test_a_replay_step_reads_only_the_rows_it_checks(
     statistics: Connection, mode: str, begin: int, made: int
 ) -> None:
-    arguments = f"{LOOK}, 1000, 1000, 5000"
+    arguments = f"{LOOK}, 1000, 1000, 5000, 1"
     done, blocks = await run(statistics, "replays/step", arguments, mode, begin=begin)
     assert done == made
     assert blocks < FEW

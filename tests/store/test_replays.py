@@ -9,6 +9,7 @@ import pytest
 
 from dispatcher.core.model import Delivery
 from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.delivery_actions import DeliveryActions
 from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.queries.replays import Counted, Replays, Step
 from dispatcher.store.session import Session
@@ -56,7 +57,14 @@ async def step(
     waiting: int = 100,
     pending: int = 100,
 ) -> Step | None:
-    return await Replays(session).step(look=look, make=make, waiting=waiting, pending=pending)
+    """A step of the replay that is due, as Replayer runs it; None if none is due."""
+    async with session.transaction() as transaction:
+        replays = Replays(transaction)
+        claimed = await replays.claim()
+        if claimed is None:
+            return None
+        await DeliveryActions(transaction).lock_all()
+        return await replays.step(claimed, look=look, make=make, waiting=waiting, pending=pending)
 
 
 async def run_one_step(session: Session, endpoint: UUID) -> tuple[str, int]:
@@ -482,7 +490,7 @@ async def test_a_step_skips_a_replay_that_is_being_changed(
 
 async def test_an_idle_step_takes_no_transaction_id(session: Session) -> None:
     async with session.transaction() as opened:
-        assert await Replays(opened).step(look=9, make=9, waiting=9, pending=9) is None
+        assert await Replays(opened).claim() is None
         ((taken,),) = await opened.fetch("SELECT pg_current_xact_id_if_assigned()")
     assert taken is None
 

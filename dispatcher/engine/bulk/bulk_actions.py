@@ -37,6 +37,7 @@ class BulkActions:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._stored = stored.BulkActions(session)
+        self._claimed: int | None = None
         self._loop = StepLoop(
             step=self._step, next_wait=self._stored.next, note_failure=self._note_failure
         )
@@ -47,11 +48,13 @@ class BulkActions:
         return await self._loop.run_once()
 
     async def _step(self, size: BatchSize) -> bool:
+        self._claimed = None
         async with self._session.transaction() as session:
             actions = stored.BulkActions(session)
             row = await actions.claim(ROWS_LIMIT)
             if row is None:
                 return False
+            self._claimed = row["id"]
             skipped = Counter(orjson.loads(row["skipped"]))
             if row["action"] == "retry" and not row["has_room"]:
                 done, wait = bulk_changes.Changed(0, {}, row["position"]), FULL_SECONDS
@@ -72,9 +75,11 @@ class BulkActions:
         return True
 
     async def _note_failure(self, description: str, error: Exception) -> None:
-        failed = await self._stored.note_failure(description, FAILURES_LIMIT)
-        if failed is not None:
-            observe.bulk_actions.step_failed(*failed, error)
+        if self._claimed is None:
+            raise error
+        state = await self._stored.note_failure(self._claimed, description, FAILURES_LIMIT)
+        if state is not None:
+            observe.bulk_actions.step_failed(self._claimed, state, error)
 
 
 def _limit(row: ClaimedBulkActionRow, size: BatchSize) -> int:

@@ -7,7 +7,9 @@ from typing import Final
 
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.bulk.step_loop import FAILURES_LIMIT, StepLoop
+from dispatcher.store.queries.delivery_actions import DeliveryActions
 from dispatcher.store.queries.replays import Replays
+from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
 READ_LIMIT: Final = 2_000
@@ -21,10 +23,12 @@ PENDING_LIMIT: Final = 5_000
 class Replayer:
     """The stage that runs replays."""
 
-    def __init__(self, replays: Replays) -> None:
-        self._replays = replays
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._replays = Replays(session)
+        self._claimed: int | None = None
         self._loop = StepLoop(
-            step=self._step, next_wait=replays.next, note_failure=self._note_failure
+            step=self._step, next_wait=self._replays.next, note_failure=self._note_failure
         )
         self.wake = self._loop.wake
 
@@ -33,12 +37,25 @@ class Replayer:
         return await self._loop.run_once()
 
     async def _step(self, size: BatchSize) -> bool:
-        step = await self._replays.step(
-            look=size.scale(READ_LIMIT), make=ROWS_LIMIT, waiting=ROWS_LIMIT, pending=PENDING_LIMIT
-        )
-        return step is not None
+        self._claimed = None
+        async with self._session.transaction() as session:
+            replays = Replays(session)
+            self._claimed = await replays.claim()
+            if self._claimed is None:
+                return False
+            await DeliveryActions(session).lock_all()
+            await replays.step(
+                self._claimed,
+                look=size.scale(READ_LIMIT),
+                make=ROWS_LIMIT,
+                waiting=ROWS_LIMIT,
+                pending=PENDING_LIMIT,
+            )
+        return True
 
     async def _note_failure(self, description: str, error: Exception) -> None:
-        failed = await self._replays.note_failure(description, FAILURES_LIMIT)
-        if failed is not None:
-            observe.replays.step_failed(*failed, error)
+        if self._claimed is None:
+            raise error
+        state = await self._replays.note_failure(self._claimed, description, FAILURES_LIMIT)
+        if state is not None:
+            observe.replays.step_failed(self._claimed, state, error)

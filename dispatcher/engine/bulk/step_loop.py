@@ -26,7 +26,8 @@ class StepLoop:
     - `step` runs one step of the work that has been due longest, as large as the size says, and
       returns False if none is due.
     - `next_wait` returns the seconds until some is due, None if there is no work.
-    - `note_failure` writes down why a step failed. The work is tried again later.
+    - `note_failure` writes down why the last step failed. The work is tried again later. It raises
+      the error if the step failed before it had any work.
 
     `wake` is set when work is due.
     """

@@ -141,14 +141,15 @@ class BulkActions:
         wait: float | None = rows[0]["wait"]
         return wait
 
-    async def note_failure(self, error: str, limit: int) -> tuple[int, str] | None:
-        """Postpone the bulk action whose step failed, which is the one that has been due longest.
+    async def note_failure(self, action_id: int, error: str, limit: int) -> str | None:
+        """Postpone a bulk action whose step failed. After `limit` failures in a row it has failed.
 
-        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None
-        if none is due any more.
+        Return its state, or None if it is not running any more.
         """
-        rows = await self._session.fetch(statement("bulk_actions/note_failure"), error, limit)
-        return (rows[0]["id"], rows[0]["state"]) if rows else None
+        rows = await self._session.fetch(
+            statement("bulk_actions/note_failure"), action_id, error, limit
+        )
+        return rows[0]["state"] if rows else None
 
     async def prune(self, keep: float, limit: int) -> int:
         """Delete up to `limit` bulk actions that ended `keep` seconds ago. Return how many."""

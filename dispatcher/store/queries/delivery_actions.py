@@ -44,6 +44,10 @@ class DeliveryActions:
         """Lock deliveries against other changes of this kind until the transaction ends."""
         await self._session.fetch(statement("delivery_actions/lock"), list(delivery_ids))
 
+    async def lock_all(self) -> None:
+        """Lock all deliveries as `lock` does, for a change that finds many while it is made."""
+        await self._session.fetch(statement("delivery_actions/lock_all"))
+
     async def lock_pending(self, delivery_ids: Collection[int]) -> Collection[int]:
         """Lock pending deliveries against all changes until the transaction ends.
 

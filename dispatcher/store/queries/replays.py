@@ -144,24 +144,35 @@ class Replays:
         )
         return first_row(ReplayRow, rows)
 
-    async def step(self, *, look: int, make: int, waiting: int, pending: int) -> Step | None:
-        """Run one step of the replay that has been due longest.
+    async def claim(self) -> int | None:
+        """Lock the replay that has been due longest, until the transaction ends. Return its id.
+
+        Return None if no replay is due or another daemon holds it.
+        """
+        rows = await self._session.fetch(statement("replays/claim"))
+        replay_id: int | None = rows[0]["id"] if rows else None
+        return replay_id
+
+    async def step(
+        self, replay_id: int, *, look: int, make: int, waiting: int, pending: int
+    ) -> Step:
+        """Run one step of a replay. Call this in the transaction that has claimed it.
 
         Read up to `look` ended deliveries and events, and make up to `make` inbox rows. Make none
-        while the endpoint has `waiting` rows in the inbox or `pending` deliveries. Return None if
-        no replay is due or another daemon holds it.
+        while the endpoint has `waiting` rows in the inbox or `pending` deliveries.
         """
-        rows = await self._session.fetch(statement("replays/step"), look, make, waiting, pending)
-        return Step(rows[0]["id"], rows[0]["state"], rows[0]["made"]) if rows else None
+        rows = await self._session.fetch(
+            statement("replays/step"), look, make, waiting, pending, replay_id
+        )
+        return Step(replay_id, rows[0]["state"], rows[0]["made"])
 
-    async def note_failure(self, error: str, limit: int) -> tuple[int, str] | None:
-        """Postpone the replay whose step failed. It is the one that has been due longest.
+    async def note_failure(self, replay_id: int, error: str, limit: int) -> str | None:
+        """Postpone a replay whose step failed. After `limit` failures in a row it has failed.
 
-        After `limit` failures in a row its state becomes FAILED. Return its id and state, or None
-        if no replay is due any more.
+        Return its state, or None if it is not running any more.
         """
-        rows = await self._session.fetch(statement("replays/note_failure"), error, limit)
-        return (rows[0]["id"], rows[0]["state"]) if rows else None
+        rows = await self._session.fetch(statement("replays/note_failure"), replay_id, error, limit)
+        return rows[0]["state"] if rows else None
 
     async def next(self) -> float | None:
         """Return the seconds until a replay is due, below 0 if one is due now.

@@ -1,16 +1,16 @@
 -- $1 ended deliveries and events to read  $2 most rows to make  $3 wait with this many rows in the
--- inbox  $4 wait with this many pending deliveries
+-- inbox  $4 wait with this many pending deliveries  $5 replay
 --
--- Run one step of one replay. One statement finds the deliveries, puts them into the inbox and
--- moves the position, so that a crash cannot separate these. It reads one snapshot, so that no row
--- is missed on its way from table to table.
+-- Run one step of a replay. One statement finds the deliveries, puts them into the inbox and
+-- moves the position. It reads one snapshot, so that no row is missed on its way from table to table.
+-- claim.sql has locked the replay in this transaction, and lock_all.sql all deliveries. So the snapshot
+-- shows what people changed before, and they find what the step makes.
 --
 -- An event without a delivery gets a delivery id here. Because of that id the fan-out keeps it even
 -- if the endpoint is disabled by then. A returned row is about the replay that was read. FOR SHARE: see
 -- endpoints/lock.sql.
 WITH due AS MATERIALIZED (
-  SELECT * FROM dispatcher.replays WHERE state = 'RUNNING' AND next_at <= now()
-  ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
+  SELECT * FROM dispatcher.replays WHERE id = $5
 ), room AS MATERIALIZED (
   SELECT e.deleted_at IS NOT NULL AS deleted, e.active,
          (SELECT count(*) FROM (SELECT 1 FROM dispatcher.inbox_directed i WHERE i.endpoint_id = e.id LIMIT $3) AS counted) < $3 AS inbox,
@@ -43,6 +43,6 @@ WITH due AS MATERIALIZED (
         WHEN d.rate IS NOT NULL THEN greatest(d.next_at, clock_timestamp() - interval '250 ms') + make_interval(secs => c.made::float8 / d.rate)
         ELSE clock_timestamp() END
   FROM due d, room o, progress c WHERE r.id = d.id
-  RETURNING r.id, r.state, c.made
+  RETURNING r.state, c.made
 )
-SELECT m.id, m.state, m.made, (SELECT dispatcher.wake() WHERE m.made > 0) FROM moved m
+SELECT m.state, m.made, (SELECT dispatcher.wake() WHERE m.made > 0) FROM moved m
