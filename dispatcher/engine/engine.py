@@ -180,10 +180,9 @@ class Engine:
 
     def _build_feeding(self) -> None:
         """Build the stages that bring deliveries into memory."""
-        deliveries = Deliveries(self.sessions.load)
-        buffer, endpoints, clock = self.buffer, self.endpoints, self.clock
+        deliveries, buffer = Deliveries(self.sessions.load), self.buffer
+        endpoints, clock = self.endpoints, self.clock
         admission = Admission(buffer, endpoints, deliveries, clock, self.deliverer.start)
-        self.listener = Listener(self.sessions.listen, self._note_events)
         self.sessions.fanout.on_lost = self._reread_shards
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
@@ -200,6 +199,9 @@ class Engine:
         )
         self.loader = Loader(
             deliveries, buffer, endpoints, clock, admit=admission.admit, wake=self.loader_wake
+        )
+        self.listener = Listener(
+            self.sessions.listen, on_events=self._note_events, on_parked=self.loader.note_parked
         )
 
     def _build_upkeep(self) -> None:

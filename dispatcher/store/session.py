@@ -136,8 +136,13 @@ class Session:
         self.on_silent: Callable[[], None] | None = None
         self._connection: asyncpg.Connection[Any] | None = None
         self._role = ""
-        self.listening = False
+        self._channels: set[str] = set()
         self._turn = asyncio.Lock()
+
+    @property
+    def listening(self) -> bool:
+        """True if this connection listens to a channel."""
+        return bool(self._channels)
 
     def __repr__(self) -> str:
         state = "open" if self._connection else "closed"
@@ -246,17 +251,18 @@ class Session:
             await self._opened()
 
     async def listen(self, channel: str, heard: Callable[[], None]) -> bool:
-        """Listen on this connection. Return False if it listens already.
+        """Listen to a channel on this connection. Return False if it listens to it already.
 
         `heard` is called for each notification. Raise StoreError or StatementTimeoutError.
         """
         async with self._turn:
             connection = await self._opened()
-            if self.listening:
+            if channel in self._channels:
                 return False
             with self._answering(connection):
                 await self._in_time(connection.add_listener(channel, lambda *_: heard()))
-            self.listening = self._connection is connection  # it may have been dropped
+            if self._connection is connection:  # it may have been dropped
+                self._channels.add(channel)
             return True
 
     async def set(self, setting: str, value: str) -> None:
@@ -274,7 +280,7 @@ class Session:
     async def close(self) -> None:
         """Close the connection if there is one. Wait at most 2 seconds."""
         connection, self._connection = self._connection, None
-        self.listening = False
+        self._channels.clear()
         if connection is not None:
             with contextlib.suppress(Exception):
                 await connection.close(timeout=2)
@@ -329,7 +335,7 @@ class Session:
         if connection is None or connection is not self._connection:
             return
         self._connection = None
-        self.listening = False
+        self._channels.clear()
         connection.terminate()
         if self.on_lost is not None:
             self.on_lost()

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from dispatcher.daemon.daemon import Daemon
+from dispatcher.engine.loading import loader
 from dispatcher.engine.ownership import other_daemons
 from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
-from tests.conftest import connected
+from tests.conftest import Connection, connected
 from tests.end_to_end.stories import (
     Daemons,
     Story,
@@ -117,6 +118,28 @@ async def test_an_ordered_endpoint_stays_in_order_when_its_daemon_changes(
     assert receiver.peak == 1
     assert list(numbers(receiver.requests)) == list(range(1, 61))
     assert numbers(receiver.requests).total() == 60
+
+
+async def test_an_ordered_delivery_reaches_the_daemon_of_its_shard_by_a_notification(
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The search for what other daemons have parked would come too late."""
+    monkeypatch.setattr(loader, "RESCAN_SECONDS", 600.0)
+    monkeypatch.setattr(loader, "RESCAN_SHARED_SECONDS", 600.0)
+    for daemon in await _pair(daemons):  # one fans out, so that a delivery is in the other's shard
+        await story.subscribe(receiver.url, ordered=True)
+        await connection.execute(
+            "UPDATE dispatcher.endpoints SET home_shard = $1 WHERE id ="
+            " (SELECT id FROM dispatcher.endpoints ORDER BY version DESC LIMIT 1)",
+            min(daemon._engine.lease.owned),
+        )
+    for event in range(1, 6):
+        await story.insert(1, first=event)
+        await story.ended(DELIVERED=2 * event)
 
 
 @pytest.mark.usefixtures("long_leases")

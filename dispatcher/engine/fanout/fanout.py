@@ -48,16 +48,16 @@ class Admit(Protocol):
         *,
         parked: Collection[UUID],
         stale: Collection[int | UUID],
-    ) -> None: ...
+    ) -> bool: ...
 
 
 class Fanout:
     """The stage that fans out events.
 
     `reading()` collects what becomes stale during a statement, see DeliveryBuffer.reading.
-    `admit(deliveries, parked, stale)` takes the deliveries that were made. `saturated(coming)`
-    returns the endpoints whose deliveries are made parked, as their queues have no room for
-    `coming` more.
+    `admit(deliveries, parked, stale)` takes the deliveries that were made, and returns True if some
+    were parked in shards of other daemons, which are notified then. `saturated(coming)` returns the
+    endpoints whose deliveries are made parked, as their queues have no room for `coming` more.
     `keep_events` takes the small events of these deliveries, before they are admitted.
     `backlog` returns True if enough deliveries wait to be sent. `on_polling` is called after each
     pass while the inbox is polled: then no notification tells of events for the schema check.
@@ -171,7 +171,8 @@ class Fanout:
         more = self._note_result(slice_, events, result)
         if result.made:
             self._keep_events(result.small_events)
-            await self._admit(result.deliveries, parked=result.parked, stale=stale)
+            if await self._admit(result.deliveries, parked=result.parked, stale=stale):
+                await self._inbox.announce_parked()
             await asyncio.sleep(0)  # their attempts have started, and are written first
         return result.picked, more
 

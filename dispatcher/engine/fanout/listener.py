@@ -1,12 +1,14 @@
 """Keep the LISTEN connection, which wakes fan-out and schema check when an event was committed.
 
-Nothing else uses the connection. A notification may be lost with it, so the backstop looks for
-events once a second. They are also read at once after each reconnection: first LISTEN, then read.
+It also wakes the loader when another daemon parked deliveries in a shard of this one. Nothing else
+uses the connection. A notification may be lost with it, so the backstop looks for events once a
+second, and the loader for parked deliveries. Both are also read at once after each reconnection:
+first LISTEN, then read.
 """
 
 from collections.abc import Callable
 
-from dispatcher.store.queries.inbox import Inbox
+from dispatcher.store.queries.inbox import PARKED_CHANNEL, Inbox
 from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
@@ -18,12 +20,18 @@ ANNOUNCED_MS = 10_000
 
 
 class Listener:
-    """The stage that listens, on its own session; `on_events` is called for each notification."""
+    """The stage that listens, on its own session.
 
-    def __init__(self, session: Session, on_events: Callable[[], None]) -> None:
+    `on_events` is called when events were committed, `on_parked` when a daemon parked deliveries.
+    """
+
+    def __init__(
+        self, session: Session, *, on_events: Callable[[], None], on_parked: Callable[[], None]
+    ) -> None:
         self._session = session
         self._inbox = Inbox(session)
         self._on_events = on_events
+        self._on_parked = on_parked
 
     @property
     def is_listening(self) -> bool:
@@ -34,9 +42,11 @@ class Listener:
 
         Return the seconds to the next test. Raises StoreError or StatementTimeoutError.
         """
+        await self._session.listen(PARKED_CHANNEL, self._on_parked)
         is_new = await self._session.listen(CHANNEL, self._on_events)
         await self._inbox.announce_listening(ANNOUNCED_MS)
         if is_new:
             observe.daemon.listening()
             self._on_events()
+            self._on_parked()
         return KEEPALIVE_SECONDS

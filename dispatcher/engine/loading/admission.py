@@ -55,15 +55,18 @@ class Admission:
         *,
         parked: Collection[UUID],
         stale: Collection[int | UUID],
-    ) -> None:
+    ) -> bool:
         """Take deliveries that were just made, except stale ones.
 
         The row of a stale one is read again: it may be gone, or be a retry of an ended delivery.
-        `parked` are endpoints with new rows that stay in the table. `stale` is the set of
-        DeliveryBuffer.reading. Raises StoreError or StatementTimeoutError.
+        `parked` are endpoints with new rows that stay in the table. Return True if some of these
+        are in shards of other daemons. `stale` is the set of DeliveryBuffer.reading. Raises
+        StoreError or StatementTimeoutError.
         """
         await self._load(deliveries, parked)
         self._buffer.parked.note(parked)
+        owned = self._buffer.owned
+        is_elsewhere = any(self._endpoints.home_shard(id_) not in owned for id_ in parked)
         changed = _concerning(deliveries, stale)
         if changed:
             self._buffer.requeue_unread(
@@ -72,6 +75,7 @@ class Admission:
         to_park = self._buffer.admit(deliveries, self._clock.now(), changed)
         self._on_admitted()
         await park(self._deliveries, self._buffer, to_park)
+        return is_elsewhere
 
     async def _load(self, deliveries: Sequence[Delivery], parked: Collection[UUID] = ()) -> None:
         """Read the endpoints; after any error the deliveries are read again."""

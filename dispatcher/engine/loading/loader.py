@@ -28,7 +28,9 @@ OVERDUE_SECONDS = 5.0
 RESCAN_SECONDS = 5.0
 """Time between two searches for endpoints with parked rows."""
 RESCAN_SHARED_SECONDS = 1.0
-"""The same beside other daemons: this is how the owner of a shard learns what they park in it."""
+"""The same beside other daemons, as their notifications of what they park may be lost."""
+RESCAN_NOTIFIED_SECONDS = 0.02
+"""The same after such a notification."""
 ENDPOINTS_AT_ONCE = 100
 """Endpoints whose parked rows are read in one pass."""
 PARKED_AT_ONCE = 5_000
@@ -76,6 +78,12 @@ class Loader:
         # The due times from which the next pass continues a sweep, by shard.
         self._sweep_from: Mapping[int, float] = {}
         self._rescanned_at = float("-inf")
+        self._is_notified = False
+
+    def note_parked(self) -> None:
+        """Search soon for parked rows: another daemon has parked some."""
+        self._is_notified = True
+        self.wake.set()
 
     def shards_changed(self) -> None:
         """Search for parked rows at once: those of a new shard are not known yet."""
@@ -93,11 +101,17 @@ class Loader:
                 has_more = True
             else:
                 self._swept_at = monotonic()
-        every = RESCAN_SECONDS if self._endpoints.sharers == 1 else RESCAN_SHARED_SECONDS
-        if monotonic() - self._rescanned_at >= every:
+        if monotonic() - self._rescanned_at >= self._rescan_interval():
+            self._is_notified = False
             await self._rescan()
         has_more = await self._refill_queues() or has_more
-        return 0.0 if has_more else IDLE_SECONDS
+        return 0.0 if has_more else min(IDLE_SECONDS, self._rescan_interval())
+
+    def _rescan_interval(self) -> float:
+        """Return the seconds between two searches for endpoints with parked rows."""
+        if self._is_notified:
+            return RESCAN_NOTIFIED_SECONDS
+        return RESCAN_SECONDS if self._endpoints.sharers == 1 else RESCAN_SHARED_SECONDS
 
     async def _read_ahead(self) -> bool:
         """Read due rows, and with enough room those due within HORIZON_SECONDS.

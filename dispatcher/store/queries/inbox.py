@@ -14,6 +14,8 @@ from dispatcher.store.statements import statement
 
 DELIVERIES_LIMIT = 20_000
 """Most deliveries that one statement makes; it takes as many events as fit."""
+PARKED_CHANNEL = "dispatcher_parked"
+"""The channel on which daemons say that they parked deliveries in shards of others."""
 
 
 class SmallEvent(NamedTuple):
@@ -256,6 +258,10 @@ class Inbox:
     async def promise_polling(self, milliseconds: int) -> None:
         """Announce a polling window: for this time producers need not notify."""
         await self._session.fetch(statement("inbox/promise_polling"), milliseconds)
+
+    async def announce_parked(self) -> None:
+        """Notify the other daemons that parked deliveries were made in their shards."""
+        await self._session.fetch(statement("server/notify"), PARKED_CHANNEL)
 
     async def announce_listening(self, milliseconds: int) -> None:
         """Announce that a daemon listens for notifications for this time."""

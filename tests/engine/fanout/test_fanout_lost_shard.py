@@ -46,7 +46,8 @@ class Late:
 
 
 def fanout(inbox: Late) -> Fanout:
-    async def admit(*_: Any, **__: Any) -> None: ...
+    async def admit(*_: Any, **__: Any) -> bool:
+        return False
 
     lease = SimpleNamespace(owned={1}, daemon=7, valid=True, database_time=lambda: 0.0)
     return Fanout(

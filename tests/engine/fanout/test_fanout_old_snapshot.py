@@ -85,8 +85,9 @@ class Stuck:
 
 async def _admit(
     deliveries: Sequence[object], *, parked: Collection[UUID], stale: Collection[int | UUID]
-) -> None:
-    """Nothing to do."""
+) -> bool:
+    """Nothing was parked."""
+    return False
 
 
 @pytest.fixture(autouse=True)

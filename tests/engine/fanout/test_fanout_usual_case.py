@@ -48,7 +48,8 @@ async def test_the_usual_case_is_tried_again_a_second_after_it_did_not_fit(
     clock, inbox = Clock(), Empty()
     monkeypatch.setattr(fanout_module, "monotonic", clock)
 
-    async def admit(*_: Any, **__: Any) -> None: ...
+    async def admit(*_: Any, **__: Any) -> bool:
+        return False
 
     stage = Fanout(
         cast("Inbox", inbox),
