@@ -26,6 +26,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from dispatcher.services import bulk_actions, propagation, replays
 from dispatcher.store.migration.migrate import migrate
 from dispatcher.store.session import Session
 from tests import leaks
@@ -111,6 +112,16 @@ def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         root = Authority(tmp_path_factory.mktemp("authority")).root
         environment.setenv("SSL_CERT_FILE", str(root))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def patience() -> Iterator[None]:
+    """Cut off nothing that people wait for: what it comes to must not depend on the machine's speed."""
+    with pytest.MonkeyPatch.context() as limits:
+        limits.setattr(propagation, "WAIT_SECONDS", 60.0)
+        for counting in (replays, bulk_actions):
+            limits.setattr(counting, "COUNT_SECONDS", 60.0)
         yield
 
 

@@ -8,6 +8,8 @@ from dispatcher.store.queries.change_notices import ChangeNotices
 from dispatcher.store.queries.daemons import Daemons
 from dispatcher.store.session import Queryable
 
+WAIT_SECONDS = 1.0
+"""How long the callers wait for the daemons, unless they say otherwise."""
 POLL_SECONDS = 0.05
 MARGIN_SECONDS = 1.0
 """Additional time after the requested one, before a running statement is given up."""
@@ -19,11 +21,12 @@ Count = Callable[[], Awaitable[int]]
 async def wait_until_applied(
     session: Queryable,
     version: int,
-    timeout: float = 1.0,  # noqa: ASYNC109 - running out of it is a result, not an error
+    timeout: float | None = None,  # noqa: ASYNC109 - running out of it is a result, not an error
 ) -> bool:
     """Wait until no daemon starts a send with endpoints older than `version`.
 
-    Call this after the commit. Return True, or False if it takes longer than `timeout` seconds.
+    Call this after the commit. Return True, or False if it takes longer than `timeout` seconds,
+    by default WAIT_SECONDS.
 
     Return False also if the database cannot be reached. The change is committed, and an error would
     lose what only the response holds, such as a new secret.
@@ -35,19 +38,22 @@ async def wait_until_applied(
 async def wait_until_acknowledged(
     session: Queryable,
     delivery_id: int,
-    timeout: float = 1.0,  # noqa: ASYNC109 - as above
+    timeout: float | None = None,  # noqa: ASYNC109 - as above
 ) -> bool:
     """Wait until no daemon holds the delivery as it was before the change.
 
-    Call this after the commit. Return True, or False if it takes longer than `timeout` seconds,
-    also because an attempt is in progress. Return False also if the database cannot be reached.
+    Call this after the commit. Return True, or False if it takes longer than `timeout` seconds, by
+    default WAIT_SECONDS, also because an attempt is in progress. Return False also if the database
+    cannot be reached.
     """
     notices = ChangeNotices(session)
     return await _wait_until_none(lambda: notices.unapplied(delivery_id), timeout)
 
 
-async def _wait_until_none(count: Count, seconds: float) -> bool:
+async def _wait_until_none(count: Count, seconds: float | None) -> bool:
     """Return True as soon as the count is 0, or False if it is not after `seconds`."""
+    if seconds is None:
+        seconds = WAIT_SECONDS
     try:
         async with asyncio.timeout(seconds + MARGIN_SECONDS):
             return await _poll(count, seconds)

@@ -198,11 +198,19 @@ async def test_failed_deliveries_are_recovered(
 # ── events, types, environments ──────────────────────────────────────────────────────────────────
 
 
+async def fanned_out(ask: Ask, event: str) -> None:
+    async def is_no_longer_queued() -> bool:
+        return (await ask("events.get", event)).outcome["place"] is None
+
+    await until(is_no_longer_queued, "the event is fanned out")
+
+
 async def test_an_event_is_emitted_once_a_key(ask: Ask) -> None:
     first = await ask("events.emit", "a.b", {"n": 1.5}, idempotency_key="k")
     again = await ask("events.emit", "a.b", {"n": 1.5}, idempotency_key="k")
     other = await ask("events.emit", "a.b", {"n": 1.5})
     assert first.id == again.id != other.id
+    await fanned_out(ask, first.id)
     read = await ask("events.get", first.id)
     assert (read.type, read.data, list(read.deliveries)) == ("a.b", {"n": 1.5}, [])
     assert [event.id for event in await ask("events.each", type="a.*", limit=1)] == [

@@ -189,6 +189,14 @@ class Story:
         except TimeoutError:
             raise AssertionError(f"deliveries are {dict(seen)}, not {counts}") from None
 
+    async def fanned_out(self) -> None:
+        """Returns once no event waits for the fan-out."""
+
+        async def is_empty() -> bool:
+            return not await self.connection.fetchval("SELECT count(*) FROM dispatcher.inbox")
+
+        await until(is_empty, "no event waits for the fan-out")
+
     async def attempts(self) -> list[dict[str, Any]]:
         """The rows of the attempts table, in order of writing."""
         rows = await self.connection.fetch(

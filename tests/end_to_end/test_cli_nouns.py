@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Connection
 from tests.end_to_end.shell import Ended, Shell
-from tests.end_to_end.stories import Story, until
+from tests.end_to_end.stories import Story
 from tests.end_to_end.test_cli_webhook import (  # noqa: F401 - fixtures
     address,
     created,
@@ -116,21 +116,15 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
 @pytest.mark.usefixtures("address")
 async def test_an_event_in_quarantine_is_not_shown_as_waiting_for_the_fan_out(
     either: Shell,  # noqa: F811
-    connection: Connection,
+    story: Story,
 ) -> None:
-    event = await connection.fetchval(
+    event = await story.connection.fetchval(
         """WITH event AS (INSERT INTO dispatcher.events (type, data) VALUES ('a.b', '{}') RETURNING id)
            INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason, detail)
            SELECT id, id, 'env_default', 'a.b', 0, 'schema', 'why' FROM event RETURNING event_id"""
     )
     name = f"evt_{event}"
-
-    async def is_fanned_out() -> bool:
-        return not await connection.fetchval(
-            "SELECT count(*) FROM dispatcher.inbox WHERE id = $1", event
-        )
-
-    await until(is_fanned_out, "the row of the inbox is gone")
+    await story.fanned_out()
     text = (await either("event", "get", name)).out
     assert "not made yet: the event is in quarantine\n" in text
     await either("quarantine", "discard", f"q_{event}")
@@ -163,11 +157,12 @@ async def test_an_id_is_found_in_any_environment_unless_one_is_named(
 
 
 async def test_a_listing_of_several_environments_names_them(
-    both: tuple[Shell, Shell],
+    both: tuple[Shell, Shell], story: Story
 ) -> None:
     await environment(both[0], "env_acme")
     await both[0]("emit", "a.b")
     await both[0]("emit", "a.c", "--environment", "env_acme")
+    await story.fanned_out()
     tables = [(await shell("event", "list")).out for shell in both]
     assert tables[0] == tables[1]
     assert re.search(r"a\.c .*  env_acme\n.* a\.b .*  env_default\n", tables[0])

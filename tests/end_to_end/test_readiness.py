@@ -89,7 +89,7 @@ async def test_results_that_cannot_be_written_make_it_not_ready_and_idling_does_
     await story.subscribe(receiver.url)
     daemon = await daemons.start()
     await asyncio.sleep(1.0)  # longer than a stage may get nowhere: it has nothing to record
-    assert await is_ready(daemon)
+    await until(lambda: is_ready(daemon), "it is ready")
     async with locked(story, "attempts"):
         await story.insert()
         await receiver.wait_for(1)
