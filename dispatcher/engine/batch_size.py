@@ -12,6 +12,11 @@ class BatchSize:
     def __init__(self) -> None:
         self._part = 1.0
 
+    @property
+    def is_smallest(self) -> bool:
+        """Return True if a timeout cannot make it smaller."""
+        return self._part <= SMALLEST_PART
+
     def scale(self, number: int) -> int:
         """Return `number` scaled to the current size, at least 1."""
         return max(1, int(number * self._part))
@@ -22,6 +27,6 @@ class BatchSize:
 
     def shrink(self) -> bool:
         """Divide the size by four; return False if it was the smallest already."""
-        has_shrunk = self._part > SMALLEST_PART
+        has_shrunk = not self.is_smallest
         self._part = max(SMALLEST_PART, self._part / SHRINK_DIVISOR)
         return has_shrunk

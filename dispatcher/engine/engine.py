@@ -111,7 +111,7 @@ class Engine:
         self.rescheduler = Rescheduler(
             Deliveries(self.sessions.upkeep),
             Endpoints(self.sessions.upkeep),
-            on_moved=self._reread_shards,
+            on_moved=lambda: self.loader.reread_shards(),
         )
         self.lease = Lease(
             Daemons(self.sessions.lease),
@@ -128,6 +128,7 @@ class Engine:
         """Build the stages that write what sending finds out."""
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
+            covered=lambda: self.lease.covered,
             on_recorded=self.buffer.confirm_recorded,
             on_late=self.buffer.note_late,
             on_room=lambda: self.deliverer.wake(),
@@ -183,7 +184,6 @@ class Engine:
         deliveries, buffer = Deliveries(self.sessions.load), self.buffer
         endpoints, clock = self.endpoints, self.clock
         admission = Admission(buffer, endpoints, deliveries, clock, self.deliverer.start)
-        self.sessions.fanout.on_lost = self._reread_shards
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
             self.lease,
@@ -200,6 +200,7 @@ class Engine:
         self.loader = Loader(
             deliveries, buffer, endpoints, clock, admit=admission.admit, wake=self.loader_wake
         )
+        self.sessions.fanout.on_lost = self.loader.reread_shards
         self.listener = Listener(
             self.sessions.listen, on_events=self._note_events, on_parked=self.loader.note_parked
         )
@@ -313,14 +314,6 @@ class Engine:
         """Wake the stages that new events may wait for."""
         self.inbox_wake.set()
         self.schema_check_wake.set()
-
-    def _reread_shards(self) -> None:
-        """Read all shards again: rows may be there, or due, that memory does not know.
-
-        A fan-out whose answer was lost may be committed, or rows were moved to earlier times.
-        """
-        self.buffer.invalidate_watermarks()
-        self.loader_wake.set()
 
     def _note_set_back(self, step: ClockSetBack) -> None:
         self.rescheduler.set_back(step)

@@ -22,6 +22,7 @@ from dispatcher.core.figures import (
     WebhookCounts,
 )
 from dispatcher.store.queries.daemons import DaemonRow, Daemons
+from dispatcher.store.queries.settings import Settings
 from dispatcher.store.queries.statistics import (
     BacklogSampleRow,
     FiguresRow,
@@ -75,6 +76,7 @@ class Backlogs:
     """Reads of the backlog. The methods raise StoreError and StatementTimeoutError."""
 
     def __init__(self, session: Queryable) -> None:
+        self._settings = Settings(session)
         self._statistics = Statistics(session)
         self._daemons = Daemons(session)
 
@@ -83,7 +85,7 @@ class Backlogs:
 
         Call this within a transaction. Raise StatementTimeoutError if it takes longer.
         """
-        await self._statistics.limit_statement_time(int(seconds * 1000))
+        await self._settings.limit_statement_time(int(seconds * 1000))
         return await self.read(None)
 
     async def read(self, environment_id: str | None) -> Backlog:

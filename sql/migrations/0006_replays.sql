@@ -90,9 +90,11 @@ BEGIN
       AND a.delivery_id > start AND a.delivery_id <= reach AND a.id > start AND a.id <= later
     ORDER BY a.delivery_id, a.id DESC
   ), failed AS (
-    SELECT n.delivery_id AS place, n.event_id, n.type, n.delivery_id, n.attempt
-    FROM ended n
-    WHERE n.unhappily AND n.attempt < 30000
+    SELECT n.delivery_id AS place, n.event_id, n.type, n.delivery_id, h.attempt
+    FROM ended n CROSS JOIN LATERAL (         -- the highest number: one recorded late may be above that of the end
+      SELECT max(a.attempt) AS attempt FROM dispatcher.attempts a
+      WHERE a.delivery_id = n.delivery_id AND a.id > start AND a.id <= later OFFSET 0) h
+    WHERE n.unhappily AND h.attempt < 30000
       AND (SELECT d.id FROM dispatcher.deliveries d WHERE d.id = n.delivery_id LIMIT 1) IS NULL
       AND (SELECT i.id FROM dispatcher.inbox_directed i
            WHERE i.endpoint_id = for_endpoint AND i.event_id = n.event_id AND i.delivery_id = n.delivery_id LIMIT 1) IS NULL

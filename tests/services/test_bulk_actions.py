@@ -17,6 +17,7 @@ from dispatcher.services.bulk_actions import BulkAction, BulkActions
 from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.pool import Pool
+from dispatcher.store.queries.change_notices import ChangeNotices
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
@@ -270,6 +271,27 @@ async def test_a_bulk_action_waits_while_the_inbox_is_full(
     assert 0.0 < await runner.run_once() <= 0.5
     waiting = await read.get(OURS, started.id)
     assert (waiting.state, waiting.made) == ("RUNNING", 0)
+
+
+@pytest.mark.parametrize("action", ["retry", "cancel"])
+async def test_a_bulk_action_waits_while_daemons_apply_change_notices(
+    connection: Connection,
+    session: Session,
+    start: Start,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+) -> None:
+    monkeypatch.setattr(stage, "NOTICES_LIMIT", 1)
+    one = await rows.delivery(connection, await rows.endpoint(connection), due_in=3600.0)
+    started = await start(form(action))
+    await ChangeNotices(session).add([one])
+    waiting = await run(started)
+    assert (waiting.state, waiting.made) == ("RUNNING", 0)
+    await connection.execute("DELETE FROM dispatcher.change_notices")
+    await connection.execute("UPDATE dispatcher.bulk_actions SET next_at = now()")
+    done = await run(started)
+    assert (done.state, done.made) == ("DONE", 1)
 
 
 async def test_a_bulk_action_can_be_cancelled_and_is_listed(

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -231,6 +232,31 @@ async def test_a_late_2xx_ends_the_delivery_at_any_attempt_number(
     assert row["response_body"] == b"\x00\xff"
 
 
+async def test_the_owner_of_a_delivery_ended_by_a_late_2xx_gets_a_change_notice(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    delivered, failed = [await rows.delivery(connection, endpoint, attempt=4) for _ in range(2)]
+    await late(connection, deliveries, result(replace(delivered, attempt=1)))
+    await late(connection, deliveries, result(replace(failed, attempt=1), FAILED))
+    assert await noticed(connection) == [(delivered.id, endpoint, delivered.shard)]
+
+
+async def test_the_owners_of_deliveries_recorded_for_others_get_change_notices(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    over, tried, changed = [
+        await rows.delivery(connection, endpoint, shard=shard) for shard in (4, 5, 6)
+    ]
+    superseded = result(replace(changed, attempt=2))
+    recorded = await deliveries.record_for_others(
+        [result(over), result(tried, RETRIED), superseded]
+    )
+    assert recorded.keys() == {over.id, tried.id}
+    assert await noticed(connection) == [(over.id, endpoint, 4), (tried.id, endpoint, 5)]
+
+
 async def test_a_late_2xx_of_an_ended_delivery_writes_an_attempt_and_no_second_end(
     connection: Connection, deliveries: Deliveries
 ) -> None:
@@ -346,6 +372,14 @@ async def test_a_result_of_a_delivery_cancelled_during_its_attempt_is_kept(
     ]
 
 
+async def noticed(connection: Connection) -> list[tuple[int, UUID, int]]:
+    """Return delivery, endpoint and shard of each change notice."""
+    found = await connection.fetch(
+        "SELECT delivery_id, endpoint_id, shard FROM dispatcher.change_notices ORDER BY delivery_id"
+    )
+    return [tuple(row) for row in found]
+
+
 async def test_the_owner_of_an_expired_delivery_gets_a_change_notice(
     connection: Connection, session: Session
 ) -> None:
@@ -358,8 +392,7 @@ async def test_the_owner_of_an_expired_delivery_gets_a_change_notice(
     last = in_order.id
     await rows.delivery(connection, deleted)
     assert await Deliveries(session).end_expired_and_deleted(10, last + 1) == 4
-    notices = await connection.fetch("SELECT * FROM dispatcher.change_notices ORDER BY delivery_id")
-    assert [(row["delivery_id"], row["endpoint_id"], row["shard"]) for row in notices] == [
+    assert await noticed(connection) == [
         (held.id, plain, 4),
         (parked.id, plain, 3),
         (last, ordered, 5),

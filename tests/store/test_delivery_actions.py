@@ -110,6 +110,17 @@ async def test_a_delivery_in_quarantine_is_not_found_as_its_release_sends_it(
     assert await resends.find([tried.id, over.id], ENVIRONMENT) == []
 
 
+async def test_a_retry_whose_fan_out_failed_is_quarantined_under_the_id_of_its_delivery(
+    connection: Connection, session: Session, resends: DeliveryActions
+) -> None:
+    over = await ended(connection, session, await rows.endpoint(connection))
+    assert await resends.enqueue(await resends.find([over.id], ENVIRONMENT), ENVIRONMENT) == 1
+    queued = await connection.fetchval("SELECT id FROM dispatcher.inbox_directed")
+    (moved,) = await Inbox(session).quarantine("fan_out_failed", "refused", queued)
+    assert moved["id"] == over.id
+    assert await resends.find([over.id], ENVIRONMENT) == []
+
+
 async def test_an_unknown_delivery_or_one_of_another_environment_is_not_found(
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:

@@ -44,6 +44,7 @@ class Ends:
         self.lost: list[int] = []
         self.recorder = Recorder(
             Deliveries(session),
+            covered=lambda: range(64),
             on_recorded=lambda delivery, _: self.settled.append(delivery.id),
             on_late=lambda delivery: self.lost.append(delivery.id),
             on_room=lambda: None,

@@ -1,6 +1,7 @@
 """Replays: what one endpoint can be sent again, step by step, each in one statement."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -127,6 +128,16 @@ async def test_a_failed_delivery_is_replayed_with_its_id_and_attempt_number(
         3,
         3,
     )
+
+
+async def test_an_attempt_recorded_late_counts_for_the_number_of_the_next(
+    connection: Connection, session: Session
+) -> None:
+    failed = await ended(session, connection, await rows.endpoint(connection, "*"))
+    late = rows.result(replace(failed, attempt=5), rows.FAILED)
+    assert await Deliveries(session).record_late([late]) == {failed.id}
+    assert await run_one_step(session, failed.endpoint_id) == ("DONE", 1)
+    assert await on_the_way(connection) == [(failed.event_id, True, 6)]
 
 
 async def test_a_delivery_with_thirty_thousand_attempts_is_not_replayed(

@@ -25,6 +25,10 @@ ROWS_LIMIT: Final = 2_000
 """Rows of deliveries to be sent again that may wait in the inbox before the next step."""
 FULL_SECONDS: Final = 0.5
 """Seconds until the next step if so many wait."""
+NOTICES_LIMIT: Final = 2_000
+"""Change notices that may wait before the next step. People's own changes wait behind them."""
+NOTICES_SECONDS: Final = 0.05
+"""Seconds until the next step if so many wait. The daemons apply them as fast as they can."""
 RECORDING_SECONDS: Final = 0.05
 """Seconds until the next step if an attempt at the next delivery is being recorded."""
 PACED_SECONDS: Final = 0.25
@@ -51,13 +55,13 @@ class BulkActions:
         self._claimed = None
         async with self._session.transaction() as session:
             actions = stored.BulkActions(session)
-            row = await actions.claim(ROWS_LIMIT)
+            row = await actions.claim(ROWS_LIMIT, NOTICES_LIMIT)
             if row is None:
                 return False
             self._claimed = row["id"]
             skipped = Counter(orjson.loads(row["skipped"]))
-            if row["action"] == "retry" and not row["has_room"]:
-                done, wait = bulk_changes.Changed(0, {}, row["position"]), FULL_SECONDS
+            if (wait := _full_seconds(row)) is not None:
+                done = bulk_changes.Changed(0, {}, row["position"])
             else:
                 done = await _change(session, row, _limit(row, size))
                 wait = done.made / row["rate"] if row["rate"] else 0.0
@@ -80,6 +84,13 @@ class BulkActions:
         state = await self._stored.note_failure(self._claimed, description, FAILURES_LIMIT)
         if state is not None:
             observe.bulk_actions.step_failed(self._claimed, state, error)
+
+
+def _full_seconds(row: ClaimedBulkActionRow) -> float | None:
+    """Return the seconds to wait because too much waits already, None if there is room."""
+    if not row["has_notice_room"]:
+        return NOTICES_SECONDS
+    return FULL_SECONDS if row["action"] == "retry" and not row["has_room"] else None
 
 
 def _limit(row: ClaimedBulkActionRow, size: BatchSize) -> int:

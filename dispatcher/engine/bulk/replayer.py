@@ -9,6 +9,7 @@ from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.bulk.step_loop import FAILURES_LIMIT, StepLoop
 from dispatcher.store.queries.delivery_actions import DeliveryActions
 from dispatcher.store.queries.replays import Replays
+from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
@@ -18,6 +19,11 @@ ROWS_LIMIT: Final = 1_000
 """Inbox rows that one step makes, and that may wait in the inbox before the next step."""
 PENDING_LIMIT: Final = 5_000
 """Pending deliveries of the endpoint. Otherwise new events would wait behind the whole replay."""
+
+
+STEP_LIMIT_MS: Final = 500
+"""Longest time that a step may keep people's changes of deliveries waiting. One that takes longer
+is made smaller, and the smallest may take as long as every statement."""
 
 
 class Replayer:
@@ -44,6 +50,8 @@ class Replayer:
             if self._claimed is None:
                 return False
             await DeliveryActions(session).lock_all()
+            if not size.is_smallest:
+                await Settings(session).limit_statement_time(STEP_LIMIT_MS)
             await replays.step(
                 self._claimed,
                 look=size.scale(READ_LIMIT),

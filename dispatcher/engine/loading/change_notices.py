@@ -42,8 +42,8 @@ class ChangeNoticeReader:
         self._wake = wake
         self._after_id = 0
 
-    async def apply_next(self) -> None:
-        """Apply the next change notices.
+    async def apply_next(self) -> bool:
+        """Apply the next change notices. Return True if there may be more.
 
         A notice for a delivery in flight stays and is read again later. A notice is removed after
         it was applied, so that none is lost; applying one twice does no harm. Raises
@@ -58,3 +58,4 @@ class ChangeNoticeReader:
         await park(self._deliveries, self._buffer, applied.to_park)
         if applied.notice_ids:
             await self._notices.remove(applied.notice_ids)
+        return self._after_id > 0

@@ -57,8 +57,8 @@ class EndpointCache:
         return len(self._known)
 
     def home_shard(self, endpoint_id: UUID) -> int:
-        """Return the shard of an ordered endpoint's deliveries."""
-        return self._home_shards[endpoint_id]
+        """Return the shard of an ordered endpoint's deliveries, -1 if its row cannot be read."""
+        return self._home_shards.get(endpoint_id, -1)
 
     def policy(self, endpoint: Endpoint) -> RetryPolicy:
         """Return the endpoint's own retry schedule, or the configured one."""

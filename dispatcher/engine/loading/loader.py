@@ -29,7 +29,7 @@ RESCAN_SECONDS = 5.0
 """Time between two searches for endpoints with parked rows."""
 RESCAN_SHARED_SECONDS = 1.0
 """The same beside other daemons, as their notifications of what they park may be lost."""
-RESCAN_NOTIFIED_SECONDS = 0.02
+RESCAN_NOTIFIED_SECONDS = 0.1
 """The same after such a notification."""
 ENDPOINTS_AT_ONCE = 100
 """Endpoints whose parked rows are read in one pass."""
@@ -83,6 +83,14 @@ class Loader:
     def note_parked(self) -> None:
         """Search soon for parked rows: another daemon has parked some."""
         self._is_notified = True
+        self.wake.set()
+
+    def reread_shards(self) -> None:
+        """Read all shards again: rows may be there, or due, that memory does not know.
+
+        A fan-out whose answer was lost may be committed, or rows were moved to earlier times.
+        """
+        self._buffer.invalidate_watermarks()
         self.wake.set()
 
     def shards_changed(self) -> None:

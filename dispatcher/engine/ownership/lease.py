@@ -32,8 +32,9 @@ class Lease:
     """The lease of this daemon on its shards.
 
     `on_shards_changed` is called after the owned shards have changed. `apply_changes` applies the
-    waiting change notices. `on_set_back` is called if rows of shards hold times of a clock that was
-    set back.
+    next change notices, and returns True if there may be more: then the next heartbeat comes at
+    once, as people wait for their changes. `on_set_back` is called if rows of shards hold times of
+    a clock that was set back.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Lease:
         clock: Clock,
         *,
         on_shards_changed: Callable[[], None],
-        apply_changes: Callable[[], Awaitable[None]],
+        apply_changes: Callable[[], Awaitable[bool]],
         on_set_back: Callable[[ClockSetBack], None],
     ) -> None:
         self._daemons = daemons
@@ -75,6 +76,11 @@ class Lease:
         """Return True while sends may start."""
         return boottime() - self._confirmed_at < VALID_SECONDS
 
+    @property
+    def covered(self) -> frozenset[int]:
+        """Return the shards whose deliveries may start now."""
+        return self.owned if self.valid else frozenset()
+
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
         return self.valid and shard in self.owned
@@ -104,12 +110,13 @@ class Lease:
         has_changes = renewal.version != self._endpoints.version
         if has_changes and not await self._endpoints.refresh():
             return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
-        if renewal.has_change_notices:
-            await self._apply_changes()
+        has_more = renewal.has_change_notices and await self._apply_changes()
         others = self._other_daemons.count_sending(boottime())
         await self._endpoints.share_limits(others)
         self._confirmed_at = asked_at
         await self._balance(daemon, renewal, others)
+        if has_more:
+            return 0.0
         now = boottime()
         wait = (CONFIRM_SECONDS if has_changes else HEARTBEAT_SECONDS) - (now - asked_at)
         if not has_changes:

@@ -5,7 +5,7 @@ bounds how many POSTs are repeated after a crash.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from time import monotonic
 
@@ -27,6 +27,7 @@ BATCH_SECONDS = 0.04
 class Recorder:
     """The stage that records results.
 
+    `covered` returns the shards that this daemon owns for sure.
     `on_recorded(delivery, retry)` is called for each recorded result; `retry` is the delivery with
     its next attempt, None if it has ended. `on_late(delivery)` is called if the row was
     changed since the delivery was read. `on_room` is called whenever there is room again,
@@ -37,12 +38,14 @@ class Recorder:
         self,
         deliveries: Deliveries,
         *,
+        covered: Callable[[], Collection[int]],
         on_recorded: Callable[[Delivery, Delivery | None], None],
         on_late: Callable[[Delivery], None],
         on_room: Callable[[], None],
         on_batch: Callable[[Sequence[Result]], None] = observe.deliveries.recorded,
     ) -> None:
         self._deliveries = deliveries
+        self._covered = covered
         self._on_recorded = on_recorded
         self._on_late = on_late
         self._on_room = on_room
@@ -112,7 +115,7 @@ class Recorder:
     async def _write(self, batch: Sequence[Result]) -> None:
         """Write `batch`, the first of the waiting results; late ones stay until `_write_late`."""
         try:
-            next_times = await self._deliveries.record(batch)
+            next_times = await self._record(batch)
         except (StoreError, StatementTimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
@@ -128,6 +131,16 @@ class Recorder:
             self._on_recorded(delivery, _retry(delivery, next_times[delivery.id]))
         self._on_batch(recorded)
         await self._write_late(late)
+
+    async def _record(self, batch: Sequence[Result]) -> Mapping[int, float | None]:
+        """Record results, see Deliveries.record. Notify the daemons that may hold the deliveries.
+
+        It is another daemon if this one has lost a shard since it began to send.
+        """
+        covered = self._covered()
+        if all(result.delivery.shard in covered for result in batch):
+            return await self._deliveries.record(batch)
+        return await self._deliveries.record_for_others(batch)
 
     async def _write_late(self, late: Sequence[Result]) -> None:
         """Write the attempts of `late`, the first of the waiting results.

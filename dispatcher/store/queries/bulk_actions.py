@@ -39,9 +39,13 @@ class BulkActionRow(TypedDict):
 
 
 class ClaimedBulkActionRow(BulkActionRow):
-    """A bulk action whose next step is due. `has_room` is false if the inbox is full."""
+    """A bulk action whose next step is due.
+
+    `has_room` is false if the inbox is full, `has_notice_room` if too many change notices wait.
+    """
 
     has_room: bool
+    has_notice_room: bool
 
 
 class BulkActions:
@@ -103,13 +107,13 @@ class BulkActions:
         )
         return first_row(BulkActionRow, rows)
 
-    async def claim(self, waiting: int) -> ClaimedBulkActionRow | None:
+    async def claim(self, waiting: int, notices: int) -> ClaimedBulkActionRow | None:
         """Lock the bulk action that has been due longest, until the transaction ends.
 
-        It has no room if `waiting` rows of the inbox are to be sent again. Return None if none is
-        due.
+        It has no room if `waiting` rows of the inbox are to be sent again, or if `notices` change
+        notices wait. Return None if none is due.
         """
-        rows = await self._session.fetch(statement("bulk_actions/claim"), waiting)
+        rows = await self._session.fetch(statement("bulk_actions/claim"), waiting, notices)
         return first_row(ClaimedBulkActionRow, rows)
 
     async def advance(

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from dispatcher.core.model import ClockSetBack, Delivery, DeliveryRow, Result
 from dispatcher.core.request_headers import DEFAULT_BRAND
+from dispatcher.store.queries.change_notices import ChangeNotices
 from dispatcher.store.queries.settings import Settings
 from dispatcher.store.rows import uncopied_rows
-from dispatcher.store.session import Session
+from dispatcher.store.session import Queryable, Session
 from dispatcher.store.statements import statement
 
 SEPARATOR = "\x1e"
@@ -46,14 +47,18 @@ class Deliveries:
         delivery is missing from the result if another daemon has changed it since: see
         `record_late`.
         """
-        columns = _attempt_columns(results)
-        rows = await self._session.fetch(
-            statement("deliveries/record"),
-            *columns,
-            _array_with_null([r.outcome.state for r in results]),
-            _array_with_null([r.outcome.delay for r in results]),
-        )
-        return {row["id"]: row["next_at"] for row in rows}
+        return await _record(self._session, results)
+
+    async def record_for_others(self, results: Sequence[Result]) -> dict[int, float | None]:
+        """Do the same as `record`, and send change notices to the daemons of the deliveries.
+
+        Another one may own their shards by now, and hold them as they were before.
+        """
+        async with self._session.transaction() as opened:
+            recorded = await _record(opened, results)
+            notified = [r.delivery for r in results if r.delivery.id in recorded]
+            await ChangeNotices(opened).add(notified)
+        return recorded
 
     async def record_late(self, results: Sequence[Result]) -> set[int]:
         """Write attempts of deliveries that have changed since. Return those not known before."""
@@ -168,6 +173,17 @@ class Deliveries:
             step.horizon,
         )
         return rows[0]["last"], rows[0]["moved"]
+
+
+async def _record(session: Queryable, results: Sequence[Result]) -> dict[int, float | None]:
+    """Run the statement of `Deliveries.record`."""
+    rows = await session.fetch(
+        statement("deliveries/record"),
+        *_attempt_columns(results),
+        _array_with_null([r.outcome.state for r in results]),
+        _array_with_null([r.outcome.delay for r in results]),
+    )
+    return {row["id"]: row["next_at"] for row in rows}
 
 
 def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:

@@ -49,6 +49,10 @@ class Settings:
         """
         await self._session.fetch(statement("settings/force_custom_plans"))
 
+    async def limit_statement_time(self, milliseconds: int) -> None:
+        """Limit each further statement of this transaction to this time."""
+        await self._session.fetch(statement("settings/limit_statement_time"), milliseconds)
+
     async def write_limits(self, max_data: int, *, notify: bool = True) -> list[SettingChange]:
         """Write what producers need: the most bytes of `data`, and whether to notify.
 

@@ -167,10 +167,6 @@ class Statistics:
         rows = await self._session.fetch(statement("statistics/backlog_of_all"), limit)
         return only_row(BacklogRow, rows)
 
-    async def limit_statement_time(self, milliseconds: int) -> None:
-        """Limit each further statement of this transaction to this time."""
-        await self._session.fetch(statement("statistics/limit_statement_time"), milliseconds)
-
     async def pending_by_state(self, limit: int) -> Sequence[PendingRow]:
         """Return `environment_id state deliveries oldest more` for each environment and state.
 

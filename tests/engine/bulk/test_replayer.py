@@ -2,7 +2,11 @@
 
 import asyncio
 
+import pytest
+
+from dispatcher.engine.bulk import replayer as module
 from dispatcher.engine.bulk.replayer import Replayer
+from dispatcher.store.errors import StatementTimeoutError
 from dispatcher.store.queries.delivery_actions import DeliveryActions
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -17,6 +21,15 @@ REFUSE_AFTER_A_LOCK = """
     END $$;
     CREATE TRIGGER refuse BEFORE INSERT ON dispatcher.inbox_directed FOR EACH ROW
       EXECUTE FUNCTION refuse()"""
+
+SLOW = """
+    CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      PERFORM pg_sleep(0.5);
+      RETURN NEW;
+    END $$;
+    CREATE TRIGGER linger BEFORE INSERT ON dispatcher.inbox_directed FOR EACH ROW
+      EXECUTE FUNCTION linger()"""
 
 
 async def test_a_step_leaves_out_what_a_person_retries_meanwhile(
@@ -34,6 +47,21 @@ async def test_a_step_leaves_out_what_a_person_retries_meanwhile(
     assert await on_the_way(connection) == [(failed.event_id, True, 3)]
     (replay,) = await connection.fetch("SELECT state, made FROM dispatcher.replays")
     assert tuple(replay) == ("DONE", 0)
+
+
+async def test_a_step_that_keeps_people_waiting_is_made_smaller(
+    connection: Connection, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STEP_LIMIT_MS", 50)
+    failed = await ended(session, connection, await rows.endpoint(connection, "*"))
+    await start(session, failed.endpoint_id)
+    await connection.execute(SLOW)
+    replayer = Replayer(session)
+    for _ in range(4):
+        with pytest.raises(StatementTimeoutError):
+            await replayer.run_once()
+    await replayer.run_once()
+    assert await on_the_way(connection) == [(failed.event_id, True, 3)]
 
 
 async def test_a_failure_is_noted_of_the_replay_whose_step_failed(

@@ -26,6 +26,7 @@ class Table:
         self.joined: list[tuple[int, int | None]] = []
         self.asked: list[Sequence[SilentDaemon]] = []
         self.refuses = False
+        self.batches_applied = 0
 
     async def join(self, daemon: int, before: int | None) -> None:
         self.joined.append((daemon, before))
@@ -53,9 +54,12 @@ class Endpoints:
 
 
 def renewal(
-    *others: Heartbeat, ahead: float = 0.0, shards: frozenset[int] = frozenset()
+    *others: Heartbeat,
+    ahead: float = 0.0,
+    shards: frozenset[int] = frozenset(),
+    has_change_notices: bool = False,
 ) -> Renewal:
-    return Renewal(time.time() + ahead, 0, shards, others, horizon="77")
+    return Renewal(time.time() + ahead, 0, shards, others, has_change_notices, horizon="77")
 
 
 @pytest.fixture
@@ -70,8 +74,9 @@ def steps() -> list[ClockSetBack]:
 
 @pytest.fixture
 def lease(table: Table, steps: list[ClockSetBack]) -> Lease:
-    async def apply_changes() -> None:
-        raise AssertionError("nothing was changed")
+    async def apply_changes() -> bool:
+        table.batches_applied += 1
+        return table.batches_applied < 3
 
     return Lease(
         cast(Daemons, table),
@@ -96,6 +101,15 @@ async def test_a_daemon_claims_free_shards_and_names_silent_daemons(
     assert lease.owned == {4, 5}
     assert lease.covers(4)
     assert not lease.covers(6)
+
+
+async def test_the_next_heartbeat_comes_at_once_while_change_notices_wait(
+    lease: Lease, table: Table
+) -> None:
+    table.answer = renewal(has_change_notices=True)
+    assert [await lease.run_once() for _ in range(2)] == [0.0, 0.0]
+    assert await lease.run_once() > 0.0
+    assert table.batches_applied == 3
 
 
 async def test_the_next_heartbeat_comes_when_a_silent_daemon_reaches_its_limit(

@@ -9,12 +9,13 @@ from dispatcher.core.model import Delivery, Outcome, Result
 from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.store.errors import StoreUnavailableError
 
+OURS = {0}
 OK = Outcome("ok", None, "DELIVERED", None, None, None)
 POISON = b"poison"
 
 
-def result(number: int, body: bytes = b"") -> Result:
-    delivery = Delivery(number, number, UUID(int=number), 0, 0, 0, 0.0)
+def result(number: int, body: bytes = b"", *, shard: int = 0) -> Result:
+    delivery = Delivery(number, number, UUID(int=number), shard, 0, 0, 0.0)
     return Result(delivery, OK, 1.0, 200, 5, None, "[]", body)
 
 
@@ -24,6 +25,11 @@ class Table:
     def __init__(self, away: int | None = None) -> None:
         self.away = away
         self.written: list[int] = []
+        self.notified = False
+
+    async def record_for_others(self, results: Sequence[Result]) -> dict[int, float | None]:
+        self.notified = True
+        return await self.record(results)
 
     async def record(self, results: Sequence[Result]) -> dict[int, float | None]:
         if any(r.response_body == POISON for r in results):
@@ -47,6 +53,7 @@ class Ends:
         self.lost: list[int] = []
         self.recorder = Recorder(
             table,  # type: ignore[arg-type] # as much of it as the recorder uses
+            covered=lambda: OURS,
             on_recorded=lambda delivery, _: self.recorded.append(delivery.id),
             on_late=lambda delivery: self.lost.append(delivery.id),
             on_room=lambda: None,
@@ -61,6 +68,18 @@ async def test_a_refused_result_is_written_without_the_answer() -> None:
     await ends.recorder.run_once()
     assert (table.written, ends.recorded, ends.lost) == ([1, 2, 3], [1, 2, 3], [])
     assert len(ends.recorder) == 0
+
+
+@pytest.mark.parametrize(("shard", "notified"), [(0, False), (1, True)])
+async def test_other_daemons_are_notified_of_results_for_their_shards(
+    shard: int, notified: bool
+) -> None:
+    table = Table()
+    ends = Ends(table)
+    ends.recorder.put(result(1))
+    ends.recorder.put(result(2, shard=shard))
+    await ends.recorder.run_once()
+    assert (table.notified, table.written, ends.recorded) == (notified, [1, 2], [1, 2])
 
 
 @pytest.mark.parametrize("away", [1, 2, 3, 4])
