@@ -101,14 +101,14 @@ async def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.05)
-    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(module, "CLOSE_IDLE_SECONDS", 0.05)
     async with RawReceiver(keeps()) as receiver:
         await posted(sender, receiver.url)
         await until(lambda: len(sender._connections) == 0)
         await posted(sender, receiver.url)
         assert receiver.connections == 2
         (connection,) = sender._connections._idle
-        connection.idle_until = 0.0  # over, and not yet swept
+        connection.idle_until = 0.0  # over, and not yet closed
         await posted(sender, receiver.url)
         assert receiver.connections == 3
 

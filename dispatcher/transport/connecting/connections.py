@@ -42,7 +42,7 @@ IDLE_SECONDS = 4.0
 KEEP_ALIVE_MARGIN_SECONDS = 1.0
 """How much earlier a connection is closed than the receiver's Keep-Alive header announces."""
 
-SWEEP_SECONDS = 0.5
+CLOSE_IDLE_SECONDS = 0.5
 """Time between two searches for idle connections to close."""
 
 SHUTDOWN_SECONDS = 1.0
@@ -110,7 +110,7 @@ class Connections:
         self._body_turns = BodyTurns(self._loop)
         self._dial_turns = DialTurns(self._loop)
         self._failed_handshakes = FailedHandshakes()
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -120,8 +120,8 @@ class Connections:
     def close(self) -> None:
         """Close all connections at once; running exchanges end with an error."""
         self._is_closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         for connection in list(self._made):
             connection.abort()
 
@@ -156,8 +156,8 @@ class Connections:
             next(iter(self._idle)).abort()
         if opened.waiting:
             opened.wake_one()
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        if self._close_timer is None:
+            self._close_timer = self._loop.call_later(CLOSE_IDLE_SECONDS, self._close_idle)
 
     async def connect(self, target: Target, progress: Progress, environment_id: str) -> Connection:
         """Return a new connection, or one that became idle while waiting. Raises PostError."""
@@ -315,14 +315,14 @@ class Connections:
         if not opened.count and not opened.waiting:
             self._origins.pop(opened.origin, None)
 
-    def _sweep(self) -> None:
+    def _close_idle(self) -> None:
         now = monotonic()
         for connection in list(self._idle):
             if connection.idle_until <= now:
                 connection.abort()
-        self._sweeper = None
+        self._close_timer = None
         if self._idle:
-            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+            self._close_timer = self._loop.call_later(CLOSE_IDLE_SECONDS, self._close_idle)
 
 
 def _remember_session(origin: Origin, connection: Connection) -> None:
@@ -333,5 +333,5 @@ def _remember_session(origin: Origin, connection: Connection) -> None:
 
 
 def _idle_seconds(announced: int) -> float:
-    """Return how long to keep a connection that the receiver says it keeps for `said` seconds."""
+    """Return how long to keep a connection whose receiver has `announced` so many seconds."""
     return min(IDLE_SECONDS, announced - KEEP_ALIVE_MARGIN_SECONDS)
