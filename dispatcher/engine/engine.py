@@ -14,7 +14,7 @@ from dispatcher.core.model import ClockSetBack, Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
-from dispatcher.engine.bulk.bulk_actions import BulkActions
+from dispatcher.engine.bulk.bulk_action_runner import BulkActionRunner
 from dispatcher.engine.bulk.replayer import Replayer
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.fanout.backstop import Backstop
@@ -222,7 +222,7 @@ class Engine:
         self.maintenance = Maintenance(steps.table())
         self.triggers = steps.triggers
         self.replayer = Replayer(self.sessions.upkeep)
-        self.bulk_actions = BulkActions(self.sessions.upkeep)
+        self.bulk_actions = BulkActionRunner(self.sessions.upkeep)
         self.backstop = Backstop(
             Queues(self.sessions.fanout),
             read_after=self.fanout.read_after,
