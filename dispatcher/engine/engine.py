@@ -275,11 +275,11 @@ class Engine:
     def drain_steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """Return the steps that end sending, in their order."""
         return (
-            self.deliverer.drained,
+            self.deliverer.drain,
             self._record_last,
-            self.health.drained,
+            self.health.drain,
             self._leave,
-            self.statistics.drained,
+            self.statistics.drain,
         )
 
     def longest_timeout(self) -> float:
@@ -302,7 +302,7 @@ class Engine:
 
     async def _record_last(self) -> None:
         await self.sessions.record.set("synchronous_commit", "on")
-        await self.recorder.drained()
+        await self.recorder.drain()
 
     async def _leave(self) -> None:
         # A synchronous commit makes all earlier commits durable, also those of other sessions.

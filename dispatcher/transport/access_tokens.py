@@ -144,16 +144,16 @@ class AccessTokens:
         del self._waiting[key]
         fetching = self._fetching.get(key)
         if fetching and len(self._fetching) - len(self._waiting) > UNATTENDED_LIMIT:
-            self._ended(key, fetching)  # so that the next attempt starts another one
+            self._forget(key, fetching)  # so that the next attempt starts another one
             fetching.cancel()
 
     def _start(self, key: TokenKey, environment_id: str) -> "asyncio.Task[FetchedToken]":
         task = asyncio.create_task(self._fetch(key, environment_id), name="fetch token")
         self._fetching[key] = task
-        task.add_done_callback(partial(self._ended, key))
+        task.add_done_callback(partial(self._forget, key))
         return task
 
-    def _ended(self, key: TokenKey, task: "asyncio.Task[FetchedToken]") -> None:
+    def _forget(self, key: TokenKey, task: "asyncio.Task[FetchedToken]") -> None:
         if self._fetching.get(key) is task:
             del self._fetching[key]
 

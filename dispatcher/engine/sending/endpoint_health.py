@@ -87,7 +87,7 @@ class EndpointHealth:
     def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
         """Note one outcome; return without waiting."""
         if outcome.code == "ok":
-            self._succeeded(endpoint)
+            self._note_success(endpoint)
             return
         self._remember(endpoint.id, failing=True)
         self._notes.failures[endpoint.id] += 1
@@ -117,7 +117,7 @@ class EndpointHealth:
                 raise
         return WRITE_EVERY_SECONDS
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Write all notes made so far, then return."""
         await self.run_once()
 
@@ -162,7 +162,7 @@ class EndpointHealth:
                 raise
             observe.endpoints.state_discarded(endpoint_id, error)
 
-    def _succeeded(self, endpoint: Endpoint) -> None:
+    def _note_success(self, endpoint: Endpoint) -> None:
         failing, since = self._last.get(endpoint.id, _NO_OUTCOME)
         if failing or boottime() - since > SUCCESS_EVERY_SECONDS:
             self._remember(endpoint.id, failing=False)
