@@ -65,7 +65,7 @@ class SharedSlots:
         return sum(map(len, self._queues.values()))
 
     @asynccontextmanager
-    async def held(self, key: str) -> AsyncIterator[Hold]:
+    async def hold(self, key: str) -> AsyncIterator[Hold]:
         """Hold a slot for `key`. Raise BusyError if none is free in time."""
         if key in self._queues or not self._has_room(key):
             await self._wait(key)

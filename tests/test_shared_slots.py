@@ -44,7 +44,7 @@ class Crowd:
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     async def _hold(self, name: str) -> None:
-        async with self.slots.held(name[0]):
+        async with self.slots.hold(name[0]):
             self.order.append(name)
             await self._holding[name].wait()
 
@@ -138,10 +138,10 @@ async def test_a_newcomer_takes_the_place_of_one_that_gives_up_in_the_same_momen
     slots = SharedSlots(1, slots_of_one=1, waiting=2)
 
     async def take(key: str) -> None:
-        async with slots.held(key):
+        async with slots.hold(key):
             pass
 
-    async with slots.held("a"):
+    async with slots.hold("a"):
         first, last = (asyncio.create_task(take("a")) for _ in range(2))
         await asyncio.sleep(0)
         assert slots.waiting == 2
@@ -157,7 +157,7 @@ async def test_an_error_while_holding_a_slot_frees_it() -> None:
     slots = SharedSlots(1, slots_of_one=1, wait_seconds=0.01)
     for _ in range(2):
         with pytest.raises(ValueError, match="broke"):
-            async with slots.held("a"):
+            async with slots.hold("a"):
                 raise ValueError("broke")
 
 
@@ -165,13 +165,13 @@ async def test_a_key_rests_as_long_as_it_held_its_slot_and_other_keys_do_not_wai
     slots = SharedSlots(1, slots_of_one=1, rest=1.0)
     loop = asyncio.get_running_loop()
     began = loop.time()
-    async with slots.held("a"):
+    async with slots.hold("a"):
         await asyncio.sleep(0.2)  # the time is the matter here
     left = loop.time()
-    async with slots.held("b"):
+    async with slots.hold("b"):
         pass
     other = loop.time()
-    async with slots.held("a"):
+    async with slots.hold("a"):
         again = loop.time()
     assert again - left >= min(left - began, 1.0) - 0.01
     assert other < again
@@ -183,5 +183,5 @@ async def test_a_rest_ends_before_the_callers_of_the_key_give_up(
     monkeypatch.setattr(shared_slots, "REST_SECONDS", 60.0)
     slots = SharedSlots(1, slots_of_one=1, wait_seconds=2.0, rest=1e9)
     for _ in range(2):
-        async with slots.held("a"):
+        async with slots.hold("a"):
             await asyncio.sleep(0)

@@ -59,7 +59,7 @@ class WorkLimits:
         """
         async with AsyncExitStack() as held:
             try:
-                await held.enter_async_context(self._listings.held(key))
+                await held.enter_async_context(self._listings.hold(key))
             except BusyError:
                 raise busy("Too many long listings at one time. Try again in a moment.") from None
             yield
@@ -99,7 +99,7 @@ class WorkLimits:
         Return its result. Raise an HttpError (503) if too many wait for a thread.
         """
         try:
-            async with self._threads.held(key):
+            async with self._threads.hold(key):
                 return await asyncio.to_thread(do)
         except BusyError:
             raise busy("Too many large requests wait. Try again in a moment.") from None

@@ -190,7 +190,7 @@ class SignInPages:
         if length is not None and length <= SMALL_FORM_BYTES:
             return await form_body.fields(request)
         try:
-            async with self._large_forms.held(request.remote or ""):
+            async with self._large_forms.hold(request.remote or ""):
                 return await form_body.fields(request)
         except BusyError:
             raise web.HTTPServiceUnavailable(

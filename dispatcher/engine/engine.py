@@ -14,7 +14,7 @@ from dispatcher.core.model import ClockSetBack, Result
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
-from dispatcher.engine.bulk.bulk_actions import BulkActions
+from dispatcher.engine.bulk.bulk_action_runner import BulkActionRunner
 from dispatcher.engine.bulk.replayer import Replayer
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.fanout.backstop import Backstop
@@ -223,7 +223,7 @@ class Engine:
         self.maintenance = Maintenance(steps.table())
         self.triggers = steps.triggers
         self.replayer = Replayer(self.sessions.upkeep)
-        self.bulk_actions = BulkActions(self.sessions.upkeep)
+        self.bulk_actions = BulkActionRunner(self.sessions.upkeep)
         self.backstop = Backstop(
             Queues(self.sessions.fanout),
             read_after=self.fanout.read_after,
@@ -276,11 +276,11 @@ class Engine:
     def drain_steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """Return the steps that end sending, in their order."""
         return (
-            self.deliverer.drained,
+            self.deliverer.drain,
             self._record_last,
-            self.health.drained,
+            self.health.drain,
             self._leave,
-            self.statistics.drained,
+            self.statistics.drain,
         )
 
     def longest_timeout(self) -> float:
@@ -303,7 +303,7 @@ class Engine:
 
     async def _record_last(self) -> None:
         await self.sessions.record.set("synchronous_commit", "on")
-        await self.recorder.drained()
+        await self.recorder.drain()
 
     async def _leave(self) -> None:
         # A synchronous commit makes all earlier commits durable, also those of other sessions.

@@ -53,7 +53,7 @@ class SchemaChecks:
         or gets no time on the processor.
         """
         try:
-            async with self._slots.held(environment_id) as hold:
+            async with self._slots.hold(environment_id) as hold:
                 rejection = await self._sandbox.validate(schema, data)
                 hold.rest_seconds = min(REST_FACTOR * self._sandbox.used_seconds, REST_SECONDS)
                 return rejection

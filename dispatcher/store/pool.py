@@ -67,7 +67,7 @@ class Pool:
         """Hold one session for `key`. Raise PoolBusyError if none is free in time."""
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(self._slots.held(key))
+                await stack.enter_async_context(self._slots.hold(key))
             except BusyError as error:
                 raise PoolBusyError(f"all connections for requests are in use: {error}") from None
             session = self._free.pop()

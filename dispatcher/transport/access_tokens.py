@@ -7,19 +7,19 @@ import asyncio
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote_plus, urlencode
 from uuid import UUID
 
 import orjson
 
-from dispatcher.core.credentials import OAuth2Client, TlsIdentity, basic
+from dispatcher.core.credentials import OAuth2Client, basic
 from dispatcher.core.model import Response, SendError
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from dispatcher.transport.token_cache import FetchedToken, TokenCache, TokenKey
 
@@ -61,19 +61,6 @@ _CODES = frozenset(
 )
 """Error codes of RFC 6749. No other text of an answer is repeated: it could contain a secret."""
 _NOT_HTTP = "the answer of the token server is not HTTP"
-
-
-class Post(NamedTuple):
-    """A request to an endpoint, with the arguments of `Sender.post`."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    timeout: float
-    environment_id: str
-    names: tuple[str, ...]
-    values: tuple[str, ...]
-    tls: TlsIdentity | None = None
 
 
 class AccessTokens:
@@ -123,14 +110,11 @@ class AccessTokens:
         if left <= 0:
             return _no_token(f"it took the whole {post.timeout:g} s to fetch it")
         answer = await self._sender.post(
-            post.url,
-            post.headers,
-            post.body,
-            timeout=left,
-            environment_id=post.environment_id,
-            names=("Authorization", *post.names),
-            values=(f"Bearer {token}", *post.values),
-            tls=post.tls,
+            post._replace(
+                timeout=left,
+                names=("Authorization", *post.names),
+                values=(f"Bearer {token}", *post.values),
+            )
         )
         if isinstance(answer, Response) and answer.status == HTTPStatus.UNAUTHORIZED:
             self._kept.discard(post.environment_id, key, token)
@@ -160,30 +144,24 @@ class AccessTokens:
         del self._waiting[key]
         fetching = self._fetching.get(key)
         if fetching and len(self._fetching) - len(self._waiting) > UNATTENDED_LIMIT:
-            self._ended(key, fetching)  # so that the next attempt starts another one
+            self._forget(key, fetching)  # so that the next attempt starts another one
             fetching.cancel()
 
     def _start(self, key: TokenKey, environment_id: str) -> "asyncio.Task[FetchedToken]":
         task = asyncio.create_task(self._fetch(key, environment_id), name="fetch token")
         self._fetching[key] = task
-        task.add_done_callback(partial(self._ended, key))
+        task.add_done_callback(partial(self._forget, key))
         return task
 
-    def _ended(self, key: TokenKey, task: "asyncio.Task[FetchedToken]") -> None:
+    def _forget(self, key: TokenKey, task: "asyncio.Task[FetchedToken]") -> None:
         if self._fetching.get(key) is task:
             del self._fetching[key]
 
     async def _fetch(self, key: TokenKey, environment_id: str) -> FetchedToken:
         started_at = monotonic()
         headers, body = _request(key.client)
-        answer = await self._sender.post(
-            key.client.token_url,
-            headers,
-            body,
-            timeout=FETCH_SECONDS,
-            environment_id=environment_id,
-            body_limit=ANSWER_LIMIT_BYTES,
-        )
+        post = Post(key.client.token_url, headers, body, FETCH_SECONDS, environment_id)
+        answer = await self._sender.post(post, body_limit=ANSWER_LIMIT_BYTES)
         result, life = _result(answer)
         if isinstance(result, SendError):
             until = monotonic() + self._failure_seconds

@@ -7,7 +7,7 @@ complete answer.
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from time import monotonic
 from typing import Self
@@ -31,6 +31,7 @@ from dispatcher.transport.exchanging.exchange import (
 )
 from dispatcher.transport.exchanging.request_head import RequestHeads, default_headers
 from dispatcher.transport.failures import PostError, no_answer, one_line
+from dispatcher.transport.post import Post
 from dispatcher.transport.target import Target, target_of
 
 URLS_LIMIT = 4096
@@ -107,26 +108,14 @@ class Sender:
         if self._is_open:
             self._connections.close()
 
-    async def post(  # noqa: PLR0913 - all that a request has, each by its name
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes,
-        *,
-        timeout: float,  # noqa: ASYNC109 - a timeout is a value here, not an exception
-        environment_id: str = "",
-        names: tuple[str, ...] = (),
-        values: tuple[str, ...] = (),
-        tls: TlsIdentity | None = None,
-        body_limit: int | None = None,
-    ) -> Response | SendError:
+    async def post(self, post: Post, *, body_limit: int | None = None) -> Response | SendError:
         """Send one request, and return the answer or the error.
 
-        `headers` are prepared once for many requests; `names` and `values` are those that vary.
-        `timeout` is in seconds, for all of it; `environment_id` shares out lookups and dials.
+        `body_limit` is in bytes, the sender's own unless it is given.
         A request is sent again only if a kept connection ends without an answer, or answers 408.
         """
         started_at, limit = monotonic(), body_limit or self._body_limit
+        url, headers, body, timeout, _, names, values, tls = post
         try:
             target = self._target(url) if tls is None else self._target_with(url, tls)
             head = self._heads.build(target.start, headers, len(body), names, values)
@@ -145,31 +134,24 @@ class Sender:
             else:
                 if response.status != REQUEST_TIMEOUT:  # some servers send it as they close
                     return response
-        request = (target, head, body, limit, timeout)
-        return await self._post_on_new(*request, environment_id, started_at)
+        return await self._post_on_new(target, head, post, limit, started_at)
 
     async def _post_on_new(
-        self,
-        target: Target,
-        head: bytes,
-        body: bytes,
-        body_limit: int,
-        timeout: float,  # noqa: ASYNC109
-        environment_id: str,
-        started_at: float,
+        self, target: Target, head: bytes, post: Post, body_limit: int, started_at: float
     ) -> Response | SendError:
         """Send the request on a new connection; return the answer or the error.
 
         Network and receiver cause no exceptions.
         """
         connection, exchange, progress = None, None, Progress(started_at)
+        timeout, environment_id = post.timeout, post.environment_id
         try:
             left = started_at + timeout - monotonic()
             with self._deadlines.within(_in_steps(left)):
                 connection = await self._connections.connect(target, progress, environment_id)
             now = monotonic()
             left = _in_steps(started_at + timeout - now)
-            exchange = connection.post(head, body, body_limit, left, now)
+            exchange = connection.post(head, post.body, body_limit, left, now)
             response = await exchange
         except BaseException as error:  # noqa: BLE001 - raised again unless it is ours
             _stop(connection, exchange)

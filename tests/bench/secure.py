@@ -15,6 +15,7 @@ import asyncpg
 import uvloop
 
 from dispatcher.core.model import Response
+from dispatcher.transport.post import Post
 from tests.bench import stage, throughput, transport
 from tests.bench.bare import BODY
 from tests.certificates import Authority
@@ -73,7 +74,7 @@ async def connect_again(url: str, number: int) -> dict[str, float]:
     resumed, times, full = 0, [], 0.0
     async with transport.new_sender(1) as sender:
         for _ in range(number):
-            answer = await sender.post(url, {}, BODY, timeout=15.0)
+            answer = await sender.post(Post(url, {}, BODY, timeout=15.0))
             assert isinstance(answer, Response), answer
             assert answer.timings.tls is not None
             (connection,) = sender._connections._idle

@@ -69,7 +69,7 @@ def _kept(connections: Connections) -> Connection:
         connections._body_turns,
         connections._deadlines,
         on_idle=connections._keep,
-        on_lost=connections._lost,
+        on_lost=connections._forget,
     )
     connection.connection_made(cast(asyncio.Transport, _Wire()))
     connection.served = 1
@@ -82,7 +82,7 @@ async def steps() -> list[tuple[str, float]]:
         target = sender._target(URL)
         pool = sender._connections
         connection = _kept(pool)
-        opened = pool._made[connection] = pool._opened(target.origin)
+        opened = pool._made[connection] = pool._connections_to(target.origin)
 
         began = monotonic()
 

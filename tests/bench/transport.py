@@ -17,6 +17,7 @@ import uvloop
 
 from dispatcher.core.model import Response
 from dispatcher.transport.addresses.egress import Guard, parse_allow
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.bench import stage
 from tests.bench.bare import BODY
@@ -63,7 +64,9 @@ async def posts(url: str, number: int, concurrency: int) -> float:
 
 async def _post_all(sender: Sender, url: str, turns: Iterator[None]) -> None:
     for _ in turns:
-        answer = await sender.post(url, HEADERS, BODY, timeout=15.0, names=NAMES, values=VALUES)
+        answer = await sender.post(
+            Post(url, HEADERS, BODY, timeout=15.0, names=NAMES, values=VALUES)
+        )
         if not isinstance(answer, Response) or answer.status != 200:
             raise AssertionError(f"not delivered: {answer}")
 

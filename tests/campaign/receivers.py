@@ -25,6 +25,7 @@ from dispatcher.cli.commands.run import collect_garbage_less
 from dispatcher.core.model import Response, SendError
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.transport.addresses.egress import Guard, parse_allow
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.bench import stage
 from tests.hostile_receivers import CATALOGUE
@@ -106,7 +107,7 @@ class Healthy:
         times = Times()
         while not until.done():
             began = thread_time()
-            answer = await self._sender.post(self._url, {}, BODY, timeout=PATIENT_SECONDS)
+            answer = await self._sender.post(Post(self._url, {}, BODY, timeout=PATIENT_SECONDS))
             assert isinstance(answer, Response), answer
             times.took.append(answer.duration)
             slept, worked = monotonic(), thread_time()
@@ -138,7 +139,7 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
         await asyncio.sleep(chance.random() * BESIDE_SECONDS)
         while True:
             began = monotonic()
-            answer = await sender.post(url, {}, body, timeout=timeout)
+            answer = await sender.post(Post(url, {}, body, timeout=timeout))
             over = max(over, monotonic() - began - timeout)
             posts += 1
             said = verdict(answer)

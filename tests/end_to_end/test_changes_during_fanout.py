@@ -112,13 +112,13 @@ async def test_a_delivery_retried_before_it_is_in_memory_is_sent_once(
     assert numbers(receiver.requests) == {1: 1, 2: 1}
 
 
-async def test_a_delivery_sent_again_is_not_left_to_the_sweep_by_an_old_notice(
+async def test_a_delivery_sent_again_is_not_left_to_the_search_for_overdue_rows_by_an_old_notice(
     story: Story, daemons: Daemons, receiver: Receiver, pool: Pool
 ) -> None:
     """The notice was about the delivery as it was before: the row is read again, and decides."""
     await story.subscribe(receiver.url)
     daemon = await daemons.start()
-    daemon._engine.loader._swept_at = float("inf")  # no sweep in this story
+    daemon._engine.loader._overdue_searched_at = float("inf")  # no such search in this story
     await story.insert()
     await story.ended(DELIVERED=1)
     (attempt,) = await story.attempts()

@@ -86,7 +86,7 @@ async def test_a_session_lost_in_the_middle_of_its_work_costs_seconds_at_most(
     session: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loader, "SWEEP_SECONDS", 600.0)
+    monkeypatch.setattr(loader, "OVERDUE_SEARCH_SECONDS", 600.0)
     await story.subscribe(receiver.url)
     receiver.answers = [500] * 50
     await daemons.start()

@@ -186,7 +186,7 @@ async def test_an_error_in_the_drain_is_raised_and_the_other_steps_are_taken(
     async def broken() -> None:
         raise LookupError("not foreseen")
 
-    monkeypatch.setattr(daemon._engine.health, "drained", broken)
+    monkeypatch.setattr(daemon._engine.health, "drain", broken)
     with pytest.raises(ExceptionGroup) as raised:
         await daemons.stop(daemon)
     assert raised.value.subgroup(LookupError) is not None

@@ -10,7 +10,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
 from dispatcher.core.model import Delivery
-from dispatcher.engine.bulk import bulk_actions as stage
+from dispatcher.engine.bulk import bulk_action_runner, step_loop
 from dispatcher.services import bulk_actions as service
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.bulk_actions import BulkAction, BulkActions
@@ -68,7 +68,7 @@ def run(session: Session, read: BulkActions) -> Callable[[BulkAction], Awaitable
     """Run all steps of what is due."""
 
     async def until_none_is_due(action: BulkAction) -> BulkAction:
-        runner = stage.BulkActions(session)
+        runner = bulk_action_runner.BulkActionRunner(session)
         for _ in range(100):
             if await runner.run_once() > 0.0:
                 return await read.get(OURS, action.id)
@@ -106,7 +106,7 @@ async def test_filtered_deliveries_are_retried_and_no_others(
     step: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stage, "DELIVERIES_LIMIT", step)
+    monkeypatch.setattr(bulk_action_runner, "DELIVERIES_LIMIT", step)
     one, other = await some(connection, session, 3), await some(connection, session, 2)
     endpoint = await rows.endpoint(connection)
     well = await rows.delivery(connection, endpoint)
@@ -215,7 +215,7 @@ async def test_a_rate_makes_small_steps(
 ) -> None:
     await some(connection, session, 3)
     await start(form(status="FAILED", rate=4))
-    runner = stage.BulkActions(session)
+    runner = bulk_action_runner.BulkActionRunner(session)
     assert await runner.run_once() == 0.0
     assert 0.0 < await runner.run_once() <= 0.25
     assert len(await queued_again(connection)) == 1
@@ -262,11 +262,11 @@ async def test_a_bulk_action_waits_while_the_inbox_is_full(
     read: BulkActions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stage, "ROWS_LIMIT", 1)
+    monkeypatch.setattr(bulk_action_runner, "ROWS_LIMIT", 1)
     one, _ = await some(connection, session, 2)
     await rows.directed(connection, one.event_id, one.endpoint_id, delivery_id=1)
     started = await start(form(status="FAILED"))
-    runner = stage.BulkActions(session)
+    runner = bulk_action_runner.BulkActionRunner(session)
     assert await runner.run_once() == 0.0
     assert 0.0 < await runner.run_once() <= 0.5
     waiting = await read.get(OURS, started.id)
@@ -282,7 +282,7 @@ async def test_a_bulk_action_waits_while_daemons_apply_change_notices(
     monkeypatch: pytest.MonkeyPatch,
     action: str,
 ) -> None:
-    monkeypatch.setattr(stage, "NOTICES_LIMIT", 1)
+    monkeypatch.setattr(bulk_action_runner, "NOTICES_LIMIT", 1)
     one = await rows.delivery(connection, await rows.endpoint(connection), due_in=3600.0)
     started = await start(form(action))
     await ChangeNotices(session).add([one])
@@ -391,7 +391,7 @@ async def test_a_step_that_fails_for_its_data_is_tried_again_and_then_given_up(
 ) -> None:
     await some(connection, session, 1)
     started = await start(form(status="FAILED"))
-    monkeypatch.setattr(stage, "FAILURES_LIMIT", 1)
+    monkeypatch.setattr(step_loop, "FAILURES_LIMIT", 1)
     await connection.execute(
         """CREATE FUNCTION dispatcher.refuse() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN RAISE data_exception; END $$;

@@ -16,7 +16,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.engine.bulk import bulk_changes
-from dispatcher.engine.bulk.bulk_actions import BulkActions
+from dispatcher.engine.bulk.bulk_action_runner import BulkActionRunner
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.history import History as HistoryOfPeople
@@ -417,7 +417,7 @@ async def test_named_deliveries_are_sent_again_those_of_some_days_at_a_time(
 
 async def _run_all(session: Session) -> int:
     """Run bulk actions to their end. Return the number of steps."""
-    stage = BulkActions(session)
+    stage = BulkActionRunner(session)
     for steps in range(DAYS):
         if await stage.run_once() > 0.0:
             return steps

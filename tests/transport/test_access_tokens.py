@@ -14,7 +14,8 @@ import pytest
 from dispatcher.core.credentials import OAuth2Client, basic
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport import access_tokens
-from dispatcher.transport.access_tokens import AccessTokens, Post
+from dispatcher.transport.access_tokens import AccessTokens
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.hostile_receivers import CATALOGUE

@@ -21,6 +21,7 @@ from dispatcher.transport.connecting import connections as module
 from dispatcher.transport.connecting import handshake_slots
 from dispatcher.transport.exchanging.answer_head import Head
 from dispatcher.transport.exchanging.exchange import Connection
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request
@@ -49,7 +50,7 @@ async def sender() -> AsyncIterator[Sender]:
 
 
 async def posted(sender: Sender, url: str) -> Response:
-    answer = await sender.post(url, {}, b"{}", timeout=30)
+    answer = await sender.post(Post(url, {}, b"{}", timeout=30))
     assert isinstance(answer, Response), answer
     return answer
 
@@ -100,14 +101,14 @@ async def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used(
     sender: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.05)
-    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(module, "CLOSE_IDLE_SECONDS", 0.05)
     async with RawReceiver(keeps()) as receiver:
         await posted(sender, receiver.url)
         await until(lambda: len(sender._connections) == 0)
         await posted(sender, receiver.url)
         assert receiver.connections == 2
         (connection,) = sender._connections._idle
-        connection.idle_until = 0.0  # over, and not yet swept
+        connection.idle_until = 0.0  # over, and not yet closed
         await posted(sender, receiver.url)
         assert receiver.connections == 3
 
@@ -177,9 +178,9 @@ async def test_beyond_the_limit_of_an_origin_posts_wait_for_a_connection() -> No
 async def test_waiting_for_a_connection_ends_at_the_deadline_and_frees_the_place() -> None:
     async with sending(origin_limit=1) as sender, Receiver() as receiver, Receiver() as another:
         receiver.answers = [HANG]
-        hanging = asyncio.create_task(sender.post(receiver.url, {}, b"{}", timeout=30))
+        hanging = asyncio.create_task(sender.post(Post(receiver.url, {}, b"{}", timeout=30)))
         await receiver.wait_for(1)
-        late = await sender.post(receiver.url, {}, b"{}", timeout=0.1)
+        late = await sender.post(Post(receiver.url, {}, b"{}", timeout=0.1))
         assert isinstance(late, SendError)
         assert (late.code, "(phase=connect)" in late.reason) == ("timeout", True)
         await posted(sender, another.url)  # another origin does not wait
@@ -200,7 +201,7 @@ async def test_an_early_answer_counts_and_the_rest_of_the_body_is_not_sent(sende
         await asyncio.Event().wait()
 
     async with RawReceiver(script) as receiver:
-        answer = await sender.post(receiver.url, {}, b"x" * 64 * 1024 * 1024, timeout=30)
+        answer = await sender.post(Post(receiver.url, {}, b"x" * 64 * 1024 * 1024, timeout=30))
         assert isinstance(answer, Response)
         assert (answer.status, answer.body) == (413, b"no")
         await until(lambda: len(sender._connections) == 0)
@@ -215,7 +216,7 @@ async def test_a_half_closed_connection_ends_the_answer(sender: Sender, said: by
         await reader.read()
 
     async with RawReceiver(script) as receiver:
-        answer = await sender.post(receiver.url, {}, b"{}", timeout=30)
+        answer = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
     if said:
         assert isinstance(answer, Response)
     else:
@@ -242,7 +243,7 @@ async def test_a_failed_post_leaves_nothing_to_garbage_collection(
     try:
         async with RawReceiver(script) as receiver:
             for _ in range(posts):
-                await sender.post(receiver.url, {}, b"{}", timeout=30)
+                await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
             await until(lambda: len(sender._connections) == len(sender._connections._idle))
             sender._connections.close()
             await until(lambda: not any(isinstance(e, Connection) for e in gc.get_objects()))
@@ -258,10 +259,12 @@ async def test_a_reset_on_accept_is_never_tls_on_plain_http(sender: Sender) -> N
 
     async with RawReceiver(script) as receiver:
         for _ in range(50):
-            result = await sender.post(receiver.url, {}, b"{}", timeout=30)
+            result = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
             assert isinstance(result, SendError)
             assert result.code in ("connect", "reset")
-        result = await sender.post(receiver.url.replace("http:", "https:"), {}, b"{}", timeout=30)
+        result = await sender.post(
+            Post(receiver.url.replace("http:", "https:"), {}, b"{}", timeout=30)
+        )
         assert isinstance(result, SendError)
         assert (result.code, result.reason) == ("tls", "the receiver broke off the TLS handshake")
 
@@ -281,7 +284,8 @@ async def test_few_tls_handshakes_with_one_receiver_are_made_at_a_time() -> None
     async with sending(concurrency=number + 1) as sender, RawReceiver(says_nothing) as receiver:
         url = receiver.url.replace("http:", "https:")
         posts = [
-            asyncio.ensure_future(sender.post(url, {}, b"{}", timeout=30)) for _ in range(number)
+            asyncio.ensure_future(sender.post(Post(url, {}, b"{}", timeout=30)))
+            for _ in range(number)
         ]
         await until(lambda: open_now == handshake_slots.HANDSHAKES_LIMIT)
         async with Receiver() as healthy:
@@ -305,7 +309,7 @@ async def test_environments_take_turns_in_tls_handshakes_with_one_receiver(
         url = receiver.url.replace("http:", "https:")
 
         async def post(environment: str) -> None:
-            await sender.post(url, {}, b"{}", timeout=30, environment_id=environment)
+            await sender.post(Post(url, {}, b"{}", timeout=30, environment_id=environment))
             ended.append(environment)
 
         await asyncio.gather(*map(post, ["crowd"] * 8 + ["one"]))
@@ -334,7 +338,7 @@ async def test_each_phase_of_a_post_is_timed(sender: Sender) -> None:
     async with Receiver(otherwise=Answer(delay=0.05)) as receiver:
         first = (await posted(sender, receiver.url)).timings
         second = (await posted(sender, receiver.url)).timings
-        refused = await sender.post("http://127.0.0.1:1025/", {}, b"{}", timeout=30)
+        refused = await sender.post(Post("http://127.0.0.1:1025/", {}, b"{}", timeout=30))
     assert first.lookup is not None
     assert first.connect is not None
     assert first.tls is None
@@ -364,7 +368,9 @@ async def test_tls_is_timed_and_its_connections_are_separate_from_plain_ones(
         assert answer.timings.tls is not None
         assert receiver.connections == 1
         assert seen[0].selected_alpn_protocol() == "http/1.1"
-        plain = await sender.post(receiver.url.replace("https", "http"), {}, b"{}", timeout=30)
+        plain = await sender.post(
+            Post(receiver.url.replace("https", "http"), {}, b"{}", timeout=30)
+        )
         assert isinstance(plain, SendError)
         assert plain.code in ("protocol", "reset")
 
@@ -414,7 +420,7 @@ async def test_a_closed_sender_dials_no_more() -> None:
     async with sending() as sender, Receiver() as receiver:
         await posted(sender, receiver.url)
         await sender.close()
-        result = await sender.post(receiver.url, {}, b"{}", timeout=30)
+        result = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
         assert isinstance(result, SendError)
         assert (result.code, result.reason) == (
             "connect", "no connection: the dispatcher is stopping",

@@ -19,6 +19,7 @@ from dispatcher.transport.connecting.failed_handshakes import (
 )
 from dispatcher.transport.connecting.progress import Progress
 from dispatcher.transport.failures import PostError
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from dispatcher.transport.target import Origin, target_of
 from tests.certificates import Authority
@@ -139,7 +140,9 @@ async def test_attempts_after_a_refused_certificate_make_no_connection(
     context = authority.server(self_signed=True)
     async with RawReceiver(keeps_alive(), ssl_context=context) as receiver:
         answers = [
-            await sender.post(receiver.url, {}, b"{}", timeout=30, environment_id=environment_id)
+            await sender.post(
+                Post(receiver.url, {}, b"{}", timeout=30, environment_id=environment_id)
+            )
             for environment_id in ("a", "a", "a", "a", "b")
         ]
         assert all(isinstance(answer, SendError) and answer.code == "tls" for answer in answers)
@@ -169,11 +172,11 @@ async def test_a_receiver_with_a_mended_certificate_is_reached_again(
     monkeypatch.setattr(failed_handshakes, "RETRY_SECONDS", 0.0)
     context = trusted_authority.server(self_signed=True)
     async with new_sender() as sender, RawReceiver(keeps_alive(), ssl_context=context) as receiver:
-        refused = await sender.post(receiver.url, {}, b"{}", timeout=30)
+        refused = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
         assert isinstance(refused, SendError)
         assert len(sender._connections._failed_handshakes) == 1
         context.load_cert_chain(trusted_authority.certificate())
-        answer = await sender.post(receiver.url, {}, b"{}", timeout=30)
+        answer = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
         assert isinstance(answer, Response)
         assert len(sender._connections._failed_handshakes) == 0
 
@@ -185,6 +188,6 @@ async def test_a_broken_connection_is_no_failed_handshake(sender: Sender) -> Non
     async with RawReceiver(ends) as receiver:
         url = receiver.url.replace("http:", "https:")
         for connections in (1, 2):
-            answer = await sender.post(url, {}, b"{}", timeout=30)
+            answer = await sender.post(Post(url, {}, b"{}", timeout=30))
             assert isinstance(answer, SendError)
             assert (answer.code, receiver.connections) == ("tls", connections)

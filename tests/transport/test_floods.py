@@ -13,6 +13,7 @@ import pytest
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.exchanging.exchange import PIECE_BYTES
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.hostile_receivers.floods import FLOODS
@@ -42,9 +43,9 @@ async def test_each_post_of_a_flood_gets_its_outcome_and_no_connection_is_left(
 ) -> None:
     flood = FLOODS[name]
     async with served({name: flood}, authority, tmp_path) as urls, Receiver() as healthy:
-        posts = [sender.post(urls[name], {}, b"{}", timeout=30) for _ in range(AT_ONCE)]
+        posts = [sender.post(Post(urls[name], {}, b"{}", timeout=30)) for _ in range(AT_ONCE)]
         flooding = asyncio.gather(*posts)
-        beside = await sender.post(healthy.url, {}, b"{}", timeout=30)
+        beside = await sender.post(Post(healthy.url, {}, b"{}", timeout=30))
         results = await flooding
     assert isinstance(beside, Response)
     for result in results:
@@ -70,7 +71,8 @@ async def test_a_request_that_is_not_read_is_written_in_pieces(sender: Sender) -
     body = b"x" * 32 * 1024 * 1024
     async with RawReceiver(script) as receiver:
         posts = [
-            asyncio.create_task(sender.post(receiver.url, {}, body, timeout=30)) for _ in range(20)
+            asyncio.create_task(sender.post(Post(receiver.url, {}, body, timeout=30)))
+            for _ in range(20)
         ]
         while arrived < len(posts) or any(
             connection._unwritten is None for connection in sender._connections._made

@@ -7,6 +7,7 @@ import pytest
 
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.exchanging import exchange
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.hostile_receivers import CATALOGUE
@@ -34,7 +35,7 @@ async def test_a_hostile_receiver_gets_its_outcome_and_leaves_nothing_open(
     timeout = TIMEOUT_SECONDS if "timeout" in behaviour.verdict else PATIENT_SECONDS
     async with served({name: behaviour}, authority, tmp_path) as urls:
         for _ in range(2):  # the second one may get the connection of the first
-            result = await sender.post(urls[name], {}, body, timeout=timeout)
+            result = await sender.post(Post(urls[name], {}, body, timeout=timeout))
             assert verdict(result) in behaviour.verdict.split("|"), result
             assert len(result.body if isinstance(result, Response) else b"") <= LIMIT
         async with asyncio.timeout(PATIENT_SECONDS):

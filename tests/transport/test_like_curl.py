@@ -14,6 +14,7 @@ import pytest
 
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.addresses.egress import Guard, parse_allow
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.receivers import read_request
 
@@ -158,7 +159,7 @@ async def differences(receiver: tuple[list[int], list[bytes]]) -> list[Differenc
         urls = [f"http://127.0.0.1:{port}/{n}" for port, n in zip(ports, numbers, strict=False)]
         async with slots:
             statuses = await curled(urls)
-            results = [await sender.post(url, {}, b"{}", timeout=30) for url in urls]
+            results = [await sender.post(Post(url, {}, b"{}", timeout=30)) for url in urls]
         compared = zip(numbers, statuses, results, strict=True)
         return [Difference(table[number], theirs, ours) for number, theirs, ours in compared]
 

@@ -18,6 +18,7 @@ from dispatcher.transport.addresses.egress import Guard, parse_allow
 from dispatcher.transport.addresses.resolver import Resolver
 from dispatcher.transport.connecting.proxy import HEAD_LIMIT_BYTES, Proxy
 from dispatcher.transport.connecting.proxy_from_config import proxy_from_config
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Receiver, Script
@@ -76,7 +77,7 @@ async def through(
 
 
 async def error_of(sender: Sender, url: str) -> tuple[str, str]:
-    result = await sender.post(url, {}, b"{}", timeout=30)
+    result = await sender.post(Post(url, {}, b"{}", timeout=30))
     assert isinstance(result, SendError), result
     return result.code, result.reason
 
@@ -90,7 +91,7 @@ async def test_http_and_https_go_through_a_tunnel_and_keep_it(
         proxy = Tunnels(receiver.url)
         async with through(proxy, authorization="Basic eA==") as sender:
             for _ in range(2):
-                answer = await sender.post(receiver.url, {}, b"{}", timeout=30)
+                answer = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
                 assert isinstance(answer, Response), answer
                 assert answer.status == 200
     authority_of = receiver.url.split("/")[2]
@@ -153,7 +154,7 @@ async def test_a_name_is_checked_by_its_addresses_if_it_resolves(
     async with Receiver() as receiver:
         proxy = Tunnels(receiver.url)
         async with through(proxy, allow="192.0.2.1/32") as sender:
-            result = await sender.post("http://hooks.example.com/", {}, b"{}", timeout=30)
+            result = await sender.post(Post("http://hooks.example.com/", {}, b"{}", timeout=30))
     if addresses == ["10.0.0.1"]:
         assert isinstance(result, SendError)
         assert (result.code, proxy.heads) == ("blocked", [])
@@ -175,7 +176,7 @@ async def test_the_environments_proxies_are_not_read(monkeypatch: pytest.MonkeyP
             user_agent="Test/1.0",
         ) as sender,
     ):
-        assert isinstance(await sender.post(receiver.url, {}, b"{}", timeout=30), Response)
+        assert isinstance(await sender.post(Post(receiver.url, {}, b"{}", timeout=30)), Response)
 
 
 def config(**egress: str) -> Config:

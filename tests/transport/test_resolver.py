@@ -255,7 +255,7 @@ async def test_a_host_that_times_out_is_skipped_for_growing_times(
     now = asyncio.get_running_loop().time()
     assert now < until <= now + module.FIRST_PAUSE_SECONDS
     resolver._slow["silent.example"] = (9, 0.0)  # the pause is over
-    resolver._timed_out("silent.example")
+    resolver._note_timeout("silent.example")
     assert resolver._slow["silent.example"][1] > now + module.PAUSE_LIMIT_SECONDS - 1
     resolver._slow["silent.example"] = (10, 0.0)
     assert await addresses(resolver, "silent.example") == [PUBLIC]
@@ -281,7 +281,7 @@ async def test_thousands_of_rare_hosts_do_not_evict_those_in_use(
     await resolver.resolve("established.example", 443, "env_a")
     resolver.reached("established.example", "env_a")
     for n in range(1100):
-        resolver._answered(f"host-{n}.example", "env_b" if n % 2 else "env_a", [PUBLIC])
+        resolver._note_answer(f"host-{n}.example", "env_b" if n % 2 else "env_a", [PUBLIC])
     assert resolver._known.knows("established.example", "env_a")
     assert len(resolver._known) == 1000
     forget_answers(resolver)
@@ -311,8 +311,8 @@ async def test_the_numbers_of_remembered_answers_and_slow_hosts_are_limited(
     monkeypatch.setattr(module, "CACHE_LIMIT", 3)
     monkeypatch.setattr(module, "SLOW_LIMIT", 3)
     for n in range(5):
-        resolver._answered(f"host-{n}.example", "", [PUBLIC])
-        resolver._timed_out(f"slow-{n}.example")
+        resolver._note_answer(f"host-{n}.example", "", [PUBLIC])
+        resolver._note_timeout(f"slow-{n}.example")
     assert list(resolver._cache) == ["host-2.example", "host-3.example", "host-4.example"]
     assert list(resolver._slow) == ["slow-2.example", "slow-3.example", "slow-4.example"]
 

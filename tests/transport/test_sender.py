@@ -25,6 +25,7 @@ from dispatcher.transport.addresses.egress import AddrInfo
 from dispatcher.transport.addresses.resolver import Resolver, addr_info
 from dispatcher.transport.exchanging import exchange
 from dispatcher.transport.exchanging.answer_head import HEADERS_LIMIT_BYTES
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import ELSEWHERE, Authority, at_most
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request
@@ -58,7 +59,7 @@ async def settle(condition: Callable[[], bool]) -> None:
 async def _the_loop_has_what_it_needs() -> None:
     """Event loops open descriptors of their own with the first connection."""
     async with Receiver() as receiver, new_sender() as first:
-        await first.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+        await first.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +82,7 @@ async def posted(
     ssl_context: ssl.SSLContext | None = None,
 ) -> Response | SendError:
     async with RawReceiver(script, ssl_context=ssl_context) as receiver:
-        return await sender.post(receiver.url, HEADERS, body, timeout=timeout)
+        return await sender.post(Post(receiver.url, HEADERS, body, timeout=timeout))
 
 
 def says(*parts: bytes, stay: bool = False) -> Script:
@@ -140,7 +141,7 @@ async def test_the_status_line_alone_decides_the_outcome(sender: Sender, status:
 async def test_a_redirect_is_an_answer_and_is_not_followed(sender: Sender, status: int) -> None:
     async with Receiver() as elsewhere, Receiver() as receiver:
         receiver.otherwise = Answer(status, headers={"Location": elsewhere.url})
-        answer = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+        answer = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
         assert isinstance(answer, Response)
         assert answer.status == status
         assert ("Location", elsewhere.url) in answer.headers
@@ -192,7 +193,7 @@ async def test_switching_protocols_is_an_answer_and_ends_the_connection(sender: 
     switched = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
     async with RawReceiver(says(switched, stay=True)) as receiver:
         for connections in (1, 2):
-            answer = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+            answer = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
             assert isinstance(answer, Response)
             assert (answer.status, receiver.connections) == (101, connections)
 
@@ -317,7 +318,7 @@ async def test_bytes_after_a_complete_answer_change_neither_it_nor_the_next(send
 
     async with RawReceiver(script) as receiver:
         for _ in range(2):
-            answer = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+            answer = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
             assert isinstance(answer, Response)
             assert (answer.status, answer.body) == (200, b"ok")
             await asyncio.wait_for(given_up.wait(), 2)
@@ -431,7 +432,7 @@ async def test_a_connection_that_ends_without_an_answer_is_a_reset(
 async def test_a_refused_connection_is_an_error_with_its_reason(sender: Sender) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    result = await sender.post(f"http://127.0.0.1:{port}/", HEADERS, BODY, timeout=PATIENCE)
+    result = await sender.post(Post(f"http://127.0.0.1:{port}/", HEADERS, BODY, timeout=PATIENCE))
     assert isinstance(result, SendError)
     assert (result.code, result.reason) == ("connect", "no connection: Connection refused")
 
@@ -450,7 +451,7 @@ async def test_connecting_ends_at_its_own_limit_or_at_the_deadline(
             filler.connect_ex(full.getsockname())
         async with new_sender(connect_timeout=connect_timeout) as sender:
             url = f"http://127.0.0.1:{full.getsockname()[1]}/"
-            result = await sender.post(url, HEADERS, BODY, timeout=timeout)
+            result = await sender.post(Post(url, HEADERS, BODY, timeout=timeout))
     assert isinstance(result, SendError)
     assert (result.code, result.reason) == (code, "no connection within 0.2 s (phase=connect)")
 
@@ -463,7 +464,7 @@ async def test_a_certificate_of_a_trusted_authority_for_the_host_is_accepted(
 ) -> None:
     async with Receiver(ssl_context=authority.server()) as receiver:
         answers = [
-            await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE) for _ in range(2)
+            await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE)) for _ in range(2)
         ]
         assert [answer.status for answer in answers if isinstance(answer, Response)] == [200, 200]
         assert len({request.peer for request in receiver.requests}) == 1
@@ -484,7 +485,7 @@ async def test_an_untrusted_certificate_is_refused(
     authority: Authority, sender: Sender, certificate: dict[str, Any], reason: str
 ) -> None:
     async with Receiver(ssl_context=authority.server(**certificate)) as receiver:
-        result = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+        result = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
         assert receiver.requests == []
     assert isinstance(result, SendError)
     assert (result.code, reason in result.reason) == ("tls", True)
@@ -492,7 +493,7 @@ async def test_an_untrusted_certificate_is_refused(
 
 async def test_an_unknown_authority_is_refused(sender: Sender, tmp_path: Path) -> None:
     async with Receiver(ssl_context=Authority(tmp_path).server()) as receiver:
-        result = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+        result = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
     assert isinstance(result, SendError)
     assert result.code == "tls"
     assert result.reason.startswith("the certificate is not trusted: ")
@@ -525,7 +526,7 @@ async def test_plain_http_on_the_tls_port_is_a_tls_error(sender: Sender) -> None
 
     async with RawReceiver(script) as receiver:
         url = receiver.url.replace("http:", "https:")
-        result = await sender.post(url, HEADERS, BODY, timeout=PATIENCE)
+        result = await sender.post(Post(url, HEADERS, BODY, timeout=PATIENCE))
     assert isinstance(result, SendError)
     assert (result.code, result.reason) == ("tls", "the TLS handshake failed: wrong version number")
 
@@ -542,7 +543,7 @@ async def test_a_handshake_that_stalls_runs_into_a_deadline(
         RawReceiver(script) as receiver,
     ):
         url = receiver.url.replace("http:", "https:")
-        result = await sender.post(url, HEADERS, BODY, timeout=timeout)
+        result = await sender.post(Post(url, HEADERS, BODY, timeout=timeout))
     assert isinstance(result, SendError)
     assert (result.code, "(phase=connect)" in result.reason) == ("timeout", True)
     assert result.duration < SLOW + 4
@@ -556,7 +557,7 @@ async def test_a_complete_answer_leaves_its_connection_for_the_next_post(sender:
         for _ in range(3):
             receiver.answers = [Answer(500, body=b"x" * LIMIT)]
             assert isinstance(
-                await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE), Response
+                await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE)), Response
             )
         assert len({request.peer for request in receiver.requests}) == 1
 
@@ -564,7 +565,7 @@ async def test_a_complete_answer_leaves_its_connection_for_the_next_post(sender:
 async def test_an_answer_that_was_cut_gets_no_second_post(sender: Sender) -> None:
     async with Receiver(otherwise=Answer(body=b"x" * 1_000_000)) as receiver:
         for _ in range(2):
-            answer = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+            answer = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
             assert isinstance(answer, Response)
             assert answer.truncated
         assert len({request.peer for request in receiver.requests}) == 2
@@ -591,8 +592,8 @@ async def test_a_kept_connection_that_ends_without_an_answer_is_replaced_at_once
             writer.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
 
     async with RawReceiver(script) as receiver:
-        first = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
-        second = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+        first = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
+        second = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
         assert isinstance(first, Response)
         assert isinstance(second, Response)
         assert (second.status, requests, receiver.connections) == (200, 3, 2)
@@ -612,9 +613,9 @@ async def test_a_connection_is_replaced_once_and_not_again(sender: Sender) -> No
 
     async with RawReceiver(script) as receiver:
         assert isinstance(
-            await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE), Response
+            await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE)), Response
         )
-        second = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+        second = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
         assert isinstance(second, SendError)
         assert (second.code, requests, receiver.connections) == ("reset", 3, 2)
 
@@ -628,9 +629,9 @@ async def test_a_kept_connection_that_ends_within_an_answer_is_not_replaced(send
 
     async with RawReceiver(script) as receiver:
         assert isinstance(
-            await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE), Response
+            await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE)), Response
         )
-        second = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+        second = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
         assert isinstance(second, SendError)
         assert (second.code, receiver.connections) == ("reset", 1)
 
@@ -649,7 +650,7 @@ async def test_a_connection_closed_while_idle_is_not_used_again(sender: Sender) 
 
     async with RawReceiver(script) as receiver:
         for connections in (1, 2):
-            answer = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+            answer = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
             assert isinstance(answer, Response)
             assert receiver.connections == connections
             await asyncio.wait_for(closed.wait(), 2)
@@ -659,11 +660,11 @@ async def test_a_connection_closed_while_idle_is_not_used_again(sender: Sender) 
 async def test_hanging_receivers_hold_up_no_other(sender: Sender) -> None:
     async with Receiver(otherwise=HANG) as hanging, Receiver() as healthy:
         waiting = [
-            asyncio.create_task(sender.post(hanging.url, HEADERS, BODY, timeout=30))
+            asyncio.create_task(sender.post(Post(hanging.url, HEADERS, BODY, timeout=30)))
             for _ in range(150)
         ]
         await hanging.wait_for(150)
-        answer = await sender.post(healthy.url, HEADERS, BODY, timeout=PATIENCE)
+        answer = await sender.post(Post(healthy.url, HEADERS, BODY, timeout=PATIENCE))
         assert isinstance(answer, Response)
         assert answer.duration < 2
         for task in waiting:
@@ -688,7 +689,7 @@ async def test_a_cancelled_post_closes_its_connection(sender: Sender, answer: by
         ended.set()
 
     async with RawReceiver(watched) as receiver:
-        task = asyncio.create_task(sender.post(receiver.url, HEADERS, BODY, timeout=30))
+        task = asyncio.create_task(sender.post(Post(receiver.url, HEADERS, BODY, timeout=30)))
         await started.wait()
         await asyncio.sleep(0.02)  # so that the client has read what was answered
         task.cancel()
@@ -716,12 +717,12 @@ async def test_idle_connections_are_kept_to_so_many_receivers() -> None:
         port = server.sockets[0].getsockname()[1]
         for last in range(1, 41):
             answer = await sender.post(
-                f"http://127.0.7.{last}:{port}/", HEADERS, BODY, timeout=PATIENCE
+                Post(f"http://127.0.7.{last}:{port}/", HEADERS, BODY, timeout=PATIENCE)
             )
             assert isinstance(answer, Response)
         await settle(lambda: open_now == 5)
         assert isinstance(
-            await sender.post(f"http://127.0.7.1:{port}/", HEADERS, BODY, timeout=PATIENCE),
+            await sender.post(Post(f"http://127.0.7.1:{port}/", HEADERS, BODY, timeout=PATIENCE)),
             Response,
         )
         await settle(lambda: open_now == 5)
@@ -741,7 +742,7 @@ async def _ran(script: Script, reader: asyncio.StreamReader, writer: asyncio.Str
 
 async def test_the_request_has_the_given_parts_and_nothing_else(sender: Sender) -> None:
     async with Receiver() as receiver:
-        await sender.post(f"{receiver.url}hook?a=1&b=%0A", HEADERS, BODY, timeout=PATIENCE)
+        await sender.post(Post(f"{receiver.url}hook?a=1&b=%0A", HEADERS, BODY, timeout=PATIENCE))
         (request,) = receiver.requests
         assert (request.method, request.path, request.body) == ("POST", "/hook?a=1&b=%0A", BODY)
         assert dict(request.headers) == {
@@ -757,7 +758,7 @@ async def test_the_request_has_the_given_parts_and_nothing_else(sender: Sender) 
 async def test_a_header_given_replaces_the_default(sender: Sender) -> None:
     async with Receiver() as receiver:
         await sender.post(
-            receiver.url, {"user-agent": "Paylent-Webhook/1.0"}, BODY, timeout=PATIENCE
+            Post(receiver.url, {"user-agent": "Paylent-Webhook/1.0"}, BODY, timeout=PATIENCE)
         )
         assert receiver.requests[0].headers.getall("User-Agent") == ["Paylent-Webhook/1.0"]
 
@@ -765,7 +766,7 @@ async def test_a_header_given_replaces_the_default(sender: Sender) -> None:
 async def test_cookies_are_never_sent_back(sender: Sender) -> None:
     async with Receiver(otherwise=Answer(headers={"Set-Cookie": "a=b; Path=/"})) as receiver:
         for _ in range(2):
-            answer = await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+            answer = await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
             assert isinstance(answer, Response)
             assert ("Set-Cookie", "a=b; Path=/") in answer.headers
         assert all("Cookie" not in request.headers for request in receiver.requests)
@@ -777,7 +778,7 @@ async def test_the_environment_chooses_no_proxy(
     async with Receiver() as proxy, Receiver() as receiver:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("ALL_PROXY", proxy.url)
-        await sender.post(receiver.url, HEADERS, BODY, timeout=PATIENCE)
+        await sender.post(Post(receiver.url, HEADERS, BODY, timeout=PATIENCE))
         assert (len(proxy.requests), len(receiver.requests)) == (0, 1)
 
 
@@ -787,7 +788,7 @@ async def test_a_header_that_cannot_be_written_is_refused_and_not_disclosed(
 ) -> None:
     async with Receiver() as receiver:
         result = await sender.post(
-            receiver.url, {"X-Secret": f"s3cret{value}"}, BODY, timeout=PATIENCE
+            Post(receiver.url, {"X-Secret": f"s3cret{value}"}, BODY, timeout=PATIENCE)
         )
         assert isinstance(result, SendError)
         assert (result.code, receiver.requests) == ("blocked", [])
@@ -797,13 +798,15 @@ async def test_a_header_that_cannot_be_written_is_refused_and_not_disclosed(
 async def test_a_large_body_is_sent_whole(sender: Sender) -> None:
     body = os.urandom(8 * 1024 * 1024)
     async with Receiver() as receiver:
-        assert isinstance(await sender.post(receiver.url, HEADERS, body, timeout=30), Response)
+        assert isinstance(
+            await sender.post(Post(receiver.url, HEADERS, body, timeout=30)), Response
+        )
         assert receiver.requests[0].body == body
 
 
 async def test_a_closed_sender_raises_an_error() -> None:
     with pytest.raises(RuntimeError, match="not open"):
-        await new_sender().post("http://127.0.0.1/", HEADERS, BODY, timeout=1)
+        await new_sender().post(Post("http://127.0.0.1/", HEADERS, BODY, timeout=1))
 
 
 # ── names and addresses ──────────────────────────────────────────────────────────────────────────
@@ -842,7 +845,7 @@ async def test_a_name_is_resolved_absolute_and_kept_in_the_host_header(
     resolving({"hooks.example.com.": ["127.0.0.1"]})
     async with new_sender() as sender, Receiver() as receiver:
         url = f"http://hooks.example.com:{receiver.port}/"
-        assert isinstance(await sender.post(url, HEADERS, BODY, timeout=PATIENCE), Response)
+        assert isinstance(await sender.post(Post(url, HEADERS, BODY, timeout=PATIENCE)), Response)
         assert receiver.requests[0].headers["Host"] == f"hooks.example.com:{receiver.port}"
 
 
@@ -857,7 +860,7 @@ async def test_an_answer_with_any_forbidden_address_is_refused_whole(
     resolving({"hooks.example.com.": addresses})
     async with new_sender() as sender, Receiver() as receiver:
         url = f"http://hooks.example.com:{receiver.port}/"
-        result = await sender.post(url, HEADERS, BODY, timeout=PATIENCE)
+        result = await sender.post(Post(url, HEADERS, BODY, timeout=PATIENCE))
         assert isinstance(result, SendError)
         assert (result.code, receiver.requests) == ("blocked", [])
         assert "is not a permitted destination" in result.reason
@@ -866,7 +869,9 @@ async def test_an_answer_with_any_forbidden_address_is_refused_whole(
 async def test_an_unknown_name_is_a_dns_error(resolving: Resolving) -> None:
     resolving({})
     async with new_sender() as sender:
-        result = await sender.post("https://hooks.example.com/", HEADERS, BODY, timeout=PATIENCE)
+        result = await sender.post(
+            Post("https://hooks.example.com/", HEADERS, BODY, timeout=PATIENCE)
+        )
     assert isinstance(result, SendError)
     assert result.code == "dns"
     assert result.reason == "hooks.example.com cannot be resolved: Name or service not known"
@@ -878,7 +883,7 @@ async def test_an_unknown_name_is_a_dns_error(resolving: Resolving) -> None:
      "http://127.0.0.1:22/", "http://0x7f.1/", "ftp://127.0.0.1/", "http://a@127.0.0.1/", ""],
 )  # fmt: skip
 async def test_a_url_that_may_not_be_dialled_is_blocked(sender: Sender, url: str) -> None:
-    result = await sender.post(url, HEADERS, BODY, timeout=PATIENCE)
+    result = await sender.post(Post(url, HEADERS, BODY, timeout=PATIENCE))
     assert isinstance(result, SendError)
     assert result.code == "blocked"
 
@@ -896,6 +901,6 @@ async def test_the_socket_is_checked_independently_of_the_resolver(
     monkeypatch.setattr(send, "Resolver", Liar)
     async with new_sender("192.0.2.0/24") as sender, Receiver() as receiver:
         url = f"http://hooks.example.com:{receiver.port}/"
-        result = await sender.post(url, HEADERS, BODY, timeout=PATIENCE)
+        result = await sender.post(Post(url, HEADERS, BODY, timeout=PATIENCE))
         assert isinstance(result, SendError)
         assert (result.code, receiver.requests) == ("blocked", [])

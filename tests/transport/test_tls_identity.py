@@ -12,6 +12,7 @@ from dispatcher.core.credentials import TlsIdentity, tls_identity
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.connecting import tls as tls_module
 from dispatcher.transport.connecting.tls import ClientContext, ClientContexts
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Receiver, read_request
@@ -29,7 +30,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 async def posted(
     sender: Sender, url: str, identity: TlsIdentity | None = None
 ) -> Response | SendError:
-    return await sender.post(url, {}, b"{}", timeout=30, tls=identity)
+    return await sender.post(Post(url, {}, b"{}", timeout=30, tls=identity))
 
 
 @pytest.mark.parametrize("version", VERSIONS)

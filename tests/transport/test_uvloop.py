@@ -10,6 +10,7 @@ import pytest
 from dispatcher.core.credentials import tls_identity
 from dispatcher.core.model import Response, SendError
 from dispatcher.transport.addresses.egress import Guard, parse_allow
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Script, read_request
@@ -73,7 +74,7 @@ def test_bodies_go_out_whole_and_connections_are_kept(
         body = bytes(range(250)) * (size // 250) + b"end"
         async with RawReceiver(script, ssl_context=context) as receiver, new_sender() as sender:
             for _ in range(3):
-                answer = await sender.post(receiver.url, {}, body, timeout=30)
+                answer = await sender.post(Post(receiver.url, {}, body, timeout=30))
                 assert isinstance(answer, Response), answer
                 assert (answer.status, answer.body) == (200, b"ok")
             assert receiver.connections == 1
@@ -96,7 +97,7 @@ def test_each_post_of_a_flood_gets_its_outcome(
 ) -> None:
     async def main() -> None:
         async with RawReceiver(says(first, again=again)) as receiver, new_sender() as sender:
-            posts = [sender.post(receiver.url, {}, b"{}", timeout=30) for _ in range(50)]
+            posts = [sender.post(Post(receiver.url, {}, b"{}", timeout=30)) for _ in range(50)]
             for answer in await asyncio.gather(*posts):
                 if isinstance(answer, SendError):
                     assert answer.code == verdict
@@ -114,7 +115,7 @@ def test_a_silent_receiver_ends_at_the_deadline(scheme: str) -> None:
     async def main() -> None:
         async with RawReceiver(script) as receiver, new_sender() as sender:
             url = receiver.url.replace("http", scheme)
-            result = await sender.post(url, {}, b"{}", timeout=0.2)
+            result = await sender.post(Post(url, {}, b"{}", timeout=0.2))
             assert isinstance(result, SendError)
             assert result.code == "timeout"
             assert len(sender._connections._made) <= 1
@@ -129,7 +130,7 @@ def test_a_large_body_that_is_not_read_waits_outside_of_the_transport() -> None:
 
     async def main() -> None:
         async with RawReceiver(script) as receiver, new_sender() as sender:
-            result = await sender.post(receiver.url, {}, b"x" * 2**25, timeout=0.5)
+            result = await sender.post(Post(receiver.url, {}, b"x" * 2**25, timeout=0.5))
             assert isinstance(result, SendError)
             assert (result.code, "(phase=send)" in result.reason) == ("timeout", True)
 
@@ -148,11 +149,11 @@ def test_a_client_certificate_is_presented_and_a_missing_one_is_an_error(
     async def main() -> None:
         answer = says(OK + b"Content-Length: 0\r\n\r\n")
         async with new_sender() as sender, RawReceiver(answer, ssl_context=context) as receiver:
-            refused = await sender.post(receiver.url, {}, b"{}", timeout=30)
+            refused = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
             assert isinstance(refused, SendError)
             assert refused.code in ("tls", "reset")
             for _ in range(3):
-                taken = await sender.post(receiver.url, {}, b"{}", timeout=30, tls=identity)
+                taken = await sender.post(Post(receiver.url, {}, b"{}", timeout=30, tls=identity))
                 assert isinstance(taken, Response)
             assert receiver.connections == 1, "the refused one never became a connection"
 

@@ -26,6 +26,7 @@ class DeliveriesInMemory:
         # Each delivery in memory with its shard. Otherwise a row that is read twice would be sent
         # twice.
         self._shards: dict[int, int] = {}
+        queues.count_memory_by(self.free)
 
     def __str__(self) -> str:
         return f"{len(self)} of {self._capacity} in memory, {self._heap!r}, {self._queues!r}"
@@ -46,10 +47,14 @@ class DeliveriesInMemory:
         """Return how many deliveries are in the retry heap."""
         return len(self._heap)
 
+    def free(self) -> int:
+        """Return how many more deliveries fit; negative if there are more than `capacity`."""
+        return self._capacity - len(self._shards)
+
     @property
     def room(self) -> int:
         """Return how many more deliveries fit."""
-        return max(0, self._capacity - len(self._shards))
+        return max(0, self.free())
 
     @property
     def room_for_later(self) -> int:
@@ -61,15 +66,9 @@ class DeliveriesInMemory:
         """Return how many deliveries of each shard are in memory."""
         return Counter(self._shards.values())
 
-    def share_memory(self) -> EndpointQueues:
-        """Return the queues, with depths that suit how full memory is."""
-        self._queues.free_memory = room = self._capacity - len(self._shards)
-        self._queues.is_memory_full = room <= 0
-        return self._queues
-
     def offer(self, delivery: Delivery) -> bool:
         """Append a due delivery to its queue; return False if the queue is full or stopped."""
-        if not self.share_memory().offer(delivery):
+        if not self._queues.offer(delivery):
             return False
         self._shards[delivery.id] = delivery.shard
         return True
@@ -93,8 +92,8 @@ class DeliveriesInMemory:
         due = self._heap.next_due()
         if due is None or due > now:
             return []
-        queues = self.share_memory()
-        left = [d for d in self._heap.pop_due(now, self._capacity) if not queues.offer(d)]
+        offer = self._queues.offer
+        left = [d for d in self._heap.pop_due(now, self._capacity) if not offer(d)]
         self.drop(left)
         return left
 

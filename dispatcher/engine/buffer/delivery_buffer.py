@@ -62,9 +62,8 @@ class DeliveryBuffer:
 
     def room_for(self, endpoint_id: UUID) -> int:
         """Return how many due deliveries of this endpoint fit."""
-        queues = self._in_memory.share_memory()
-        room = queues.room(endpoint_id)
-        return room if queues.is_memory_full else min(room, self.room)
+        room = self._queues.room(endpoint_id)
+        return room if self._queues.is_memory_full else min(room, self.room)
 
     def rows_to_read(self, endpoint_id: UUID) -> int:
         """Return how many parked rows of an endpoint to read: at most REFILL_LIMIT new ones.
@@ -79,11 +78,11 @@ class DeliveryBuffer:
 
         The fan-out makes their next deliveries parked. Otherwise each would be parked afterwards.
         """
-        return self._in_memory.share_memory().endpoints_without_room(coming)
+        return self._queues.endpoints_without_room(coming)
 
     def endpoints_needing_refill(self) -> list[UUID]:
         """Return the endpoints with parked rows and a queue that runs empty soon."""
-        queues = self._in_memory.share_memory()
+        queues = self._queues
         low = queues.refill_depth
         return [i for i in self.parked if queues.room(i) and queues.count_waiting(i) < low]
 

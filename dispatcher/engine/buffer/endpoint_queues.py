@@ -6,7 +6,7 @@ share a limited number of slots, so that many of them cannot use all concurrency
 arguments (epoch seconds), and nothing here waits.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
@@ -32,8 +32,9 @@ class EndpointQueues:
     """The endpoint queues of a daemon.
 
     `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`.
-    With much free memory a queue may be deeper: up to `share` of `free_memory`, a number of
-    deliveries. `slots` bounds all attempts in flight, `slow_slots` those to slow endpoints.
+    With much free memory a queue may be deeper: up to `share` of the deliveries that
+    `count_memory_by` counts. `slots` bounds all attempts in flight, `slow_slots` those to slow
+    endpoints.
     """
 
     def __init__(
@@ -41,10 +42,9 @@ class EndpointQueues:
     ) -> None:
         self._depth = depth
         self._share = share
-        self.free_memory = 0
+        self._free_memory: Callable[[], int] = _unlimited
         self._slots = Slots(slots)
         self._slow_slots = SlowSlots(max(1, slow_slots))
-        self.is_memory_full = False
         # A queue is in the round robin if it may start something, in the alarm heap if it waits
         # for a time, in `_slow_slots` if it waits for a slow slot. Otherwise an event, such as an
         # answer, puts it back into the round robin.
@@ -102,11 +102,21 @@ class EndpointQueues:
 
     # Room
 
+    def count_memory_by(self, free_memory: Callable[[], int]) -> None:
+        """Let `free_memory()` say how many more deliveries fit into memory; 0 or less if full."""
+        self._free_memory = free_memory
+
+    @property
+    def is_memory_full(self) -> bool:
+        """Return True if no more deliveries fit into memory."""
+        return self._free_memory() <= 0
+
     @property
     def depth(self) -> int:
         """Return how many deliveries may wait in one queue."""
-        if not self.is_memory_full:
-            return max(self._depth, int(self.free_memory * self._share))
+        free = self._free_memory()
+        if free > 0:
+            return max(self._depth, int(free * self._share))
         share = SHORT_TOTAL // max(1, len(self._queues))
         return min(self._depth, SHORT_DEPTH, max(SHORTEST_DEPTH, share))
 
@@ -310,3 +320,8 @@ class EndpointQueues:
             if at == queue.alarm_at:
                 queue.alarm_at = inf
             self._give_turn(queue)
+
+
+def _unlimited() -> int:
+    """Return the free memory of queues for which nothing counts it: enough, but none to share."""
+    return 1

@@ -6,11 +6,12 @@ failure of its work, so that other work goes on.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError
+from dispatcher.store.session import Session, Transaction
 
 IDLE_SECONDS: Final = 10.0
 """Longest wait between two passes: the backstop looks for work that is due, and wakes the stage."""
@@ -20,28 +21,53 @@ FAILURES_LIMIT: Final = 8
 """Failed steps in a row until the work fails, about two minutes after the first."""
 
 
-class StepLoop:
-    """The loop of a stage that works in steps.
+class Step(NamedTuple):
+    """A step of work that was claimed.
 
-    - `step` runs one step of the work that has been due longest, as large as the size says, and
-      returns False if none is due.
-    - `next_wait` returns the seconds until some is due, None if there is no work.
-    - `note_failure` writes down why the last step failed. The work is tried again later. It raises
-      the error if the step failed before it had any work.
+    `run` makes the step as large as the size says, in the transaction that claimed the work.
+    """
+
+    work_id: int
+    run: Callable[[BatchSize], Awaitable[object]]
+
+
+class StoredWork(Protocol):
+    """The rows of all work of one kind."""
+
+    async def next(self) -> float | None:
+        """Return the seconds until some work is due, None if there is no work."""
+
+    async def note_failure(self, work_id: int, error: str, limit: int, /) -> str | None:
+        """Let work be tried again later, or fail after `limit` failures in a row.
+
+        Return its state, or None if it is not running any more.
+        """
+
+
+class StepLoop:
+    """The loop of a stage that works in steps, each in a transaction.
+
+    - `work` has the rows of the work.
+    - `claim` locks the work that has been due longest, and returns its next step, or None if none
+      is due.
+    - `on_failure` is called with the id and the state of work whose step failed, and the error.
 
     `wake` is set when work is due.
     """
 
     def __init__(
         self,
+        session: Session,
+        work: StoredWork,
         *,
-        step: Callable[[BatchSize], Awaitable[bool]],
-        next_wait: Callable[[], Awaitable[float | None]],
-        note_failure: Callable[[str, Exception], Awaitable[None]],
+        claim: Callable[[Transaction], Awaitable[Step | None]],
+        on_failure: Callable[[int, str, Exception], None],
     ) -> None:
-        self._step = step
-        self._next_wait = next_wait
-        self._note_failure = note_failure
+        self._session = session
+        self._work = work
+        self._claim = claim
+        self._on_failure = on_failure
+        self._claimed: int | None = None
         self._size = BatchSize()
         self.wake = asyncio.Event()
 
@@ -52,21 +78,37 @@ class StepLoop:
         smaller; the smallest one fails.
         """
         # A step costs many times as much, and most of the time there is no work at all.
-        wait = await self._next_wait()
+        wait = await self._work.next()
         if wait is None:
             return IDLE_SECONDS
         if wait > 0:
             return max(WAIT_MINIMUM_SECONDS, min(wait, IDLE_SECONDS))
         try:
-            is_due = await self._step(self._size)
+            is_due = await self._run_step()
         except Exception as error:
             if isinstance(error, StatementTimeoutError):
                 is_failure = not self._size.shrink()
             else:
                 is_failure = is_data_error(error)
-            if not is_failure:
+            if not is_failure or self._claimed is None:
                 raise
-            await self._note_failure(describe(error), error)
+            await self._note_failure(self._claimed, error)
             return 0.0
         self._size.grow()
         return 0.0 if is_due else WAIT_MINIMUM_SECONDS
+
+    async def _run_step(self) -> bool:
+        """Run one step; return False if no work is due."""
+        self._claimed = None
+        async with self._session.transaction() as session:
+            step = await self._claim(session)
+            if step is None:
+                return False
+            self._claimed = step.work_id
+            await step.run(self._size)
+        return True
+
+    async def _note_failure(self, work_id: int, error: Exception) -> None:
+        state = await self._work.note_failure(work_id, describe(error), FAILURES_LIMIT)
+        if state is not None:
+            self._on_failure(work_id, state, error)

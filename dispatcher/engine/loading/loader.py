@@ -15,16 +15,16 @@ from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.store.queries.deliveries import Deliveries, Range
 
-HORIZON_SECONDS = 60.0
+READ_AHEAD_LIMIT_SECONDS = 60.0
 """Retries due within this time are held in memory."""
-READ_AHEAD_SECONDS = 30.0
-"""A shard is read again when less than this is left of its horizon."""
+READ_AGAIN_SECONDS = 30.0
+"""A shard is read again when the retries that were read ahead last for less than this."""
 ROWS_WHEN_FULL = 2_000
 """Rows read at once while memory is full; most of them are only parked."""
-SWEEP_SECONDS = 15.0
-"""Time between two sweeps of all owned shards."""
+OVERDUE_SEARCH_SECONDS = 15.0
+"""Time between two searches of all owned shards for overdue rows."""
 OVERDUE_SECONDS = 5.0
-"""A sweep looks for rows that are overdue for longer and not in memory."""
+"""The search is for rows that are overdue for longer and not in memory."""
 RESCAN_SECONDS = 5.0
 """Time between two searches for endpoints with parked rows."""
 RESCAN_SHARED_SECONDS = 1.0
@@ -74,9 +74,9 @@ class Loader:
         self._clock = clock
         self._admit = admit
         self.wake = wake
-        self._swept_at = float("-inf")
-        # The due times from which the next pass continues a sweep, by shard.
-        self._sweep_from: Mapping[int, float] = {}
+        self._overdue_searched_at = float("-inf")
+        # The due times from which the next pass continues the search for overdue rows, by shard.
+        self._overdue_from: Mapping[int, float] = {}
         self._rescanned_at = float("-inf")
         self._is_notified = False
 
@@ -104,11 +104,11 @@ class Loader:
         Raises StoreError or StatementTimeoutError.
         """
         has_more = await self._read_ahead()
-        if monotonic() - self._swept_at >= SWEEP_SECONDS:
-            if await self._sweep():
+        if monotonic() - self._overdue_searched_at >= OVERDUE_SEARCH_SECONDS:
+            if await self._search_overdue():
                 has_more = True
             else:
-                self._swept_at = monotonic()
+                self._overdue_searched_at = monotonic()
         if monotonic() - self._rescanned_at >= self._rescan_interval():
             self._is_notified = False
             await self._rescan()
@@ -122,12 +122,12 @@ class Loader:
         return RESCAN_SECONDS if self._endpoints.sharers == 1 else RESCAN_SHARED_SECONDS
 
     async def _read_ahead(self) -> bool:
-        """Read due rows, and with enough room those due within HORIZON_SECONDS.
+        """Read due rows, and with enough room those due within READ_AHEAD_LIMIT_SECONDS.
 
         Return True if more due rows are left than were read.
         """
         now = self._clock.now()
-        room, before = self._buffer.room_for_later, now + HORIZON_SECONDS
+        room, before = self._buffer.room_for_later, now + READ_AHEAD_LIMIT_SECONDS
         if not room:
             room, before = self._buffer.room or ROWS_WHEN_FULL, now
         shards = [shard for shard in self._buffer.owned if self._is_to_read(shard, before, now)]
@@ -147,21 +147,21 @@ class Loader:
             self._buffer.lower_watermark(shard, due)
         return any(due <= now for due in unread.values())
 
-    async def _sweep(self) -> bool:
+    async def _search_overdue(self) -> bool:
         """Read overdue rows that are neither in memory nor parked, such as rows others inserted.
 
         Return True if there are more of them than one statement reads. Rows that were read are in
         memory or parked then, so every pass gets further.
         """
         owned = self._buffer.owned
-        lows = {shard: low for shard, low in self._sweep_from.items() if shard in owned}
+        lows = {shard: low for shard, low in self._overdue_from.items() if shard in owned}
         lows = lows or dict.fromkeys(owned, NEVER_READ)
         if not lows:
             return False
         ranges = self._ranges(lows, max(self._buffer.room, ROWS_WHEN_FULL))
         rows = await self._read(ranges, self._clock.now() - OVERDUE_SECONDS)
-        self._sweep_from = unread_from(ranges, rows)
-        return bool(self._sweep_from)
+        self._overdue_from = unread_from(ranges, rows)
+        return bool(self._overdue_from)
 
     async def _rescan(self) -> None:
         """Search for endpoints with parked rows, as other daemons park rows too."""
@@ -245,7 +245,7 @@ class Loader:
         return [Range(shard, low, counts[shard] + share) for shard, low in lows.items()]
 
     def _is_to_read(self, shard: int, before: float, now: float) -> bool:
-        return self._buffer.watermark(shard) < max(before - READ_AHEAD_SECONDS, now)
+        return self._buffer.watermark(shard) < max(before - READ_AGAIN_SECONDS, now)
 
 
 def unread_from(ranges: Iterable[Range], rows: Iterable[Delivery]) -> dict[int, float]:

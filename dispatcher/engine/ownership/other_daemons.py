@@ -29,7 +29,7 @@ class OtherDaemons:
     def note_heartbeats(self, heartbeats: Iterable[Heartbeat], now: float) -> None:
         """Note the heartbeats of all other daemons, which were read just before `now`."""
         gap = now - self._noted_at
-        self._known = {h.daemon: self._updated(h, gap, now) for h in heartbeats}
+        self._known = {h.daemon: self._renewals(h, gap, now) for h in heartbeats}
         self._noted_at = now
 
     def count_sending(self, now: float) -> int:
@@ -56,7 +56,7 @@ class OtherDaemons:
             default=float("inf"),
         )
 
-    def _updated(self, heartbeat: Heartbeat, gap: float, now: float) -> _Renewals:
+    def _renewals(self, heartbeat: Heartbeat, gap: float, now: float) -> _Renewals:
         known = self._known.get(heartbeat.daemon)
         if known is not None and known.count == heartbeat.renewals:
             return known

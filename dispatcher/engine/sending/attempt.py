@@ -29,7 +29,8 @@ from dispatcher.engine.sending.endpoint_health import EndpointHealth
 from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.telemetry import observe
-from dispatcher.transport.access_tokens import AccessTokens, Post
+from dispatcher.transport.access_tokens import AccessTokens
+from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 
 DISABLING_SECONDS = 5.0
@@ -125,23 +126,20 @@ class AttemptRunner:
     def _post(
         self, endpoint: Endpoint, request: Request, body: bytes
     ) -> Awaitable[Response | SendError]:
-        """Return the running request, with an access token if the endpoint wants one."""
-        timeout = endpoint.timeout or self.timeout
-        environment_id, names, values = endpoint.environment_id, request.names, request.values
-        url, headers, tls = endpoint.url, request.fixed, endpoint.tls
-        if endpoint.oauth2 is not None:
-            post = Post(url, headers, body, timeout, environment_id, names, values, tls)
-            return self.tokens.post(endpoint.oauth2, endpoint.id, post)
-        return self.sender.post(
-            url,
-            headers,
+        """Return what sends the request when it is awaited, by an access token if one is wanted."""
+        post = Post(  # by position: names would take longer
+            endpoint.url,
+            request.fixed,
             body,
-            timeout=timeout,
-            environment_id=environment_id,
-            names=names,
-            values=values,
-            tls=tls,
+            endpoint.timeout or self.timeout,
+            endpoint.environment_id,
+            request.names,
+            request.values,
+            endpoint.tls,
         )
+        if endpoint.oauth2 is not None:
+            return self.tokens.post(endpoint.oauth2, endpoint.id, post)
+        return self.sender.post(post)
 
     def _apply(
         self, delivery: Delivery, endpoint: Endpoint, event: Event, outcome: Outcome

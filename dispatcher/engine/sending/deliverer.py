@@ -95,7 +95,7 @@ class Deliverer:
         finally:
             self._is_starting = False
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait until no attempt is in flight; call it after `run` was cancelled.
 
         Raises the unexpected error of a worker. Otherwise the end of the daemon would look orderly.

@@ -6,9 +6,8 @@ times a second costs one row a second.
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from dispatcher.core import event_patterns, ids
 from dispatcher.core.model import Delivery, Endpoint, Outcome
 from dispatcher.engine.clock import boottime
 from dispatcher.store.bisection import bisect
+from dispatcher.store.data_errors import is_data_error
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.events import Events
 from dispatcher.telemetry import observe
@@ -51,13 +51,18 @@ class Notes:
     """The reason, and the URL that gave it, if it is about that URL."""
     failed_deliveries: list[OperationalEvent] = field(default_factory=list)
 
+    def rest(self, endpoint_id: UUID, until: float) -> None:
+        """Let an endpoint rest `until` a moment of `boottime`, unless it rests for longer."""
+        self.rests[endpoint_id] = max(until, self.rests.get(endpoint_id, 0.0))
+
     def add(self, newer: "Notes") -> None:
         """Merge newer notes into these; a success clears older failures of its endpoint."""
         for endpoint_id in newer.successes:
             self.failures.pop(endpoint_id, None)
         self.failures += newer.failures
         self.successes |= newer.successes
-        self.rests |= newer.rests
+        for endpoint_id, until in newer.rests.items():
+            self.rest(endpoint_id, until)
         self.disabled |= newer.disabled
         self.failed_deliveries += newer.failed_deliveries
 
@@ -82,13 +87,12 @@ class EndpointHealth:
     def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
         """Note one outcome; return without waiting."""
         if outcome.code == "ok":
-            self._succeeded(endpoint)
+            self._note_success(endpoint)
             return
         self._remember(endpoint.id, failing=True)
         self._notes.failures[endpoint.id] += 1
         if outcome.rest:
-            rests = self._notes.rests
-            rests[endpoint.id] = max(boottime() + outcome.rest, rests.get(endpoint.id, 0.0))
+            self._notes.rest(endpoint.id, boottime() + outcome.rest)
         if outcome.disable:
             self._notes.disabled[endpoint.id] = (outcome.disable, endpoint.url)
             self.wake.set()
@@ -113,13 +117,18 @@ class EndpointHealth:
                 raise
         return WRITE_EVERY_SECONDS
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Write all notes made so far, then return."""
         await self.run_once()
 
     async def _write(self, notes: Notes) -> None:
-        """Write `notes`, and remove from it each part that was written."""
-        await bisect(list(notes.successes), self._endpoints.note_successes, self._refused)
+        """Write `notes`, and remove from it each part that was written.
+
+        A note that the database refuses is discarded. Otherwise the notes of all other endpoints
+        would stay in memory and grow without limit.
+        """
+        discard = observe.endpoints.state_discarded
+        await bisect(list(notes.successes), self._endpoints.note_successes, discard)
         notes.successes.clear()
 
         async def note_failures(batch: Sequence[UUID]) -> None:
@@ -129,13 +138,14 @@ class EndpointHealth:
             for endpoint_id in batch:
                 del notes.failures[endpoint_id]
 
-        await bisect(list(notes.failures), note_failures, self._refused)
+        await bisect(list(notes.failures), note_failures, discard)
         notes.failures.clear()
-        for endpoint_id in list(notes.rests):
-            await bisect([endpoint_id], partial(self._rest, notes), self._refused)
+        for endpoint_id, until in list(notes.rests.items()):
+            left = max(0.0, until - boottime())
+            await self._unless_refused(endpoint_id, self._endpoints.rest(endpoint_id, left))
             del notes.rests[endpoint_id]
-        for endpoint_id in list(notes.disabled):
-            await bisect([endpoint_id], partial(self._disable, notes), self._refused)
+        for endpoint_id, (reason, url) in list(notes.disabled.items()):
+            await self._unless_refused(endpoint_id, self._disable(endpoint_id, reason, url))
             del notes.disabled[endpoint_id]
         while batch := notes.failed_deliveries[:EMIT_BATCH]:
             await bisect(
@@ -143,19 +153,16 @@ class EndpointHealth:
             )
             del notes.failed_deliveries[: len(batch)]
 
-    def _refused(self, endpoint_id: UUID, error: Exception) -> None:
-        """Discard a note that the database refuses.
+    async def _unless_refused(self, endpoint_id: UUID, call: Awaitable[None]) -> None:
+        """Await the writing of one endpoint; discard it if the database refuses its data."""
+        try:
+            await call
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            observe.endpoints.state_discarded(endpoint_id, error)
 
-        Otherwise the notes of all other endpoints would stay in memory and grow without limit.
-        """
-        observe.endpoints.state_discarded(endpoint_id, error)
-
-    async def _rest(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
-        for endpoint_id in endpoint_ids:
-            left = max(0.0, notes.rests[endpoint_id] - boottime())
-            await self._endpoints.rest(endpoint_id, left)
-
-    def _succeeded(self, endpoint: Endpoint) -> None:
+    def _note_success(self, endpoint: Endpoint) -> None:
         failing, since = self._last.get(endpoint.id, _NO_OUTCOME)
         if failing or boottime() - since > SUCCESS_EVERY_SECONDS:
             self._remember(endpoint.id, failing=False)
@@ -170,11 +177,9 @@ class EndpointHealth:
         while now - next(iter(self._last.values()))[1] > SUCCESS_EVERY_SECONDS:
             self._last.popitem(last=False)
 
-    async def _disable(self, notes: Notes, endpoint_ids: Sequence[UUID]) -> None:
-        for endpoint_id in endpoint_ids:
-            reason, url = notes.disabled[endpoint_id]
-            if await self._endpoints.disable(endpoint_id, reason, url) is not None:
-                observe.endpoints.disabled(endpoint_id, reason)
+    async def _disable(self, endpoint_id: UUID, reason: str, url: str | None) -> None:
+        if await self._endpoints.disable(endpoint_id, reason, url) is not None:
+            observe.endpoints.disabled(endpoint_id, reason)
 
 
 def _delivery_failed(

@@ -108,7 +108,7 @@ class Recorder:
         self._on_room()
         return 0.0
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Wait until all results are written."""
         await self._is_empty.wait()
 

@@ -92,7 +92,7 @@ class StatisticsWriter:
             await bisect(list(self._of_environments), self._add_of_environments, self._discard)
         return WRITE_EVERY_SECONDS
 
-    async def drained(self) -> None:
+    async def drain(self) -> None:
         """Write all counts made so far, then return."""
         await self.run_once()
 

@@ -146,7 +146,7 @@ class Resolver:
                 # A caller that gives up must not cancel the answer for the others.
                 answer = await asyncio.shield(self._running[host])
         except TimeoutError:
-            self._timed_out(host)
+            self._note_timeout(host)
             raise _again(f"the name servers did not answer within {self._budget:g} s") from None
         if isinstance(answer, OSError):
             raise answer
@@ -180,7 +180,7 @@ class Resolver:
             threads.give_back(environment_id)
             self._running.pop(host).set_result(answer)
             if loop.time() - started < self._budget:
-                self._answered(host, environment_id, answer)
+                self._note_answer(host, environment_id, answer)
 
         def run() -> None:
             answer = self._look_up(host)
@@ -208,7 +208,7 @@ class Resolver:
             return socket.gaierror(socket.EAI_NONAME, "not a name that can be looked up")
         return list(dict.fromkeys(address[0] for *_, address in found))
 
-    def _answered(self, host: str, environment_id: str, answer: list[str] | OSError) -> None:
+    def _note_answer(self, host: str, environment_id: str, answer: list[str] | OSError) -> None:
         self._slow.pop(host, None)
         if isinstance(answer, OSError):
             return
@@ -218,7 +218,7 @@ class Resolver:
         if len(self._cache) > CACHE_LIMIT:
             self._cache.popitem(last=False)
 
-    def _timed_out(self, host: str) -> None:
+    def _note_timeout(self, host: str) -> None:
         """Delay the next lookup of the host, longer after each timeout."""
         now = asyncio.get_running_loop().time()
         timeouts, until = self._slow.get(host, (0, 0.0))

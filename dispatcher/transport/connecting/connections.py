@@ -42,7 +42,7 @@ IDLE_SECONDS = 4.0
 KEEP_ALIVE_MARGIN_SECONDS = 1.0
 """How much earlier a connection is closed than the receiver's Keep-Alive header announces."""
 
-SWEEP_SECONDS = 0.5
+CLOSE_IDLE_SECONDS = 0.5
 """Time between two searches for idle connections to close."""
 
 SHUTDOWN_SECONDS = 1.0
@@ -110,7 +110,7 @@ class Connections:
         self._body_turns = BodyTurns(self._loop)
         self._dial_turns = DialTurns(self._loop)
         self._failed_handshakes = FailedHandshakes()
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def __len__(self) -> int:
@@ -120,8 +120,8 @@ class Connections:
     def close(self) -> None:
         """Close all connections at once; running exchanges end with an error."""
         self._is_closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
         for connection in list(self._made):
             connection.abort()
 
@@ -156,15 +156,15 @@ class Connections:
             next(iter(self._idle)).abort()
         if opened.waiting:
             opened.wake_one()
-        if self._sweeper is None:
-            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+        if self._close_timer is None:
+            self._close_timer = self._loop.call_later(CLOSE_IDLE_SECONDS, self._close_idle)
 
     async def connect(self, target: Target, progress: Progress, environment_id: str) -> Connection:
         """Return a new connection, or one that became idle while waiting. Raises PostError."""
         if self._is_closed:
             raise PostError("connect", "no connection: the dispatcher is stopping")
         origin = target.origin
-        opened = self._opened(origin)
+        opened = self._connections_to(origin)
         while opened.count >= self._origin_limit:
             await self._wait(opened)
             if (connection := self.take(origin, monotonic())) is not None:
@@ -172,7 +172,7 @@ class Connections:
         opened.count += 1
         connection = None
         try:
-            turn = opened.handshakes.held(environment_id) if origin.is_https else nullcontext()
+            turn = opened.handshakes.hold(environment_id) if origin.is_https else nullcontext()
             connection = await self._connect_in_time(target, progress, environment_id, turn)
             if not connection.is_lost:
                 self._made[connection] = opened
@@ -181,7 +181,7 @@ class Connections:
                 self._uncount(opened)
         return connection
 
-    def _opened(self, origin: Origin) -> _OriginConnections:
+    def _connections_to(self, origin: Origin) -> _OriginConnections:
         opened = self._origins.get(origin)
         if opened is None:
             opened = self._origins[origin] = _OriginConnections(origin, self._origin_limit)
@@ -207,7 +207,7 @@ class Connections:
                 async with turn:
                     await self._dial_turns.take(environment_id)
                     self._failed_handshakes.admit(environment_id, target.origin, monotonic())
-                    sock = await self._connected(target, addresses, progress)
+                    sock = await self._connect_socket(target, addresses, progress)
                     connection = await self._start(target, sock, environment_id)
         except TimeoutError:
             # If the TCP connection was made, the TLS handshake took too long.
@@ -223,7 +223,7 @@ class Connections:
         """Return the addresses to dial, those of the proxy if there is one. Raises PostError."""
         host = target.origin.host
         try:
-            found = await self._permitted(target, environment_id)
+            found = await self._permitted_addresses(target, environment_id)
         except BlockedError as error:
             raise PostError("blocked", str(error)) from None
         except OSError as error:
@@ -232,7 +232,7 @@ class Connections:
             found = []  # only the proxy may be able to look up names of the outside
         return found if self._proxy is None else await self._addresses_of(self._proxy)
 
-    async def _permitted(self, target: Target, environment_id: str) -> list[AddrInfo]:
+    async def _permitted_addresses(self, target: Target, environment_id: str) -> list[AddrInfo]:
         """Return the receiver's addresses. Raises BlockedError if one of them is not permitted."""
         host, port = target.origin.host, target.origin.port
         if target.is_literal:
@@ -248,7 +248,7 @@ class Connections:
         except OSError:
             raise PostError("dns", "no connection: the proxy's name cannot be resolved") from None
 
-    async def _connected(
+    async def _connect_socket(
         self, target: Target, addresses: list[AddrInfo], progress: Progress
     ) -> socket.socket:
         """Return a socket that leads to the receiver. Raises PostError."""
@@ -270,7 +270,7 @@ class Connections:
     async def _start(self, target: Target, sock: socket.socket, environment_id: str) -> Connection:
         """Return the connection on this socket, after the TLS handshake. Raises PostError."""
         connection = Connection(
-            self._loop, self._body_turns, self._deadlines, on_idle=self._keep, on_lost=self._lost
+            self._loop, self._body_turns, self._deadlines, on_idle=self._keep, on_lost=self._forget
         )
         tls = target.origin.is_https
         try:
@@ -302,7 +302,7 @@ class Connections:
         except (OSError, ValueError) as error:
             raise no_certificates(error) from None
 
-    def _lost(self, connection: Connection) -> None:
+    def _forget(self, connection: Connection) -> None:
         self._idle.pop(connection, None)
         opened = self._made.pop(connection, None)
         if opened is not None:
@@ -315,14 +315,14 @@ class Connections:
         if not opened.count and not opened.waiting:
             self._origins.pop(opened.origin, None)
 
-    def _sweep(self) -> None:
+    def _close_idle(self) -> None:
         now = monotonic()
         for connection in list(self._idle):
             if connection.idle_until <= now:
                 connection.abort()
-        self._sweeper = None
+        self._close_timer = None
         if self._idle:
-            self._sweeper = self._loop.call_later(SWEEP_SECONDS, self._sweep)
+            self._close_timer = self._loop.call_later(CLOSE_IDLE_SECONDS, self._close_idle)
 
 
 def _remember_session(origin: Origin, connection: Connection) -> None:
@@ -333,5 +333,5 @@ def _remember_session(origin: Origin, connection: Connection) -> None:
 
 
 def _idle_seconds(announced: int) -> float:
-    """Return how long to keep a connection that the receiver says it keeps for `said` seconds."""
+    """Return how long to keep a connection whose receiver has `announced` so many seconds."""
     return min(IDLE_SECONDS, announced - KEEP_ALIVE_MARGIN_SECONDS)

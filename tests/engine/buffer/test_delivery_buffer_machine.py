@@ -31,7 +31,7 @@ from dispatcher.engine.buffer.watermarks import NEVER_READ
 A, B, ORDERED = ENDPOINTS = [UUID(int=n) for n in (1, 2, 3)]
 SHARDS = [0, 1, 2]
 HOME = 1
-HORIZON, OVERDUE = 20.0, 5.0
+READ_AHEAD, OVERDUE = 20.0, 5.0
 CAPACITY, DEPTH, LIMIT, QUEUE = 6, 10, 2, 2
 
 endpoints, shards = st.sampled_from(ENDPOINTS), st.sampled_from(SHARDS)
@@ -58,7 +58,7 @@ class Read:
     """The newest note of parked rows when it began."""
     most: int
     shard: int | None = None
-    """Set: read ahead, from `low` to `before`. Else the parked rows of `endpoint_id`, or a sweep."""
+    """Set: read ahead, from `low` to `before`. Else the parked rows of `endpoint_id`, or overdue ones."""
     low: float = NEVER_READ
     before: float = NEVER_READ
     endpoint_id: UUID | None = None
@@ -172,7 +172,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(shard=shards, room=st.integers(1, 4))
     def begin_to_read_ahead(self, shard: int, room: int) -> None:
-        before = self.now + HORIZON
+        before = self.now + READ_AHEAD
         low = self.buffer.watermark(shard)
         if shard in self.buffer.owned and low < before:
             most = self.buffer.count_by_shard()[shard] + room
@@ -181,7 +181,7 @@ class Machine(RuleBasedStateMachine):
             self.begin(Read(rows, *self.reading(), most, shard, low, before))
 
     @rule(shard=shards)
-    def begin_to_sweep(self, shard: int) -> None:
+    def begin_to_search_overdue(self, shard: int) -> None:
         if shard in self.buffer.owned:
             rows = self.select(shard, NEVER_READ, self.now - OVERDUE, 100)
             self.begin(Read(rows, *self.reading(), 101))
@@ -463,7 +463,7 @@ class Machine(RuleBasedStateMachine):
         assert len(self.buffer) <= CAPACITY + len(ENDPOINTS) * (QUEUE + LIMIT)
 
     def teardown(self) -> None:
-        """With no other process about, everything is sent in the end, without any sweep."""
+        """With no other process about, everything is sent in the end, without a search for overdue rows."""
         self.end_all_reads()
         self.finish_everything(None)
         self.buffer.own(frozenset(SHARDS))

@@ -129,17 +129,17 @@ def test_a_full_queue_accepts_no_more(depth: int, accepted: int) -> None:
 @pytest.mark.parametrize(("free", "depth"), [(0, 4), (8, 4), (9, 4), (100, 50)])
 def test_a_queue_is_deeper_while_there_is_much_free_memory(free: int, depth: int) -> None:
     queues = EndpointQueues(4, share=0.5)
-    queues.free_memory = free
+    queues.count_memory_by(lambda: free)
     assert (queues.depth, queues.refill_depth) == (depth, 2)
 
 
 def test_queues_are_short_while_memory_is_full() -> None:
     queues = opened(A, depth=1000)
     offer(queues, *range(SHORT_DEPTH - 1))
-    queues.is_memory_full = True
+    queues.count_memory_by(lambda: 0)
     assert (queues.depth, queues.room(A)) == (SHORT_DEPTH, 1)
     assert offer(queues, 100, 101) == [True, False]
-    queues.is_memory_full = False
+    queues.count_memory_by(lambda: 1)
     assert queues.room(A) == 1000 - SHORT_DEPTH
     assert EndpointQueues(5).depth == 5
 
@@ -430,5 +430,5 @@ test_nothing_is_lost_or_started_twice = AnyQueues.TestCase
 def test_many_queues_in_a_full_memory_are_shorter(endpoints: int, each: int) -> None:
     queues = opened(*(UUID(int=n) for n in range(endpoints)))
     assert queues.depth == 100
-    queues.is_memory_full = True
+    queues.count_memory_by(lambda: 0)
     assert queues.depth == each

@@ -1,10 +1,22 @@
 """A stage that works in steps: how large the next one is, and what happens after one that failed."""
 
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import cast
+
 import pytest
 
 from dispatcher.engine.batch_size import BatchSize
-from dispatcher.engine.bulk.step_loop import IDLE_SECONDS, WAIT_MINIMUM_SECONDS, StepLoop
+from dispatcher.engine.bulk.step_loop import (
+    FAILURES_LIMIT,
+    IDLE_SECONDS,
+    WAIT_MINIMUM_SECONDS,
+    Step,
+    StepLoop,
+)
 from dispatcher.store.errors import StatementTimeoutError, StoreUnavailableError
+from dispatcher.store.session import Session
 
 USUAL = 256
 
@@ -17,22 +29,30 @@ class Work:
         self._wait = wait
         self.sizes: list[int] = []
         self.failures: list[str] = []
-        self.loop = StepLoop(
-            step=self._step, next_wait=self._next_wait, note_failure=self._note_failure
-        )
+        self.loop = StepLoop(cast(Session, self), self, claim=self._claim, on_failure=self._failed)
 
-    async def _step(self, size: BatchSize) -> bool:
-        self.sizes.append(size.scale(USUAL))
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        yield
+
+    async def _claim(self, _: object) -> Step | None:
         result = next(self._results)
+        return Step(1, partial(self._step, result)) if result else None
+
+    async def _step(self, result: bool | Exception, size: BatchSize) -> None:
+        self.sizes.append(size.scale(USUAL))
         if isinstance(result, Exception):
             raise result
-        return result
 
-    async def _next_wait(self) -> float | None:
+    async def next(self) -> float | None:
         return self._wait
 
-    async def _note_failure(self, description: str, error: Exception) -> None:
-        self.failures.append(description)
+    async def note_failure(self, _: int, error: str, limit: int) -> str | None:
+        assert limit == FAILURES_LIMIT
+        return error
+
+    def _failed(self, _: int, state: str, __: Exception) -> None:
+        self.failures.append(state)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +101,16 @@ async def test_an_error_of_the_data_is_noted_and_others_are_raised() -> None:
     with pytest.raises(StoreUnavailableError):
         await work.loop.run_once()
     assert work.sizes == [USUAL, USUAL]
+
+
+async def test_an_error_before_work_is_claimed_is_not_noted_of_the_last_work() -> None:
+    work = Work(True)
+    await work.loop.run_once()
+    work.loop._claim = _refused
+    with pytest.raises(ValueError, match="odd"):
+        await work.loop.run_once()
+    assert work.failures == []
+
+
+async def _refused(_: object) -> Step | None:
+    raise ValueError("odd")

@@ -74,7 +74,7 @@ async def started_by_admit(*, valid: bool = True, running: bool = True) -> int:
     )
     await admission.admit([delivery(n) for n in range(3)], stale=())
     in_flight = deliverer.in_flight
-    await deliverer.drained()
+    await deliverer.drain()
     run.cancel()
     with suppress(asyncio.CancelledError):
         await run
@@ -114,5 +114,5 @@ async def test_of_many_that_are_due_together_some_start_in_each_turn_of_the_even
     with suppress(asyncio.CancelledError):
         await run
     answers.set()
-    await deliverer.drained()
+    await deliverer.drain()
     assert sorted(started) == list(range(50))

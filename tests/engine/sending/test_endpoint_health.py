@@ -96,3 +96,28 @@ async def test_a_late_note_of_an_earlier_result_changes_nothing(
     session.fetch = fetch  # type: ignore[method-assign]
     await health.run_once()
     assert await failing(connection) == (False, 0)
+
+
+async def test_a_shorter_rest_that_is_noted_while_a_write_fails_ends_no_longer_one(
+    connection: Connection, health: EndpointHealth, endpoint: Endpoint, session: Session
+) -> None:
+    note(health, endpoint, [_resting(3600.0)])
+    fetch = session.fetch
+
+    async def refused(*_: object) -> list[object]:
+        note(health, endpoint, [_resting(1.0)])
+        raise StoreUnavailableError("away")
+
+    session.fetch = refused  # type: ignore[method-assign, assignment] # as when the database is away
+    with pytest.raises(StoreUnavailableError):
+        await health.run_once()
+    session.fetch = fetch  # type: ignore[method-assign]
+    await health.run_once()
+    left = await connection.fetchval(
+        "SELECT extract(epoch FROM resting_until - clock_timestamp()) FROM dispatcher.endpoint_health"
+    )
+    assert left > 3000
+
+
+def _resting(seconds: float) -> Outcome:
+    return replace(BAD, rest=seconds)

@@ -14,7 +14,7 @@ from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading import loader as module
-from dispatcher.engine.loading.loader import HORIZON_SECONDS, Loader
+from dispatcher.engine.loading.loader import READ_AHEAD_LIMIT_SECONDS, Loader
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -63,11 +63,11 @@ def loading(
 
     endpoints = Endpoints(sharers)
     loader = Loader(table, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
-    buffer.raise_watermark(SHARD, clock.now() + HORIZON_SECONDS)
+    buffer.raise_watermark(SHARD, clock.now() + READ_AHEAD_LIMIT_SECONDS)
     return loader, buffer
 
 
-async def swept(connection: Connection, session: Session, moments: int) -> list[int]:
+async def searched(connection: Connection, session: Session, moments: int) -> list[int]:
     """How many rows are neither in memory nor parked after each pass that was made at once."""
     endpoint = await rows.endpoint(connection)
     loader, buffer = loading(endpoint, Deliveries(session))
@@ -122,18 +122,18 @@ async def test_a_row_that_is_parked_during_a_read_is_found_by_the_next(
         assert len(buffer) == expected
 
 
-async def test_a_sweep_with_many_results_continues_at_once(
+async def test_a_search_with_many_results_continues_at_once(
     connection: Connection, session: Session
 ) -> None:
-    left = await swept(connection, session, moments=600)
+    left = await searched(connection, session, moments=600)
     assert left[-1] == 0
     assert 1 < len(left) <= 10
     assert left == sorted(left, reverse=True)
 
 
-async def test_a_sweep_loads_rows_that_are_due_at_the_same_time(
+async def test_a_search_loads_rows_that_are_due_at_the_same_time(
     connection: Connection, session: Session
 ) -> None:
-    left = await swept(connection, session, moments=1)
+    left = await searched(connection, session, moments=1)
     assert left[-1] == 0
     assert 1 < len(left) <= 10

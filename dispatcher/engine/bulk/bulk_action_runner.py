@@ -6,17 +6,17 @@ A filter selects these, or a list of ids names them.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import orjson
 
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.bulk import bulk_changes
-from dispatcher.engine.bulk.step_loop import FAILURES_LIMIT, StepLoop
-from dispatcher.store.queries import bulk_actions as stored
-from dispatcher.store.queries.bulk_actions import ClaimedBulkActionRow
+from dispatcher.engine.bulk.step_loop import Step, StepLoop
+from dispatcher.store.queries.bulk_actions import BulkActions, ClaimedBulkActionRow, from_json
 from dispatcher.store.queries.delivery_search import DeliverySearch
-from dispatcher.store.session import Queryable, Session, without_locks
+from dispatcher.store.session import Queryable, Session, Transaction, without_locks
 from dispatcher.telemetry import observe
 
 DELIVERIES_LIMIT: Final = 500
@@ -35,55 +35,37 @@ PACED_SECONDS: Final = 0.25
 """Seconds of a rate that one step may use up."""
 
 
-class BulkActions:
+class BulkActionRunner(StepLoop):
     """The stage that runs bulk actions."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self._stored = stored.BulkActions(session)
-        self._claimed: int | None = None
-        self._loop = StepLoop(
-            step=self._step, next_wait=self._stored.next, note_failure=self._note_failure
+        super().__init__(
+            session, BulkActions(session), claim=_claim, on_failure=observe.bulk_actions.step_failed
         )
-        self.wake = self._loop.wake
 
-    async def run_once(self) -> float:
-        """Run one step, and return the seconds to the next. Raise what StepLoop.run_once raises."""
-        return await self._loop.run_once()
 
-    async def _step(self, size: BatchSize) -> bool:
-        self._claimed = None
-        async with self._session.transaction() as session:
-            actions = stored.BulkActions(session)
-            row = await actions.claim(ROWS_LIMIT, NOTICES_LIMIT)
-            if row is None:
-                return False
-            self._claimed = row["id"]
-            skipped = Counter(orjson.loads(row["skipped"]))
-            if (wait := _full_seconds(row)) is not None:
-                done = bulk_changes.Changed(0, {}, row["position"])
-            else:
-                done = await _change(session, row, _limit(row, size))
-                wait = done.made / row["rate"] if row["rate"] else 0.0
-                if done.position == row["position"]:
-                    wait = RECORDING_SECONDS
-            await actions.advance(
-                row["environment_id"],
-                row["id"],
-                done.position or 0,
-                made=done.made,
-                skipped=skipped + Counter(done.skipped),
-                wait=wait,
-                is_done=done.position is None,
-            )
-        return True
+async def _claim(session: Transaction) -> Step | None:
+    row = await BulkActions(session).claim(ROWS_LIMIT, NOTICES_LIMIT)
+    return None if row is None else Step(row["id"], partial(_step, session, row))
 
-    async def _note_failure(self, description: str, error: Exception) -> None:
-        if self._claimed is None:
-            raise error
-        state = await self._stored.note_failure(self._claimed, description, FAILURES_LIMIT)
-        if state is not None:
-            observe.bulk_actions.step_failed(self._claimed, state, error)
+
+async def _step(session: Transaction, row: ClaimedBulkActionRow, size: BatchSize) -> None:
+    if (wait := _full_seconds(row)) is not None:
+        done = bulk_changes.Changed(0, {}, row["position"])
+    else:
+        done = await _change(session, row, _limit(row, size))
+        wait = done.made / row["rate"] if row["rate"] else 0.0
+        if done.position == row["position"]:
+            wait = RECORDING_SECONDS
+    await BulkActions(session).advance(
+        row["environment_id"],
+        row["id"],
+        done.position or 0,
+        made=done.made,
+        skipped=Counter(orjson.loads(row["skipped"])) + Counter(done.skipped),
+        wait=wait,
+        is_done=done.position is None,
+    )
 
 
 def _full_seconds(row: ClaimedBulkActionRow) -> float | None:
@@ -103,7 +85,7 @@ async def _change(
     session: Queryable, row: ClaimedBulkActionRow, limit: int
 ) -> bulk_changes.Changed:
     """Retry or cancel the next deliveries of a bulk action."""
-    environment_id, criteria = row["environment_id"], stored.from_json(row["criteria"])
+    environment_id, criteria = row["environment_id"], from_json(row["criteria"])
     if row["ids"] is not None:
         ids, position = _next_named(row["ids"], row["position"], limit)
     else:
