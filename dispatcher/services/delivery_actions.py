@@ -5,15 +5,13 @@ from typing import Final
 
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
-from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT, RetryRefusal, retry_refusal
+from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT, RetryRefusal
 from dispatcher.services.audit.audit_log import Actor, Journal
+from dispatcher.store import delivery_changes
 from dispatcher.store.queries import delivery_actions as stored
-from dispatcher.store.queries.delivery_actions import BY_HAND
 from dispatcher.store.queries.quarantine import Quarantine
 from dispatcher.store.session import Queryable
 
-LOOKS_LIMIT: Final = 3
-"""Looks at a delivery to cancel: from one to the next it may leave the inbox, or end."""
 _REFUSALS: Final[Mapping[RetryRefusal, str]] = {
     "deleted": "The webhook was deleted. Emit the event again for another webhook.",
     "disabled": "The webhook is disabled. Enable it, then retry the delivery.",
@@ -31,6 +29,7 @@ class DeliveryActions:
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
+        self._session = session
         self._stored = stored.DeliveryActions(session)
         self._quarantine = Quarantine(session)
         self._journal = Journal(session, actor)
@@ -42,22 +41,11 @@ class DeliveryActions:
         NotFoundError or ConflictError.
         """
         delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
-        kept = await self._stored.keep_events([row["event_id"]])
-        if refusal := retry_refusal(
-            is_ended=row["state"] == "ENDED",
-            attempts=row["attempt"],
-            is_active=row["active"],
-            is_deleted=row["deleted"],
-            is_event_kept=bool(kept),
-            has_unapplied_notices=row["has_unapplied_notices"],
-        ):
-            raise ConflictError(_REFUSALS[refusal])
-        if row["state"] == "PENDING":
-            done = await self._stored.expedite([delivery_id]) > 0
-        else:
-            done = row["state"] == "QUEUED" or await self._stored.enqueue([row], environment_id) > 0
-        if not done:
-            raise ConflictError("The delivery has just changed. Look at it, and try again.")
+        number, refusals = await delivery_changes.send_again(self._session, environment_id, [row])
+        if delivery_id in refusals:
+            raise ConflictError(_REFUSALS[refusals[delivery_id]])
+        if not number:
+            raise _just_changed()
         await self._journal.note("delivery.retry", delivery_name, environment_id)
         return delivery_id
 
@@ -66,14 +54,16 @@ class DeliveryActions:
 
         An attempt in progress is finished. Raise NotFoundError or ConflictError.
         """
-        for _ in range(LOOKS_LIMIT):
-            delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
-            if row["state"] == "ENDED":
-                raise ConflictError("The delivery has ended. Only a pending one can be cancelled.")
-            if await self._stored.cancel([delivery_id], environment_id, BY_HAND):
+        delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
+        if row["state"] != "ENDED":
+            if await delivery_changes.cancel(self._session, environment_id, [delivery_id]):
                 await self._journal.note("delivery.cancel", delivery_name, environment_id)
                 return delivery_id
-        raise ConflictError("The delivery has just changed. Look at it, and try again.")
+            # It may have ended, or gone to quarantine, since it was found.
+            _, row = await self._lock_and_find(environment_id, delivery_name)
+        if row["state"] == "ENDED":
+            raise ConflictError("The delivery has ended. Only a pending one can be cancelled.")
+        raise _just_changed()
 
     async def _lock_and_find(
         self, environment_id: str, delivery_name: str
@@ -93,6 +83,10 @@ class DeliveryActions:
                 )
             raise _unknown(delivery_name)
         return delivery_id, found[0]
+
+
+def _just_changed() -> ConflictError:
+    return ConflictError("The delivery has just changed. Look at it, and try again.")
 
 
 def _unknown(name: str) -> NotFoundError:

@@ -60,14 +60,14 @@ class BulkActions:
                 done, wait = bulk_changes.Changed(0, {}, row["position"]), FULL_SECONDS
             else:
                 done = await _change(session, row, _limit(row, size))
-                wait = done.made / row["rate"] if row["rate"] else 0.0
+                wait = done.number / row["rate"] if row["rate"] else 0.0
                 if done.position == row["position"]:
                     wait = RECORDING_SECONDS
             await actions.advance(
                 row["environment_id"],
                 row["id"],
                 done.position or 0,
-                made=done.made,
+                made=done.number,
                 skipped=skipped + Counter(done.skipped),
                 wait=wait,
                 is_done=done.position is None,
