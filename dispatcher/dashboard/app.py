@@ -12,7 +12,7 @@ from dispatcher.api.requests.request_values import fairness_key_of, request_id
 from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, form_body
-from dispatcher.dashboard.problems import Problem, problem_of
+from dispatcher.dashboard.error_pages import ErrorPage, error_page_of
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Renderer, open_package
 from dispatcher.dashboard.request import DashboardRequest, environment_words, see_other
@@ -101,7 +101,7 @@ class Dashboard:
                 form_body.refuse_nul(request.query)
                 return await handler(request)
             except Exception as error:  # noqa: BLE001 - else the API's middleware answers in JSON
-                return self._show(request, problem_of(request, error))
+                return self._show(request, error_page_of(request, error))
 
         return answer
 
@@ -159,7 +159,7 @@ class Dashboard:
                 "The form has expired, or comes from another site. Go back, reload the page and"
                 " send it again."
             )
-            return again or self._show(request, Problem(403, text))
+            return again or self._show(request, ErrorPage(403, text))
         meant = posted.get("environment")
         if meant == environment_id:
             return None
@@ -173,7 +173,7 @@ class Dashboard:
                 f"This page belongs to {meant[:64]}, and its form was sent to"
                 f" {environment_id[:64]}. Nothing was done. Reload the page and send it again."
             )
-        return self._show(request, Problem(409, text))
+        return self._show(request, ErrorPage(409, text))
 
     async def _page_request(
         self, request: web.Request, session: DashboardSession, name: str
@@ -224,7 +224,7 @@ class Dashboard:
         names = await page_request.services.environments.names([other])
         place = environment_words(other, names.get(other, other))
         text = f"It is in {place}, not in {page_request.environment_words}. Nothing was done."
-        return self._show(request, Problem(409, text, "", link, f"Look at it in {place}"))
+        return self._show(request, ErrorPage(409, text, "", link, f"Look at it in {place}"))
 
     async def _environment_of(self, request: web.Request) -> str | None:
         """Return the environment of the item that the path names, None if it names none."""
@@ -251,7 +251,7 @@ class Dashboard:
                 "The page was loaded before an update, and does not name its environment. Nothing"
                 " was done. Open the page again."
             )
-            return self._show(request, Problem(409, text))
+            return self._show(request, ErrorPage(409, text))
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
         # A token of one environment is sent to it, whether or not another one has the item.
@@ -265,24 +265,30 @@ class Dashboard:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), session.csrf):
             return self._show(
-                request, Problem(403, "The form has expired. Go back and reload the page.")
+                request, ErrorPage(403, "The form has expired. Go back and reload the page.")
             )
         return await self._signing_in.sign_out(request)
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────────
 
-    def _show(self, request: web.Request, problem: Problem) -> web.Response:
+    def _show(self, request: web.Request, error_page: ErrorPage) -> web.Response:
         """Return an error page, with the navigation if the session is known."""
         page: DashboardRequest | None = request.get(_PAGE)
         if page is None and (session := self._signing_in.last_known(request)):
             page = self._bare_request(request, session, _usual(session), "overview")
         again = request.rel_url.raw_path_qs if only_reads(request) else None
-        retry = again if problem.status >= 500 else None
+        retry = again if error_page.status >= 500 else None
         if page is None:
             return self._renderer.page(
-                request, "problem.html", status=problem.status, problem=problem, retry=retry
+                request,
+                "error_page.html",
+                status=error_page.status,
+                error_page=error_page,
+                retry=retry,
             )
-        return page.page("problem.html", status=problem.status, problem=problem, retry=retry)
+        return page.page(
+            "error_page.html", status=error_page.status, error_page=error_page, retry=retry
+        )
 
 
 async def _nowhere(_: DashboardRequest) -> web.StreamResponse:

@@ -17,7 +17,7 @@ Remedy = Literal["retry", "enable", "retry_failed", "release"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SearchSentence:
     """A sentence, whether it is good news, and the action that mends it, None if none does.
 
     `delivery_id` and `webhook_id` are the delivery that the sentence is about, and its webhook.
@@ -45,7 +45,7 @@ def worst(deliveries: Sequence[DeliveryItem], outcome: EventOutcome) -> str | No
     return None if found is None else found.id
 
 
-def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
+def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> SearchSentence:
     """Return what happened to a delivery. `webhook` is the name of its webhook."""
     event, subject = delivery.event, (delivery.id, delivery.webhook_id)
     if delivery.status == "DELIVERED":
@@ -54,30 +54,32 @@ def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> Answer:
             "at the first attempt" if delivery.attempts == 1 else f"by attempt {delivery.attempts}"
         )
         text = f"{event} was delivered to {webhook} at {when}, {tries}."
-        return Answer(text, "good", None, *subject)
+        return SearchSentence(text, "good", None, *subject)
     if delivery.status == "CANCELLED":
         text = (
             f"{event} to {webhook} was cancelled at {moment(delivery.ended_at, now)}:"
             f" {delivery.error}."
         )
-        return Answer(text, "bad", "retry", *subject)
+        return SearchSentence(text, "bad", "retry", *subject)
     if delivery.is_quarantined:
-        return Answer(f"{event} to {webhook} is {delivery.error}.", "bad", "release", *subject)
+        return SearchSentence(
+            f"{event} to {webhook} is {delivery.error}.", "bad", "release", *subject
+        )
     if not delivery.attempts:
-        return Answer(f"{event} waits to be sent to {webhook}.", "waits", None, *subject)
+        return SearchSentence(f"{event} waits to be sent to {webhook}.", "waits", None, *subject)
     sent = (
         f"{event} was sent to {webhook} {_times(delivery.attempts)},"
         f" {_answers(delivery.attempt_list)}"
     )
     if delivery.status == "FAILED":
         text = f"{sent}, given up at {moment(delivery.ended_at, now)}."
-        return Answer(text, "bad", "retry", *subject)
+        return SearchSentence(text, "bad", "retry", *subject)
     following = (
         f"the next attempt is due at {moment(delivery.next_retry_at, now)}"
         if delivery.next_retry_at is not None
         else "the next attempt starts soon"
     )
-    return Answer(f"{sent}; {following}.", "waits", "retry", *subject)
+    return SearchSentence(f"{sent}; {following}.", "waits", "retry", *subject)
 
 
 def of_event(
@@ -86,16 +88,18 @@ def of_event(
     shown: Delivery | None,
     names: Mapping[UUID, str],
     now: datetime,
-) -> Answer:
+) -> SearchSentence:
     """Return what happened to an event: to its worst delivery, and how many others there are."""
     if event.waiting == "quarantine":
-        return Answer(f"{event.type} is in quarantine and is not delivered.", "bad", "release")
+        return SearchSentence(
+            f"{event.type} is in quarantine and is not delivered.", "bad", "release"
+        )
     if shown is None:
         if event.waiting is not None:
-            return Answer(f"{event.type} waits for its fan-out.", "waits")
+            return SearchSentence(f"{event.type} waits for its fan-out.", "waits")
         when = moment(event.created_at, now)
         text = f"{event.type} was emitted at {when}, and has no deliveries."
-        return Answer(text, "waits")
+        return SearchSentence(text, "waits")
     answer = of_delivery(shown, names.get(shown.webhook_id, "a webhook"), now)
     others = _others(outcome, shown.status)
     if not others:
@@ -103,7 +107,7 @@ def of_event(
     return replace(answer, text=f"{answer.text[:-1]}; {others}.")
 
 
-def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) -> Answer:
+def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) -> SearchSentence:
     """Return how a webhook does."""
     waiting = _waiting(health)
     if not webhook.active:
@@ -111,12 +115,14 @@ def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) ->
             "gone": "its receiver answered 410 Gone",
             "failing": "it failed for too long",
         }.get(webhook.disabled_reason or "", webhook.disabled_reason or "by hand")
-        return Answer(f"{webhook.name} is disabled: {reason}.{waiting}", "bad", "enable")
+        return SearchSentence(f"{webhook.name} is disabled: {reason}.{waiting}", "bad", "enable")
     if webhook.failing_since is not None:
         since = moment(webhook.failing_since, now)
-        return Answer(f"{webhook.name} has failed since {since}.{waiting}", "bad", "retry_failed")
+        return SearchSentence(
+            f"{webhook.name} has failed since {since}.{waiting}", "bad", "retry_failed"
+        )
     if health is None or health.success_rate_24h is None:
-        return Answer(
+        return SearchSentence(
             f"{webhook.name} is active; nothing was sent in the last 24 hours.{waiting}", "good"
         )
     rate = min(health.success_rate_24h * 100, 100 if health.success_rate_24h == 1 else 99.9)
@@ -124,7 +130,7 @@ def of_webhook(webhook: Webhook, health: WebhookHealth | None, now: datetime) ->
         f"{webhook.name} is active: {rate:.3g} % of {health.attempts_24h:,} attempts in the last 24"
         f" hours succeeded.{waiting}"
     )
-    return Answer(text, "good")
+    return SearchSentence(text, "good")
 
 
 def _waiting(health: WebhookHealth | None) -> str:

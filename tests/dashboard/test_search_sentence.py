@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.dashboard import search_answer
+from dispatcher.dashboard import search_sentence
 from dispatcher.services.event_outcomes import EventOutcome
 from dispatcher.services.history_resources import Attempt, Delivery, Event
 from dispatcher.services.overview import Count, WebhookHealth
@@ -90,7 +90,7 @@ DELIVERIES = [
 def test_a_delivery_is_answered_by_its_state_and_last_response(
     of: Delivery, text: str, remedy: str | None
 ) -> None:
-    answer = search_answer.of_delivery(of, "Initech", NOW)
+    answer = search_sentence.of_delivery(of, "Initech", NOW)
     assert (answer.text, answer.remedy) == (text, remedy)
     assert (answer.delivery_id, answer.webhook_id) == ("dlv_1", WEBHOOK)
 
@@ -112,25 +112,25 @@ def test_an_event_is_answered_by_its_worst_delivery_and_the_number_of_others() -
     well, badly = delivery("DELIVERED", id="dlv_2"), delivery("FAILED", FIVES)
     of = event(well, badly, delivery("PENDING", id="dlv_3"))
     went = outcome(delivered=1, failed=1, waiting=1, failed_delivery_id="dlv_9")
-    assert search_answer.worst(of.deliveries, went) == "dlv_1"
-    answer = search_answer.of_event(of, went, badly, {WEBHOOK: "Initech"}, NOW)
+    assert search_sentence.worst(of.deliveries, went) == "dlv_1"
+    answer = search_sentence.of_event(of, went, badly, {WEBHOOK: "Initech"}, NOW)
     assert answer.text.endswith("given up at 16:31:40 UTC; other webhooks: 1 delivered, 1 pending.")
     assert (answer.state, answer.delivery_id) == ("bad", "dlv_1")
 
 
 def test_a_failed_delivery_is_found_below_the_newest_ones() -> None:
     of = event(delivery("DELIVERED", id="dlv_2"))
-    assert search_answer.worst(of.deliveries, outcome(delivered=149)) == "dlv_2"
+    assert search_sentence.worst(of.deliveries, outcome(delivered=149)) == "dlv_2"
     went = outcome(delivered=149, failed=1, failed_delivery_id="dlv_1")
-    assert search_answer.worst(of.deliveries, went) == "dlv_1"
-    answer = search_answer.of_event(of, went, delivery("FAILED", FIVES), {}, NOW)
+    assert search_sentence.worst(of.deliveries, went) == "dlv_1"
+    answer = search_sentence.of_event(of, went, delivery("FAILED", FIVES), {}, NOW)
     assert answer.text.endswith("; other webhooks: 149 delivered.")
 
 
 def test_the_number_of_others_says_if_not_all_were_counted() -> None:
     of = event(delivery("DELIVERED", (attempt("ok", 200),)))
     went = outcome(delivered=100_000, retrying=2, is_partial=True)
-    answer = search_answer.of_event(of, went, delivery("DELIVERED"), {}, NOW)
+    answer = search_sentence.of_event(of, went, delivery("DELIVERED"), {}, NOW)
     assert answer.text.endswith("other webhooks: at least 99,999 delivered, at least 2 pending.")
 
 
@@ -149,7 +149,7 @@ def test_the_number_of_others_says_if_not_all_were_counted() -> None:
 def test_an_event_without_deliveries_is_answered_by_the_reason(
     waiting: str | None, text: str, remedy: str | None
 ) -> None:
-    answer = search_answer.of_event(event(waiting=waiting), outcome(), None, {}, NOW)
+    answer = search_sentence.of_event(event(waiting=waiting), outcome(), None, {}, NOW)
     assert (answer.text, answer.remedy) == (text, remedy)
 
 
@@ -192,5 +192,5 @@ WEBHOOKS = [
 def test_a_webhook_is_answered_by_its_state_and_success(
     of: Webhook, health: WebhookHealth | None, text: str, remedy: str | None
 ) -> None:
-    answer = search_answer.of_webhook(of, health, NOW)
+    answer = search_sentence.of_webhook(of, health, NOW)
     assert (answer.text, answer.remedy) == (text, remedy)

@@ -37,7 +37,7 @@ SCOPE_ADVICE: Final = "Sign in with a token that has this scope, or ask an admin
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class ErrorPage:
     """What an error page says: the status, the reason, what to do, and a link that leads on."""
 
     status: int
@@ -52,27 +52,27 @@ class Problem:
         return TITLES.get(self.status) or HTTPStatus(self.status).phrase
 
 
-def problem_of(request: web.Request, error: Exception) -> Problem:
+def error_page_of(request: web.Request, error: Exception) -> ErrorPage:
     """Return what to show for an exception. Log an unexpected one."""
     match error:
         case ForbiddenError():
-            return Problem(403, str(error), SCOPE_ADVICE)
+            return ErrorPage(403, str(error), SCOPE_ADVICE)
         case RefusedError():
             status = STATUSES_AND_TITLES[type(error)][0]
-            return Problem(status, str(error), ADVICE.get(status, ""))
+            return ErrorPage(status, str(error), ADVICE.get(status, ""))
         case web.HTTPRequestEntityTooLarge():
-            return Problem(413, _limit_of(request.client_max_size), ADVICE[413])
+            return ErrorPage(413, _limit_of(request.client_max_size), ADVICE[413])
         case web.HTTPException():
-            return Problem(error.status, error.reason)
+            return ErrorPage(error.status, error.reason)
         case _ if title := unavailable(error):
-            return Problem(503, title, ADVICE[503])
+            return ErrorPage(503, title, ADVICE[503])
         case _:
             observe.requests.failed(request_id(request), error)
             text = (
                 "An internal error occurred. The log has the details, under the request"
                 f" {request_id(request)}."
             )
-            return Problem(500, text, ADVICE[500])
+            return ErrorPage(500, text, ADVICE[500])
 
 
 def _limit_of(bytes_limit: int) -> str:
