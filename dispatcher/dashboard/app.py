@@ -21,6 +21,7 @@ from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
 from dispatcher.services.history import History
 from dispatcher.services.pauses import EnvironmentPauses
+from dispatcher.services.public_ids import no_environment
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool
 
@@ -185,7 +186,7 @@ class Dashboard:
         environment_id = request.match_info["environment"]
         bound = session.principal.environment_id
         if not is_environment_id(environment_id) or bound not in (None, environment_id):
-            raise NotFoundError(f"There is no environment {environment_id[:64]!r}.")
+            raise no_environment(environment_id)
         bare = self._bare_request(request, session, environment_id, name)
         environment = await bare.services.pauses.of_environment(environment_id)
         return replace(bare, environment=environment)

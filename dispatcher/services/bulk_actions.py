@@ -14,19 +14,19 @@ from uuid import UUID
 import orjson
 
 from dispatcher.core import ids
-from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
+from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.model import Status
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services import delivery_criteria
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.bulk_action_inputs import BulkFilters, NewBulkAction
 from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
+from dispatcher.services.public_ids import bulk_action_number, no_bulk_action, no_webhook
 from dispatcher.store.queries import bulk_actions as stored
 from dispatcher.store.queries.delivery_search import DeliverySearch
 from dispatcher.store.queries.history import HistoryFilter
 from dispatcher.store.session import Queryable, without_locks
 
-PREFIX: Final = "blk"
 COUNT_STEP: Final = 1_000
 """Deliveries that one step counts."""
 RUNNING_LIMIT: Final = 5
@@ -116,7 +116,7 @@ class BulkAction:
     def from_row(cls, row: stored.BulkActionRow) -> "BulkAction":
         """Return the bulk action of its row."""
         return cls(
-            id=f"{PREFIX}_{row['id']}",
+            id=f"{ids.BULK_ACTION_PREFIX}_{row['id']}",
             environment_id=row["environment_id"],
             action=row["action"],
             filters=None
@@ -161,9 +161,7 @@ class BulkActions:
         while True:
             page = await self._search.page(environment_id, replace(criteria, high=high), COUNT_STEP)
             if page is None:
-                raise NotFoundError(
-                    f"There is no webhook {criteria.endpoint_id}. Check its id and the environment."
-                )
+                raise no_webhook(criteria.endpoint_id)
             number += len(page.items)
             if page.next is None or number >= COUNT_LIMIT or monotonic() >= deadline:
                 return BulkCount(number, more=page.next is not None, below=below)
@@ -214,9 +212,9 @@ class BulkActions:
 
     async def get(self, environment_id: str, action_id: str) -> BulkAction:
         """Return one bulk action. Raise NotFoundError if there is none."""
-        row = await self._stored.get(environment_id, _number(action_id))
+        row = await self._stored.get(environment_id, bulk_action_number(action_id))
         if row is None:
-            raise _unknown(action_id)
+            raise no_bulk_action(action_id)
         return BulkAction.from_row(row)
 
     async def cancel(self, environment_id: str, action_id: str) -> BulkAction:
@@ -226,7 +224,7 @@ class BulkActions:
 
         Raise ConflictError if it has ended. Return a cancelled one unchanged.
         """
-        row = await self._stored.cancel(environment_id, _number(action_id))
+        row = await self._stored.cancel(environment_id, bulk_action_number(action_id))
         if row is None:
             over = await self.get(environment_id, action_id)
             if over.state != "CANCELLED":
@@ -266,17 +264,6 @@ def _numbers(form: NewBulkAction) -> list[int]:
 
 def _delivery_id(field: str, name: str) -> int:
     try:
-        return ids.parse("dlv", name)
+        return ids.parse(ids.DELIVERY_PREFIX, name)
     except ValueError:
         raise InvalidError.field(field, "must be ids of deliveries, dlv_…") from None
-
-
-def _number(action_id: str) -> int:
-    try:
-        return ids.parse(PREFIX, action_id)
-    except ValueError:
-        raise _unknown(action_id) from None
-
-
-def _unknown(action_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no bulk action {action_id}. Check its id and the environment.")

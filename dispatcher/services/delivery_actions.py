@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from dispatcher.core import ids
-from dispatcher.core.errors import ConflictError, NotFoundError
+from dispatcher.core.errors import ConflictError
 from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT, RetryRefusal
 from dispatcher.services.audit.audit_log import Actor, Journal
+from dispatcher.services.public_ids import delivery_number, no_delivery
 from dispatcher.store import delivery_changes
 from dispatcher.store.queries import delivery_actions as stored
 from dispatcher.store.queries.quarantine import Quarantine
@@ -68,10 +69,7 @@ class DeliveryActions:
     async def _lock_and_find(
         self, environment_id: str, delivery_name: str
     ) -> tuple[int, stored.DeliveryStateRow]:
-        try:
-            delivery_id = ids.parse("dlv", delivery_name)
-        except ValueError:
-            raise _unknown(delivery_name) from None
+        delivery_id = delivery_number(delivery_name)
         await self._stored.lock([delivery_id])
         found = await self._stored.find([delivery_id], environment_id)
         if not found:
@@ -79,18 +77,11 @@ class DeliveryActions:
             if entry is not None and entry["delivery_id"] == delivery_id:
                 raise ConflictError(
                     f"The delivery is in quarantine: {entry['detail'].rstrip('.')}. Release or"
-                    f" discard q_{delivery_id} instead."
+                    f" discard {ids.QUARANTINE_PREFIX}_{delivery_id} instead."
                 )
-            raise _unknown(delivery_name)
+            raise no_delivery(delivery_name)
         return delivery_id, found[0]
 
 
 def _just_changed() -> ConflictError:
     return ConflictError("The delivery has just changed. Look at it, and try again.")
-
-
-def _unknown(name: str) -> NotFoundError:
-    return NotFoundError(
-        f"There is no delivery {name!r}. Check its id and the environment. It may be too old to be"
-        " kept."
-    )

@@ -78,6 +78,6 @@ class EventOutcomes:
         """Return the outcome by the id of the event (`evt_…`)."""
         if not event_names:
             return {}
-        numbers = {ids.parse("evt", name): name for name in event_names}
+        numbers = {ids.parse(ids.EVENT_PREFIX, name): name for name in event_names}
         rows = await self._stored.of_events(environment_id, list(numbers), COUNTED_LIMIT)
         return {numbers[row["id"]]: EventOutcome.from_row(row) for row in rows}

@@ -12,7 +12,6 @@ from typing import Final
 from uuid import UUID
 
 from dispatcher.core import ids
-from dispatcher.core.errors import NotFoundError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services import delivery_criteria
 from dispatcher.services.history_resources import (
@@ -23,6 +22,13 @@ from dispatcher.services.history_resources import (
     EventItem,
 )
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
+from dispatcher.services.public_ids import (
+    delivery_number,
+    event_number,
+    no_delivery,
+    no_event,
+    no_webhook,
+)
 from dispatcher.store.queries import history as stored
 from dispatcher.store.queries.delivery_search import (
     PAGE_LIMIT_ROWS,
@@ -77,9 +83,7 @@ class History:
         )
         page = await self._search.page(environment_id, criteria, limit)
         if page is None:
-            raise NotFoundError(
-                f"There is no webhook {webhook_id}. Check its id and the environment."
-            )
+            raise no_webhook(webhook_id)
         items = await self._items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         # Leave out deliveries that have changed since their ids were read. They do not match the
         # filter any more.
@@ -87,19 +91,19 @@ class History:
 
     async def delivery(self, environment_id: str, id_: str) -> Delivery:
         """Return one delivery with its attempts. Raise NotFoundError if there is none."""
-        number = _number("dlv", id_)
+        number = delivery_number(id_)
         items = await self._items(environment_id, [number], ids.LARGEST_ID)
         if not items:
-            raise _unknown("delivery", id_)
+            raise no_delivery(id_)
         rows = await self._stored.attempts(environment_id, number, ATTEMPTS_LIMIT)
         return Delivery.of(items[0], map(Attempt.from_row, rows))
 
     async def attempts(self, environment_id: str, id_: str) -> tuple[Attempt, ...]:
         """Return the attempts of a delivery, oldest first. Of very many, return the newest."""
-        number = _number("dlv", id_)
+        number = delivery_number(id_)
         rows = await self._stored.attempts(environment_id, number, ATTEMPTS_LIMIT)
         if not rows and not await self._stored.items(environment_id, [number]):
-            raise _unknown("delivery", id_)
+            raise no_delivery(id_)
         return tuple(Attempt.from_row(row) for row in rows)
 
     async def events(
@@ -119,7 +123,7 @@ class History:
             after, delivery_criteria.of_ids(filters.since, filters.until, filters.type, before)
         )
         if filters.id is not None:
-            stored_filter = _only(stored_filter, _number_or_none("evt", filters.id))
+            stored_filter = _only(stored_filter, ids.parse_or_none(ids.EVENT_PREFIX, filters.id))
         if filters.reference is not None:
             return await self._with_reference(
                 environment_id, filters.reference, stored_filter, limit
@@ -144,10 +148,10 @@ class History:
 
     async def event(self, environment_id: str, id_: str) -> Event:
         """Return one event with its newest deliveries. Raise NotFoundError if there is none."""
-        number = _number("evt", id_)
+        number = event_number(id_)
         rows = await self._stored.event_items(environment_id, [number], ids.LARGEST_ID)
         if not rows:
-            raise _unknown("event", id_)
+            raise no_event(id_)
         waiting = await self._stored.waiting(number)
         deliveries = await self._deliveries_of(
             environment_id, number, ids.LARGEST_ID, DELIVERIES_OF_EVENT_LIMIT
@@ -166,11 +170,11 @@ class History:
 
         Their ids are below `before`. Raise NotFoundError if there is no such event.
         """
-        number = _number("evt", id_)
+        number = event_number(id_)
         high = ids.LARGEST_ID if before is None else before
         page = await self._deliveries_of(environment_id, number, high, limit)
         if not page.items and not await self._stored.event_items(environment_id, [number], 0):
-            raise _unknown("event", id_)
+            raise no_event(id_)
         return page
 
     async def environment_of(self, id_: str) -> str | None:
@@ -178,9 +182,9 @@ class History:
 
         Return None if the object does not exist or is no longer kept.
         """
-        if (event_id := _number_or_none("evt", id_)) is not None:
+        if (event_id := ids.parse_or_none(ids.EVENT_PREFIX, id_)) is not None:
             return await self._owners.of_event(event_id)
-        if (delivery_id := _number_or_none("dlv", id_)) is not None:
+        if (delivery_id := ids.parse_or_none(ids.DELIVERY_PREFIX, id_)) is not None:
             return await self._owners.of_delivery(delivery_id)
         try:
             webhook_id = UUID(id_)
@@ -236,24 +240,3 @@ def _only(filters: HistoryFilter, id_: int | None) -> HistoryFilter:
     if id_ is None or not filters.low <= id_ < filters.high:
         return replace(filters, low=0, high=0)
     return replace(filters, low=id_, high=id_ + 1)
-
-
-def _number(prefix: str, name: str) -> int:
-    number = _number_or_none(prefix, name)
-    if number is None:
-        raise _unknown("delivery" if prefix == "dlv" else "event", name)
-    return number
-
-
-def _unknown(noun: str, id_: str) -> NotFoundError:
-    return NotFoundError(
-        f"There is no {noun} {id_!r}. Check its id and the environment. It may be too old to be"
-        " kept."
-    )
-
-
-def _number_or_none(prefix: str, name: str) -> int | None:
-    try:
-        return ids.parse(prefix, name)
-    except ValueError:
-        return None

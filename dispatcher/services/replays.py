@@ -13,15 +13,15 @@ from typing import Literal
 from uuid import UUID
 
 from dispatcher.core import ids
-from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError
+from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.preview_limits import COUNT_LIMIT, COUNT_SECONDS
+from dispatcher.services.public_ids import no_recovery, no_webhook, recovery_number
 from dispatcher.store.queries import replays as stored
 from dispatcher.store.session import Queryable, without_locks
 
-PREFIX = "rec"
 COUNT_LIMIT_ROWS = 5_000
 """Most ended deliveries and events that one statement reads."""
 
@@ -66,7 +66,7 @@ class Recovery:
     def from_row(cls, row: stored.ReplayRow) -> "Recovery":
         """Return the recovery of its row."""
         return cls(
-            id=f"{PREFIX}_{row['id']}",
+            id=f"{ids.RECOVERY_PREFIX}_{row['id']}",
             webhook_id=row["endpoint_id"],
             state=row["state"],
             since=row["since"],
@@ -150,9 +150,9 @@ class Replays:
 
     async def get(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
         """Return one replay. Raise NotFoundError if there is none."""
-        row = await self._stored.get(environment_id, webhook_id, _number(recovery_id))
+        row = await self._stored.get(environment_id, webhook_id, recovery_number(recovery_id))
         if row is None:
-            raise _unknown(recovery_id)
+            raise no_recovery(recovery_id)
         return Recovery.from_row(row)
 
     async def cancel(self, environment_id: str, webhook_id: UUID, recovery_id: str) -> Recovery:
@@ -161,7 +161,7 @@ class Replays:
         Deliveries that were made are sent. Raise ConflictError if the replay has ended. Return a
         cancelled one unchanged.
         """
-        row = await self._stored.cancel(environment_id, webhook_id, _number(recovery_id))
+        row = await self._stored.cancel(environment_id, webhook_id, recovery_number(recovery_id))
         if row is None:
             over = await self.get(environment_id, webhook_id, recovery_id)
             if over.state != "CANCELLED":
@@ -225,23 +225,10 @@ class Replays:
             look=COUNT_LIMIT_ROWS,
         )
         if counted is None:
-            raise NotFoundError(
-                f"There is no webhook {webhook_id}. Check its id and the environment."
-            )
+            raise no_webhook(webhook_id)
         if not counted.forwards:
             raise InvalidError.field("since", "must be in the past")
         return counted
-
-
-def _number(recovery_id: str) -> int:
-    try:
-        return ids.parse(PREFIX, recovery_id)
-    except ValueError:
-        raise _unknown(recovery_id) from None
-
-
-def _unknown(recovery_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no recovery {recovery_id}. Check its id and its webhook.")
 
 
 def _within(row: stored.ReplayRow) -> datetime:

@@ -109,8 +109,8 @@ class SignedRequests:
     ) -> tuple[tuple[str, str], ...]:
         """Return the headers, as a connection would carry them."""
         delivery = Delivery(
-            ids.parse("dlv", shown.id),
-            ids.parse("evt", shown.event_id),
+            ids.parse(ids.DELIVERY_PREFIX, shown.id),
+            ids.parse(ids.EVENT_PREFIX, shown.event_id),
             endpoint.id,
             shard=0,
             attempt=shown.attempts,

@@ -3,13 +3,14 @@
 from dispatcher.api.pages import page_limit, page_result
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import Call, HandlerResult, Shape
-from dispatcher.core.errors import ForbiddenError, NotFoundError
+from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.environments import Environment
 from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.environment_inputs import (
     EnvironmentChanges,
     NewEnvironment,
 )
+from dispatcher.services.public_ids import no_environment
 
 routes = Routes(Shape("environment"))
 
@@ -47,5 +48,5 @@ async def rename_environment(call: Call, form: EnvironmentChanges) -> HandlerRes
     """Rename an environment. Its id stays."""
     environment_id = call.path["environment_id"]
     if call.principal.environment_id not in (None, environment_id):
-        raise NotFoundError(f"There is no environment {environment_id[:64]!r}. Check its id.")
+        raise no_environment(environment_id)
     return HandlerResult(await call.services.environments.rename(environment_id, form))

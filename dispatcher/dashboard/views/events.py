@@ -93,7 +93,7 @@ async def one(request: DashboardRequest) -> web.Response:
 
 def _newest(event: Event) -> Page[DeliveryItem, int]:
     """Return the deliveries of an event as the first page of all of them."""
-    last = ids.parse("dlv", event.deliveries[-1].id) if event.more_deliveries else None
+    last = ids.number_of(event.deliveries[-1].id) if event.more_deliveries else None
     return Page(event.deliveries, last)
 
 
