@@ -10,7 +10,7 @@ from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import CreationPosition
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Principal
+from dispatcher.services.token_authentication import Principal
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.queries.events import NewEventRow
 from dispatcher.store.session import Queryable

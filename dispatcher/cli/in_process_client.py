@@ -30,7 +30,7 @@ from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_cipher
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Principal
+from dispatcher.services.token_authentication import Principal
 from dispatcher.store.pool import Pool, PoolShare
 from dispatcher.store.queries.events import NewEventRow
 

@@ -20,7 +20,7 @@ from dispatcher.dashboard.all_routes import PAGES
 from dispatcher.dashboard.app import Dashboard
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.services import ServiceSettings
-from dispatcher.services.tokens import TokenAuthenticator, root_token_hash
+from dispatcher.services.token_authentication import TokenAuthenticator, root_token_hash
 from dispatcher.store.daemon_sessions import DaemonSessions
 
 

@@ -14,7 +14,7 @@ from dispatcher.services.audit.audit_changes import UNKNOWN, FieldChange, field_
 from dispatcher.services.audit.audit_log import AuditEntry, KnownActor
 from dispatcher.services.audit.audit_names import SubjectKind, subject_kind
 from dispatcher.services.bulk_actions import BulkActionFilters
-from dispatcher.services.tokens import ROOT_ACTOR
+from dispatcher.services.token_authentication import ROOT_ACTOR
 
 VALUE_LIMIT_CHARACTERS: Final = 300
 """Most characters of one value that a list shows."""

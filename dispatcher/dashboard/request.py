@@ -18,7 +18,7 @@ from dispatcher.services.dashboard_sessions import DashboardSession
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.pauses import EnvironmentPauses
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Principal
+from dispatcher.services.token_authentication import Principal
 from dispatcher.store.pool import PoolShare
 
 PAGE_SIZE = 50

@@ -12,8 +12,7 @@ from datetime import datetime
 from secrets import token_urlsafe
 from time import monotonic
 
-from dispatcher.services import tokens
-from dispatcher.services.tokens import Principal
+from dispatcher.services.token_authentication import ROOT_PRINCIPAL, Principal
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries import dashboard_sessions as stored
 
@@ -46,7 +45,7 @@ class DashboardSession:
 class DashboardSessions:
     """The dashboard sessions. The methods raise StoreError and StatementTimeoutError.
 
-    `root_token_hash` is the result of tokens.root_token_hash.
+    `root_token_hash` is the result of token_authentication.root_token_hash.
     """
 
     def __init__(self, pool: Pool, root_token_hash: bytes | None) -> None:
@@ -100,7 +99,7 @@ class DashboardSessions:
         elif self._root_token_hash and hmac.compare_digest(
             row["token_hash"], self._root_token_hash
         ):
-            principal = tokens.ROOT_PRINCIPAL
+            principal = ROOT_PRINCIPAL
         else:
             return None
         return DashboardSession(principal, row["environment_id"], csrf(cookie), row["expires_at"])

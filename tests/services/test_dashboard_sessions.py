@@ -6,7 +6,7 @@ import pytest
 
 from dispatcher.services import dashboard_sessions
 from dispatcher.services.dashboard_sessions import DashboardSessions
-from dispatcher.services.tokens import ROOT_PRINCIPAL
+from dispatcher.services.token_authentication import ROOT_PRINCIPAL
 from dispatcher.store.pool import Pool
 from tests.conftest import Connection
 

@@ -21,17 +21,16 @@ from dispatcher.core.errors import (
     Problem,
 )
 from dispatcher.core.model import Scope
-from dispatcher.services import tokens as module
+from dispatcher.services import token_authentication as module
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.token_inputs import NewToken
-from dispatcher.services.tokens import (
+from dispatcher.services.token_authentication import (
     BUSY_LOOKUPS,
     Principal,
-    Token,
     TokenAuthenticator,
-    Tokens,
     root_token_hash,
 )
+from dispatcher.services.tokens import Token, Tokens
 from dispatcher.store.pool import Pool, PoolShare
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -176,7 +175,7 @@ async def busy(office: Office, **options: Any) -> Token:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic time of the authenticator, in seconds."""
     now = [1000.0]
-    monkeypatch.setattr("dispatcher.services.tokens.monotonic", lambda: now[0])
+    monkeypatch.setattr("dispatcher.services.token_authentication.monotonic", lambda: now[0])
     return now
 
 
@@ -213,7 +212,7 @@ async def test_a_changed_scope_holds_within_a_second(
 async def test_a_busy_token_is_not_remembered_beyond_its_expiry(
     office: Office, connection: Connection, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "VALID_SECONDS", 3600.0)
+    monkeypatch.setattr(module, "OWNER_REMEMBERED_SECONDS", 3600.0)
     made = await busy(office, expires_at=datetime.now(UTC) + timedelta(seconds=60))
     await connection.execute("UPDATE dispatcher.tokens SET expires_at = now()")
     clock[0] += 30

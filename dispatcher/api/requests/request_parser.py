@@ -24,7 +24,7 @@ from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.core.model import RawJson
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Principal
+from dispatcher.services.token_authentication import Principal
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.events import NewEventRow
 
