@@ -5,7 +5,7 @@ from typing import Final
 
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError
-from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT, RetryRefusal
+from dispatcher.core.retry_refusal import RETRYABLE_ATTEMPTS_LIMIT, RetryRefusal
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.public_ids import delivery_number, no_delivery
 from dispatcher.store import delivery_changes
@@ -17,8 +17,8 @@ _REFUSALS: Final[Mapping[RetryRefusal, str]] = {
     "deleted": "The webhook was deleted. Emit the event again for another webhook.",
     "disabled": "The webhook is disabled. Enable it, then retry the delivery.",
     "dropped": "The event is no longer kept. Emit it again instead.",
-    "attempts": f"The delivery has had {ATTEMPTS_LIMIT} attempts, the most that one may have."
-    " Emit the event again instead.",
+    "attempts": f"The delivery has had {RETRYABLE_ATTEMPTS_LIMIT} attempts, the most that one may"
+    " have. Emit the event again instead.",
     "in_progress": "An attempt at the delivery may be in progress. Try again when it is over.",
 }
 

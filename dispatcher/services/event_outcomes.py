@@ -10,7 +10,7 @@ from dispatcher.store.queries.event_outcomes import EventOutcomeRow
 from dispatcher.store.queries.history import Place
 from dispatcher.store.session import Queryable
 
-COUNTED_LIMIT: Final = 100_000
+OUTCOME_COUNT_LIMIT: Final = 100_000
 """Rows of one event that are counted: of those pending, and of those that ended.
 
 So no failure is left out. An event has a delivery for each webhook, so thousands at most, and each
@@ -79,5 +79,5 @@ class EventOutcomes:
         if not event_names:
             return {}
         numbers = {ids.parse(ids.EVENT_PREFIX, name): name for name in event_names}
-        rows = await self._stored.of_events(environment_id, list(numbers), COUNTED_LIMIT)
+        rows = await self._stored.of_events(environment_id, list(numbers), OUTCOME_COUNT_LIMIT)
         return {numbers[row["id"]]: EventOutcome.from_row(row) for row in rows}

@@ -43,7 +43,7 @@ from dispatcher.store.session import Queryable
 
 LISTED_DATA_LIMIT_BYTES: Final = 16 * 1024
 """Most bytes of a payload, or of an event's data, that a list includes."""
-ATTEMPTS_LIMIT: Final = 200
+LISTED_ATTEMPTS_LIMIT: Final = 200
 """Most attempts of one delivery that are returned. People may retry one without end."""
 DELIVERIES_OF_EVENT_LIMIT: Final = 100
 """Deliveries that are returned with an event."""
@@ -95,13 +95,13 @@ class History:
         items = await self._items(environment_id, [number], ids.LARGEST_ID)
         if not items:
             raise no_delivery(id_)
-        rows = await self._stored.attempts(environment_id, number, ATTEMPTS_LIMIT)
+        rows = await self._stored.attempts(environment_id, number, LISTED_ATTEMPTS_LIMIT)
         return Delivery.of(items[0], map(Attempt.from_row, rows))
 
     async def attempts(self, environment_id: str, id_: str) -> tuple[Attempt, ...]:
         """Return the attempts of a delivery, oldest first. Of very many, return the newest."""
         number = delivery_number(id_)
-        rows = await self._stored.attempts(environment_id, number, ATTEMPTS_LIMIT)
+        rows = await self._stored.attempts(environment_id, number, LISTED_ATTEMPTS_LIMIT)
         if not rows and not await self._stored.items(environment_id, [number]):
             raise no_delivery(id_)
         return tuple(Attempt.from_row(row) for row in rows)

@@ -8,7 +8,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Delivery
-from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT
+from dispatcher.core.retry_refusal import RETRYABLE_ATTEMPTS_LIMIT
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
@@ -82,10 +82,12 @@ async def test_a_delivery_with_thirty_thousand_attempts_cannot_be_retried(
     connection: Connection, dsn: str, retry: Wish
 ) -> None:
     pending = await rows.delivery(
-        connection, await rows.endpoint(connection), attempt=ATTEMPTS_LIMIT, due_in=HOUR
+        connection, await rows.endpoint(connection), attempt=RETRYABLE_ATTEMPTS_LIMIT, due_in=HOUR
     )
     over = await failed(connection, dsn)
-    await connection.execute("UPDATE dispatcher.attempts SET attempt = $1", ATTEMPTS_LIMIT)
+    await connection.execute(
+        "UPDATE dispatcher.attempts SET attempt = $1", RETRYABLE_ATTEMPTS_LIMIT
+    )
     for one in (pending, over):
         with pytest.raises(
             ConflictError, match=r"the most that one may have\. Emit the event again"

@@ -160,10 +160,10 @@ async def test_counting_stops_at_a_limit_and_says_so(
     number = await event(connection)
     for _ in range(3):
         await rows.delivery(connection, await rows.endpoint(connection, "*"), event_id=number)
-    monkeypatch.setattr(event_outcomes, "COUNTED_LIMIT", 3)
+    monkeypatch.setattr(event_outcomes, "OUTCOME_COUNT_LIMIT", 3)
     found = await of_one(outcomes, number)
     assert (found.counts, found.is_partial) == ((("waiting", 3),), False)
-    monkeypatch.setattr(event_outcomes, "COUNTED_LIMIT", 2)
+    monkeypatch.setattr(event_outcomes, "OUTCOME_COUNT_LIMIT", 2)
     found = await of_one(outcomes, number)
     assert (found.counts, found.is_partial) == ((("waiting", 2),), True)
 
