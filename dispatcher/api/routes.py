@@ -159,25 +159,25 @@ class Routes:
 
     def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `GET path` to its handler."""
-        return self._added("GET", path, options)
+        return self._add("GET", path, options)
 
     def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `POST path` to its handler."""
-        return self._added("POST", path, options)
+        return self._add("POST", path, options)
 
     def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `PUT path` to its handler."""
-        return self._added("PUT", path, options)
+        return self._add("PUT", path, options)
 
     def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `PATCH path` to its handler."""
-        return self._added("PATCH", path, options)
+        return self._add("PATCH", path, options)
 
     def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `DELETE path`, which returns no resource."""
-        return self._added("DELETE", path, {"status": 204, **options})
+        return self._add("DELETE", path, {"status": 204, **options})
 
-    def _added(self, method: str, path: str, options: RouteOptions) -> Callable[[H], H]:
+    def _add(self, method: str, path: str, options: RouteOptions) -> Callable[[H], H]:
         with_shape: RouteOptions = {"shape": self._shape, **options}
 
         def add(handler: H) -> H:

@@ -78,12 +78,14 @@ class Dashboard:
         # link.
         router.add_head("/sign-in/{code}", self._guarded(signing_in.form))
         router.add_post("/sign-out", self._inside(self._sign_out))
-        router.add_post("/environment", self._inside(partial(self._moved, name="overview")))
+        router.add_post(
+            "/environment", self._inside(partial(self._redirect_old_address, name="overview"))
+        )
         router.add_get("/", self._inside(self._home))
         router.add_get("/e/{environment}", self._inside(self._home))
         for method, name, view in pages:
             inside = self._inside(partial(self._page, name=name, view=view))
-            old = self._inside(partial(self._moved, name=name))
+            old = self._inside(partial(self._redirect_old_address, name=name))
             for each in ("GET", "HEAD") if method == "GET" else (method,):
                 router.add_route(each, addresses.route(name), inside)
                 if name != "overview":
@@ -110,7 +112,7 @@ class Dashboard:
         """Return a handler for signed-in users that sends everyone else to the sign-in page."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            session = await self._signing_in.known(request)
+            session = await self._signing_in.find_session(request)
             if session is not None:
                 return await handler(request, session)
             if "HX-Request" in request.headers:
@@ -131,7 +133,7 @@ class Dashboard:
         """
         environment_id = request.match_info["environment"]
         if not only_reads(request):
-            refused = await self._refused(request, session, environment_id)
+            refused = await self._check_form(request, session, environment_id)
             if refused is not None:
                 return refused
         page_request = request[_PAGE] = await self._page_request(request, session, name)
@@ -145,7 +147,7 @@ class Dashboard:
                 raise
             return elsewhere
 
-    async def _refused(
+    async def _check_form(
         self, request: web.Request, session: DashboardSession, environment_id: str
     ) -> web.StreamResponse | None:
         """Return an error page if a form must not be processed, None if it may be.
@@ -240,7 +242,7 @@ class Dashboard:
         environment_id = request.match_info.get("environment", _usual(session))
         return see_other(addresses.address(environment_id, "overview", request.query))
 
-    async def _moved(
+    async def _redirect_old_address(
         self, request: web.Request, session: DashboardSession, *, name: str
     ) -> web.StreamResponse:
         """Redirect an address without an environment, as older versions used them.
@@ -275,7 +277,7 @@ class Dashboard:
     def _show(self, request: web.Request, error_page: ErrorPage) -> web.Response:
         """Return an error page, with the navigation if the session is known."""
         page: DashboardRequest | None = request.get(_PAGE)
-        if page is None and (session := self._signing_in.last_known(request)):
+        if page is None and (session := self._signing_in.recall_session(request)):
             page = self._bare_request(request, session, _usual(session), "overview")
         again = request.rel_url.raw_path_qs if only_reads(request) else None
         retry = again if error_page.status >= 500 else None

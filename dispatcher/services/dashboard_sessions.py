@@ -66,7 +66,7 @@ class DashboardSessions:
         )
         return cookie
 
-    async def known(self, cookie: str, address: str = "") -> DashboardSession | None:
+    async def find(self, cookie: str, address: str = "") -> DashboardSession | None:
         """Return the session of a cookie, or None if the cookie is unknown or expired.
 
         Return None also if the session's token is no longer valid. `address` is the client's
@@ -85,8 +85,8 @@ class DashboardSessions:
             self._good.popitem(last=False)
         return session
 
-    def last_known(self, cookie: str) -> DashboardSession | None:
-        """Return the session of a cookie as `known` returned it last, without the database.
+    def recall(self, cookie: str) -> DashboardSession | None:
+        """Return the session of a cookie as `find` returned it last, without the database.
 
         It may have ended since. It serves only to show an error with the navigation around it.
         """

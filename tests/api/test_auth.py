@@ -38,7 +38,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def shown(asked: Auth, token: str, address: str = HERE) -> int:
     try:
-        await asked.known(token, address)
+        await asked.authenticate(token, address)
     except HttpError as failure:
         return failure.status
     return 200

@@ -20,7 +20,7 @@ async def test_one_more_session_of_a_token_ends_its_oldest(
     sessions = DashboardSessions(pool, hashlib.sha256(b"root").digest())
     other = await sessions.open("of another", ROOT_PRINCIPAL, HOME)
     cookies = [await sessions.open("root", ROOT_PRINCIPAL, HOME) for _ in range(5)]
-    known = [await sessions.known(cookie) is not None for cookie in cookies]
+    known = [await sessions.find(cookie) is not None for cookie in cookies]
     assert known == [False, False, True, True, True]
     ids = await connection.fetch("SELECT id FROM dispatcher.dashboard_sessions")
     assert hashlib.sha256(other.encode()).digest() in {row["id"] for row in ids}

@@ -54,14 +54,14 @@ async def list_attempts(call: Call) -> HandlerResult[tuple[Attempt, ...]]:
 async def retry_delivery(call: Call, form: Empty) -> HandlerResult[Delivery]:
     """Send a delivery again, or at once if it is pending."""
     actions, delivery_name = call.services.delivery_actions, call.path["delivery_id"]
-    return await _changed(call, await actions.retry(call.environment_id, delivery_name))
+    return await _read_changed(call, await actions.retry(call.environment_id, delivery_name))
 
 
 @routes.post(f"{ONE}/cancel", scope="write", transaction=True, waits=True)
 async def cancel_delivery(call: Call, form: Empty) -> HandlerResult[Delivery]:
     """Cancel a pending delivery, so that it is no longer sent."""
     actions, delivery_name = call.services.delivery_actions, call.path["delivery_id"]
-    return await _changed(call, await actions.cancel(call.environment_id, delivery_name))
+    return await _read_changed(call, await actions.cancel(call.environment_id, delivery_name))
 
 
 async def _deliveries(
@@ -78,7 +78,7 @@ async def _deliveries(
     return page_result(page)
 
 
-async def _changed(call: Call, delivery_id: int) -> HandlerResult[Delivery]:
+async def _read_changed(call: Call, delivery_id: int) -> HandlerResult[Delivery]:
     """Return the changed delivery.
 
     The response waits briefly for the daemon that holds the delivery to apply the change.

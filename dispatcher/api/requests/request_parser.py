@@ -154,7 +154,7 @@ class RequestParser:
                 f"The media type of the body must be {' or '.join(known)}",
                 headers={"Accept": ", ".join(known)},
             )
-        await self._parsed(body, partial(json_body.check, body), fairness_key)
+        await self._parse(body, partial(json_body.check, body), fairness_key)
         if route.verbatim_field is None:
             _limit(body)
 
@@ -167,7 +167,7 @@ class RequestParser:
         read = partial(
             event_batch.read, format_, route.batch, route.shape, body, most_data=most_data
         )
-        return await self._parsed(body, read, fairness_key)
+        return await self._parse(body, read, fairness_key)
 
     async def _without_verbatim_field(
         self, request: web.Request, route: Route, body: bytes, fairness_key: str
@@ -177,7 +177,7 @@ class RequestParser:
             return body, None
         dialect = _body_dialect(request) or negotiation.envelope
         path = dialect.pointer((route.verbatim_field,)).split("/")[1:]
-        rest, verbatim = await self._parsed(body, partial(_cut_out, body, path), fairness_key)
+        rest, verbatim = await self._parse(body, partial(_cut_out, body, path), fairness_key)
         _limit(rest)
         return rest, verbatim
 
@@ -190,9 +190,9 @@ class RequestParser:
         ids = [value for name, value in request.match_info.items() if name != "app_id"]
         dialect = _body_dialect(request) or negotiation.envelope
         read = partial(_read_form, dialect, route.form, route, body, ids[-1] if ids else None)
-        return await self._parsed(body, read, fairness_key)
+        return await self._parse(body, read, fairness_key)
 
-    async def _parsed(self, body: bytes, parse: Callable[[], T], fairness_key: str) -> T:
+    async def _parse(self, body: bytes, parse: Callable[[], T], fairness_key: str) -> T:
         """Return the result of `parse`, which reads the body: in a thread if that is large."""
         if len(body) > LARGE_BODY_BYTES:
             return await self.work.in_thread(fairness_key, parse)

@@ -110,13 +110,13 @@ class Webhooks:
         Without an environment, list those of all. A page has at most `limit` webhooks (by default
         limits.page) and about limits.page_bytes bytes.
         """
-        return await self._filled(
+        return await self._read_page(
             lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
             after,
             limit,
         )
 
-    async def _filled(
+    async def _read_page(
         self,
         read: Callable[[UUID | None, int], Awaitable[Sequence[EndpointRow]]],
         after: UUID | None,
@@ -151,7 +151,7 @@ class Webhooks:
                 rows += await self._endpoints.for_people(environment_id, batch)
             return rows
 
-        return await self._filled(read, None, limit)
+        return await self._read_page(read, None, limit)
 
     async def update(
         self,
@@ -168,7 +168,7 @@ class Webhooks:
         version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         _check_revision(row, revision)
-        merged = self._merged(row, form, changes) | self._credentials(row, form, changes, tls)
+        merged = self._merge(row, form, changes) | self._credentials(row, form, changes, tls)
         await self._endpoints.update(webhook_id, version, merged)
         if changes.get("events"):
             await self._endpoints.subscribe(webhook_id, changes["events"])
@@ -243,7 +243,7 @@ class Webhooks:
             raise no_webhook(webhook_id)
         return row
 
-    def _merged(
+    def _merge(
         self, row: SealedEndpointRow, form: WebhookChanges, changes: Mapping[str, Any]
     ) -> dict[str, object]:
         """Return the new row. null changes nothing in a column that cannot be empty."""

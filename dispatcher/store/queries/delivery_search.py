@@ -95,7 +95,7 @@ class DeliverySearch:
             return await read_page(failed, filters, (limit + 1, most), limit)
         if filters.status is None and _is_unsuccessful(filters):
             pending = partial(_only_pending, everything)
-            return await read_page(partial(_merged, failed, pending), filters, steps, limit)
+            return await read_page(partial(_read_merged, failed, pending), filters, steps, limit)
         return await read_page(everything, filters, steps, limit)
 
     async def failed(
@@ -285,7 +285,7 @@ async def _only_pending(read: ReadIds, filters: HistoryFilter, rows: int, limit:
     return await read(replace(filters, status="PENDING"), rows, limit)
 
 
-async def _merged(
+async def _read_merged(
     first: ReadIds, second: ReadIds, filters: HistoryFilter, rows: int, limit: int
 ) -> IdsRead:
     """Return the ids of two reads, down to where both have read."""
