@@ -141,7 +141,7 @@ class History:
         event_ids = await self._search.events_with_reference(
             environment_id, reference, limit + 1, low=stored_filter.low, high=stored_filter.high
         )
-        page = Page.of_items(event_ids, limit, key=_same)
+        page = Page.of_ids(event_ids, limit)
         rows = await self._stored.event_items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         matching = [row for row in rows if is_of_type(stored_filter, row["type"])]
         return Page(tuple(map(EventItem.from_row, matching)), next=page.next)
@@ -197,7 +197,7 @@ class History:
     ) -> Page[DeliveryItem, int]:
         """Return a page of an event's deliveries with ids below `before`, newest first."""
         delivery_ids = await self._stored.of_event(environment_id, event_id, before, limit + 1)
-        page = Page.of_items(delivery_ids, limit, key=_same)
+        page = Page.of_ids(delivery_ids, limit)
         items = await self._items(environment_id, page.items, LISTED_DATA_LIMIT_BYTES)
         return Page(items, next=page.next)
 
@@ -223,11 +223,7 @@ async def _read_recent(read: ReadIds, filters: HistoryFilter, limit: int) -> Pag
     if filters.low >= low:
         return None
     batch = await read(replace(filters, low=low), limit + 1, limit + 1)
-    return Page.of_items(batch.ids, limit, key=_same) if len(batch.ids) > limit else None
-
-
-def _same(id_: int) -> int:
-    return id_
+    return Page.of_ids(batch.ids, limit) if len(batch.ids) > limit else None
 
 
 def _above(after: int, filters: HistoryFilter) -> HistoryFilter:

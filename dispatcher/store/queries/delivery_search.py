@@ -234,7 +234,7 @@ class DeliverySearch:
         found = await self.of_events(environment_id, event_ids, part, most)
         rows = await self._history.items(environment_id, found) if found else ()
         matching = [row["id"] for row in rows if matches(filters, row)]
-        page = Page.of_items(matching, limit, key=_same)
+        page = Page.of_ids(matching, limit)
         if page.next is not None:
             return page
         if len(found) == most:
@@ -276,7 +276,7 @@ async def read_page(
         batch = await read(filters, rows, limit + 1 - len(matching))
         matching += batch.ids
         if len(matching) > limit or batch.horizon is None:
-            return Page.of_items(matching, limit, key=_same)
+            return Page.of_ids(matching, limit)
         filters = replace(filters, high=batch.horizon)
     return Page(tuple(matching), next=filters.high)
 
@@ -304,7 +304,3 @@ def _is_unsuccessful(filters: HistoryFilter) -> bool:
     if filters.outcome is not None:
         return filters.outcome != "ok"
     return filters.code_from is not None and not is_success(filters.code_from)
-
-
-def _same(id_: int) -> int:
-    return id_
