@@ -7,7 +7,7 @@ from time import monotonic
 from aiohttp import web
 
 from dispatcher.api.types import Detail, HttpError
-from dispatcher.services.token_authentication import Principal, TokenAuthenticator
+from dispatcher.services.access.token_authentication import Principal, TokenAuthenticator
 
 WRONG_LIMIT = 10
 WRONG_WITHIN_SECONDS = 60.0

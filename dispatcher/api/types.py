@@ -9,8 +9,8 @@ from uuid import UUID
 from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import CreationPosition
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.token_authentication import Principal
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.queries.events import NewEventRow
 from dispatcher.store.session import Queryable

@@ -29,8 +29,8 @@ from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMEN
 from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_cipher
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.token_authentication import Principal
 from dispatcher.store.pool import Pool, PoolShare
 from dispatcher.store.queries.events import NewEventRow
 

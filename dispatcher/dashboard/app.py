@@ -17,9 +17,9 @@ from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Renderer, open_package
 from dispatcher.dashboard.request import DashboardRequest, environment_words, see_other
 from dispatcher.dashboard.signing_in import SignInPages
+from dispatcher.services.access.dashboard_sessions import DashboardSession, DashboardSessions
 from dispatcher.services.audit.audit_log import Actor
-from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
-from dispatcher.services.history import History
+from dispatcher.services.deliveries.history import History
 from dispatcher.services.pauses import EnvironmentPauses
 from dispatcher.services.public_ids import no_environment
 from dispatcher.services.services import Services, ServiceSettings

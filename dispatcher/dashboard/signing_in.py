@@ -21,7 +21,7 @@ from dispatcher.dashboard.protection import (
 )
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.request import see_other
-from dispatcher.services.dashboard_sessions import (
+from dispatcher.services.access.dashboard_sessions import (
     SESSION_SECONDS,
     DashboardSession,
     DashboardSessions,

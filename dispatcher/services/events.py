@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, InvalidError, Problem
 from dispatcher.core.model import RawJson
-from dispatcher.services.history_resources import Event, new_event
+from dispatcher.services.deliveries.history_resources import Event, new_event
 from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.services.public_ids import no_environment
 from dispatcher.store.emission_queue import EmissionQueue

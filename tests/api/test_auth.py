@@ -7,7 +7,11 @@ import pytest
 from dispatcher.api import auth
 from dispatcher.api.auth import Auth, Throttle
 from dispatcher.api.types import HttpError
-from dispatcher.services.token_authentication import ROOT_PRINCIPAL, Principal, TokenAuthenticator
+from dispatcher.services.access.token_authentication import (
+    ROOT_PRINCIPAL,
+    Principal,
+    TokenAuthenticator,
+)
 from dispatcher.store.pool import Pool
 
 HERE = "192.0.2.1"

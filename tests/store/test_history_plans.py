@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.ids import LARGEST_ID
-from dispatcher.services.event_outcomes import OUTCOME_COUNT_LIMIT
+from dispatcher.services.deliveries.event_outcomes import OUTCOME_COUNT_LIMIT
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
 from tests.store.rows_read import rows_read

@@ -6,7 +6,7 @@ from dispatcher.api.pages import page_limit, page_result
 from dispatcher.api.routes import Alternative, Routes
 from dispatcher.api.types import Call, HandlerResult, Shape
 from dispatcher.core.errors import ForbiddenError
-from dispatcher.services.bulk_actions import BulkAction, BulkCount
+from dispatcher.services.deliveries.bulk_actions import BulkAction, BulkCount
 from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
 from dispatcher.services.inputs.webhook_inputs import Empty

@@ -6,7 +6,7 @@ from dispatcher.api.pages import page_limit, page_result
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import Call, HandlerResult, Shape
 from dispatcher.core import ids
-from dispatcher.services.history_resources import Attempt, Delivery, DeliveryItem
+from dispatcher.services.deliveries.history_resources import Attempt, Delivery, DeliveryItem
 from dispatcher.services.inputs.history_filters import (
     AllDeliveriesQuery,
     DeliveryFilters,

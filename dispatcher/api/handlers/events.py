@@ -8,8 +8,8 @@ from dispatcher.api.routes import Batch, Routes
 from dispatcher.api.types import Call, HandlerResult, Shape
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
+from dispatcher.services.deliveries.history_resources import DeliveryItem, Event, EventItem
 from dispatcher.services.events import EmittedEvent
-from dispatcher.services.history_resources import DeliveryItem, Event, EventItem
 from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.event_inputs import BatchEvent, NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters, EventQuery

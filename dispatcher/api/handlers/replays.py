@@ -6,10 +6,10 @@ The API calls a replay a recovery.
 from dispatcher.api.pages import page_limit, page_result
 from dispatcher.api.routes import Alternative, Routes
 from dispatcher.api.types import Call, HandlerResult, Shape
+from dispatcher.services.deliveries.replays import Preview, Recovery
 from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.inputs.webhook_inputs import Empty
-from dispatcher.services.replays import Preview, Recovery
 
 PREVIEW = Shape("recovery_preview", id="webhook_id")
 LIST = "/api/webhooks/{webhook_id}/recoveries"

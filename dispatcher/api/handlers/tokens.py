@@ -4,8 +4,8 @@ from dispatcher.api.pages import list_limit, list_result
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Call, HandlerResult, Shape
 from dispatcher.core.pagination import Page
+from dispatcher.services.access.tokens import Token
 from dispatcher.services.inputs.token_inputs import NewToken, TokenQuery
-from dispatcher.services.tokens import Token
 
 routes = Routes(Shape("token"))
 

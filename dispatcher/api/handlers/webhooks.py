@@ -3,7 +3,7 @@
 from dispatcher.api.pages import list_limit, list_result
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Call, HandlerResult, Shape
-from dispatcher.services.history_resources import Delivery
+from dispatcher.services.deliveries.history_resources import Delivery
 from dispatcher.services.inputs.webhook_inputs import (
     Empty,
     NewWebhook,

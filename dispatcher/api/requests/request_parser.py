@@ -22,9 +22,9 @@ from dispatcher.api.work_limits import WorkLimits
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.core.model import RawJson
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.token_authentication import Principal
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.events import NewEventRow
 

@@ -6,9 +6,9 @@ import secrets
 from aiohttp import web
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT, is_environment_id
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.public_ids import no_environment
-from dispatcher.services.token_authentication import Principal
 
 _KEY = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")

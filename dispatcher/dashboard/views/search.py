@@ -10,12 +10,13 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import NotFoundError
-from dispatcher.dashboard import addresses, event_outcome, search_sentence
+from dispatcher.dashboard import addresses, event_outcome
 from dispatcher.dashboard.request import DashboardRequest
-from dispatcher.dashboard.search_sentence import SearchSentence
 from dispatcher.dashboard.typed_ids import page_of_id
+from dispatcher.dashboard.words import search_sentence
+from dispatcher.dashboard.words.search_sentence import SearchSentence
+from dispatcher.services.deliveries.history_resources import EventItem
 from dispatcher.services.environments import Environment
-from dispatcher.services.history_resources import EventItem
 from dispatcher.services.inputs.history_filters import EventFilters
 from dispatcher.services.search import TextHits, is_text_to_search
 from dispatcher.services.webhooks.webhook_names import WebhookName

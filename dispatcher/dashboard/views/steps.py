@@ -6,10 +6,10 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import delivery_filter_form, list_context, list_steps
-from dispatcher.dashboard.list_context import EVENT_FIELDS, ListContext
-from dispatcher.dashboard.list_steps import Read, TooFarError
-from dispatcher.dashboard.live_list import Identified
+from dispatcher.dashboard.lists import delivery_filter_form, list_context, list_steps
+from dispatcher.dashboard.lists.list_context import EVENT_FIELDS, ListContext
+from dispatcher.dashboard.lists.list_steps import Read, TooFarError
+from dispatcher.dashboard.lists.live_list import Identified
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.services.inputs.history_filters import EventFilters
 from dispatcher.services.public_ids import delivery_number, event_number
