@@ -26,7 +26,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
-from dispatcher.services import bulk_actions, propagation, replays
+from dispatcher.services import propagation
+from dispatcher.services.deliveries import bulk_actions, replays
 from dispatcher.store.migration.migrate import migrate
 from dispatcher.store.session import Session
 from tests import leaks

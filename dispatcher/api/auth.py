@@ -7,7 +7,7 @@ from time import monotonic
 from aiohttp import web
 
 from dispatcher.api.types import Detail, HttpError
-from dispatcher.services.tokens import Principal, TokenAuthenticator
+from dispatcher.services.access.token_authentication import Principal, TokenAuthenticator
 
 WRONG_LIMIT = 10
 WRONG_WITHIN_SECONDS = 60.0
@@ -100,9 +100,9 @@ class Auth:
             raise HttpError(
                 401, "unauthorized", "A token is needed: Authorization: Bearer …", headers=CHALLENGE
             )
-        return await self.known(token.strip(), request.remote or "")
+        return await self.authenticate(token.strip(), request.remote or "")
 
-    async def known(self, token: str, address: str) -> Principal:
+    async def authenticate(self, token: str, address: str) -> Principal:
         """Return the principal of a token. `address` is the peer to throttle after wrong tokens.
 
         A token that was valid before is accepted even from a throttled address. Otherwise others

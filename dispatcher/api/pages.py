@@ -2,7 +2,7 @@
 
 from typing import Protocol, TypeVar
 
-from dispatcher.api.types import Answer, Call
+from dispatcher.api.types import Call, HandlerResult
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 
 T = TypeVar("T")
@@ -32,15 +32,19 @@ def list_limit(call: Call, query: PageQuery) -> int:
     return call.settings.limits.page
 
 
-def page_answer(page: Page[T, Key]) -> Answer[tuple[T, ...]]:
+def page_result(page: Page[T, Key]) -> HandlerResult[tuple[T, ...]]:
     """Return the answer for one page."""
-    return Answer(page.items, is_page=True, next=None if page.next is None else str(page.next))
+    return HandlerResult(
+        page.items, is_page=True, next=None if page.next is None else str(page.next)
+    )
 
 
-def list_answer(call: Call, query: PageQuery, page: Page[T, Key]) -> Answer[tuple[T, ...]]:
+def list_result(call: Call, query: PageQuery, page: Page[T, Key]) -> HandlerResult[tuple[T, ...]]:
     """Return the answer for a listing that is a page only if the client asks for one.
 
     A list that is too long to be answered whole becomes a page as well.
     """
     is_page = call.position is not None or query.limit is not None
-    return Answer(page.items, is_page=is_page, next=None if page.next is None else str(page.next))
+    return HandlerResult(
+        page.items, is_page=is_page, next=None if page.next is None else str(page.next)
+    )

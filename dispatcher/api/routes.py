@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Required, TypedDict, TypeVar, Unpack, get_args, get_origin, get_type_hints
 
-from dispatcher.api.types import Answer, Call, Shape
+from dispatcher.api.types import Call, HandlerResult, Shape
 from dispatcher.core.model import Scope
 from dispatcher.services.inputs.base import Form
 
-Handler = Callable[..., Awaitable[Answer[object]]]
+Handler = Callable[..., Awaitable[HandlerResult[object]]]
 H = TypeVar("H", bound=Handler)
 
 
@@ -33,7 +33,7 @@ class Batch:
     """
 
     form: type[Form]
-    handler: Callable[[Call], Awaitable[Answer[tuple[object, ...]]]]
+    handler: Callable[[Call], Awaitable[HandlerResult[tuple[object, ...]]]]
 
     @property
     def returns(self) -> type:
@@ -127,7 +127,7 @@ class Route:
 
     def handle(
         self, call: Call, form: Form | None, query: Form | None
-    ) -> Awaitable[Answer[object]]:
+    ) -> Awaitable[HandlerResult[object]]:
         """Call the handler with the inputs that it takes, or that of the batch."""
         if self.batch is not None and call.events:
             return self.batch.handler(call)
@@ -145,9 +145,9 @@ class Route:
 class Routes:
     """The routes of one noun, in the order in which its module declares them.
 
-    A handler is `async def name(call: Call, form: Form) -> Answer[Resource]`. Its parameter `form`
-    or `query` is the input, and its return annotation is the resource of the response:
-    `Answer[tuple[Resource, ...]]` for a list, `Answer[None]` for none.
+    A handler is `async def name(call: Call, form: Form) -> HandlerResult[Resource]`. Its parameter
+    `form` or `query` is the input, and its return annotation is the resource of the response:
+    `HandlerResult[tuple[Resource, ...]]` for a list, `HandlerResult[None]` for none.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -159,25 +159,25 @@ class Routes:
 
     def get(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `GET path` to its handler."""
-        return self._added("GET", path, options)
+        return self._add("GET", path, options)
 
     def post(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `POST path` to its handler."""
-        return self._added("POST", path, options)
+        return self._add("POST", path, options)
 
     def put(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `PUT path` to its handler."""
-        return self._added("PUT", path, options)
+        return self._add("PUT", path, options)
 
     def patch(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `PATCH path` to its handler."""
-        return self._added("PATCH", path, options)
+        return self._add("PATCH", path, options)
 
     def delete(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]:
         """Return a decorator that adds the route `DELETE path`, which returns no resource."""
-        return self._added("DELETE", path, {"status": 204, **options})
+        return self._add("DELETE", path, {"status": 204, **options})
 
-    def _added(self, method: str, path: str, options: RouteOptions) -> Callable[[H], H]:
+    def _add(self, method: str, path: str, options: RouteOptions) -> Callable[[H], H]:
         with_shape: RouteOptions = {"shape": self._shape, **options}
 
         def add(handler: H) -> H:
@@ -201,12 +201,12 @@ class Routes:
         return add
 
 
-def _resource(answer: object) -> tuple[type | None, bool]:
-    """Return the class of the resource in an annotation `Answer[…]`, and True if it is a list.
+def _resource(result: object) -> tuple[type | None, bool]:
+    """Return the class of the resource in an annotation `HandlerResult[…]`, and True for a list.
 
     Of a union, return the first class; the others are alternatives of the route.
     """
-    (body,) = get_args(answer)
+    (body,) = get_args(result)
     if body is NoneType:
         return None, False
     if get_origin(body) is tuple:

@@ -9,8 +9,8 @@ from uuid import UUID
 from dispatcher.core.errors import NotFoundError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import CreationPosition
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.queries.events import NewEventRow
 from dispatcher.store.session import Queryable
@@ -86,7 +86,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[T_co]):
+class HandlerResult(Generic[T_co]):
     """The result of a handler.
 
     - `body` is a resource, a tuple of them, or None.
@@ -109,8 +109,8 @@ class Answer(Generic[T_co]):
     wait_until_applied: Callable[[Queryable], Awaitable[bool]] | None = None
 
 
-NO_CONTENT: Answer[None] = Answer(None, HTTPStatus.NO_CONTENT)
-"""The answer of a handler that returns no resource."""
+NO_CONTENT: HandlerResult[None] = HandlerResult(None, HTTPStatus.NO_CONTENT)
+"""The result of a handler that returns no resource."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,14 +88,14 @@ def main(context: click.Context, config: Path | None) -> None:
     context.obj = config
 
 
-def _configured(context: click.Context, _: click.Parameter, config: Path | None) -> None:
+def _set_configuration(context: click.Context, _: click.Parameter, config: Path | None) -> None:
     """Store `--config` given after the command, which means the same as before it."""
     if config is not None:
         context.obj = config
 
 
 def _add(group: click.Group, command: click.Command) -> None:
-    after = click.Option(["--config"], expose_value=False, callback=_configured, **CONFIG)
+    after = click.Option(["--config"], expose_value=False, callback=_set_configuration, **CONFIG)
     command.params += [after, click.Option(["--color"], **COLOUR, callback=_set_colour)]
     command.short_help = command.get_short_help_str(SUMMARY_CHARACTERS)  # otherwise it is cut
     group.add_command(command)

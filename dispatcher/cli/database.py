@@ -138,7 +138,7 @@ async def prepare(database: Database, config: "Config", *, migrate: bool = False
     from dispatcher.telemetry import observe
 
     if migrate or database.ours:
-        async with migrations.connected(database.dsn) as connection:
+        async with migrations.open_connection(database.dsn) as connection:
             await migrations.migrate(connection)
     else:
         await check_schema(database)
@@ -171,7 +171,7 @@ async def check_schema(database: Database) -> None:
     from dispatcher.store.migration import migration_wait
 
     grace = MIGRATION_GRACE_SECONDS if database.is_embedded else 0.0
-    async with migrations.connected(database.dsn) as connection:
+    async with migrations.open_connection(database.dsn) as connection:
         await migration_wait.check(connection, on_wait=_say_wait, grace_seconds=grace)
 
 

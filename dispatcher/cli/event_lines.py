@@ -87,10 +87,10 @@ def _read(texts: Sequence[bytes], numbers: Sequence[int], most_data: int) -> Bat
 
     route = next(route for route in ROUTES if route.name == "emit_event")
     assert route.batch is not None  # noqa: S101 - it is the route that emits batches
-    form = event_batch.Form(envelope, is_ndjson=True)
+    format_ = event_batch.BatchFormat(envelope, is_ndjson=True)
     body = b"\n".join(text.rstrip(b"\n") for text in texts)
     try:
-        rows = event_batch.read(form, route.batch, route.shape, body, most_data=most_data)
+        rows = event_batch.read(format_, route.batch, route.shape, body, most_data=most_data)
     except HttpError as error:
         details = [{"message": d.text, "pointer": d.pointer or ""} for d in error.details]
         raise MisuseError(explain(details, numbers, error.title)) from None

@@ -29,8 +29,8 @@ from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMEN
 from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_cipher
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import Pool, PoolShare
 from dispatcher.store.queries.events import NewEventRow
 
@@ -175,9 +175,9 @@ def _events(settings: ServiceSettings, route: Route, request: Call[Any]) -> Sequ
     """Return the events of a batch, none if the call is not one."""
     if route.batch is None or request.body is None or isinstance(request.body, Mapping):
         return ()
-    form, body = event_batch.Form(envelope), encoded(request.body) or b""
+    format_, body = event_batch.BatchFormat(envelope), encoded(request.body) or b""
     most_data = settings.delivery.max_data
-    return event_batch.read(form, route.batch, route.shape, body, most_data=most_data)
+    return event_batch.read(format_, route.batch, route.shape, body, most_data=most_data)
 
 
 def _batch_key(request: Call[Any], call: types.Call) -> IdempotencyKey | None:

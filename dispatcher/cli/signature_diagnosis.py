@@ -146,7 +146,7 @@ def _mismatch(request: SignedRequest, schemes: Sequence[str]) -> Iterator[str]:
     """Yield the likely reasons why no signature of these schemes matches."""
     mixed_up = list(_of_another_event(request))
     yield from mixed_up
-    mistakes = next(_tried(request, schemes), None)
+    mistakes = next(_try_mistakes(request, schemes), None)
     if mistakes is not None:
         yield from mistakes
         return
@@ -177,7 +177,7 @@ def _of_another_event(request: SignedRequest) -> Iterator[str]:
         )
 
 
-def _tried(request: SignedRequest, schemes: Sequence[str]) -> Iterator[list[str]]:
+def _try_mistakes(request: SignedRequest, schemes: Sequence[str]) -> Iterator[list[str]]:
     """Yield the mistakes that explain the signature, the fewest first."""
     bodies, secrets = list(_bodies(request.body)), list(_secrets(request.secrets))
     pairs = sorted(

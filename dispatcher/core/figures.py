@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-COUNTED_LIMIT: Final = 5_000
+BACKLOG_COUNT_LIMIT: Final = 5_000
 """Most pending deliveries of one kind that are counted. Endpoints are counted ten times as far."""
 STATES: Final = ("due", "scheduled", "held")
 """The states of pending deliveries, see Waiting."""

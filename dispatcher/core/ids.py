@@ -5,6 +5,7 @@ An id is 41 bits of milliseconds since 2024-01-01 UTC and 22 bits of sequence. T
 """
 
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 EPOCH_MS = 1_704_067_200_000
 """2024-01-01 00:00 UTC in Unix milliseconds."""
@@ -14,17 +15,23 @@ LARGEST_ID = 2**63 - 1
 """The largest id: PostgreSQL's bigint is signed."""
 DAY_MS = 86_400_000
 
+EVENT_PREFIX: Final = "evt"
+DELIVERY_PREFIX: Final = "dlv"
+RECOVERY_PREFIX: Final = "rec"
+BULK_ACTION_PREFIX: Final = "blk"
+QUARANTINE_PREFIX: Final = "q"
+
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def event_name(event_id: int) -> str:
     """Return the public name of an event's id."""
-    return f"evt_{event_id}"
+    return f"{EVENT_PREFIX}_{event_id}"
 
 
 def delivery_name(delivery_id: int) -> str:
     """Return the public name of a delivery's id."""
-    return f"dlv_{delivery_id}"
+    return f"{DELIVERY_PREFIX}_{delivery_id}"
 
 
 def number_of(name: str) -> int:
@@ -35,7 +42,7 @@ def number_of(name: str) -> int:
 def parse(prefix: str, name: str) -> int:
     """Return the number in a name such as `evt_1` or `dlv_1`.
 
-    Raises ValueError if `name` is not exactly the prefix, `_` and a 63-bit number.
+    Raise ValueError if `name` is not exactly the prefix, `_` and a 63-bit number.
     """
     head, _, digits = name.partition("_")
     if head != prefix or not digits.isascii() or not digits.isdigit() or len(digits) > 19:
@@ -44,6 +51,14 @@ def parse(prefix: str, name: str) -> int:
     if number > LARGEST_ID or str(number) != digits:
         raise ValueError(f"{name!r} is not an id")
     return number
+
+
+def parse_or_none(prefix: str, name: str) -> int | None:
+    """Return the number in a name as `parse` does, or None if the name is no such id."""
+    try:
+        return parse(prefix, name)
+    except ValueError:
+        return None
 
 
 def created_ms(id_: int) -> int:

@@ -56,6 +56,11 @@ class Page(Generic[Item, Key]):
         """Return the page of at most `limit` items; a further item shows that there are more."""
         return Page(tuple(items[:limit]), key(items[limit - 1]) if len(items) > limit else None)
 
+    @staticmethod
+    def of_ids(ids: Sequence[Item], limit: int) -> "Page[Item, Item]":
+        """Return the page of at most `limit` ids, as `of_items` does. An id is its own position."""
+        return Page.of_items(ids, limit, key=lambda id_: id_)
+
 
 @dataclass(frozen=True, slots=True)
 class CreationPosition:

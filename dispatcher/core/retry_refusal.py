@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-ATTEMPTS_LIMIT: Final = 30_000
+RETRYABLE_ATTEMPTS_LIMIT: Final = 30_000
 """Most attempts of a delivery that a person may retry.
 
 Otherwise a script could retry a failing delivery every second without end. `replayable()` in the
@@ -38,6 +38,6 @@ def retry_refusal(
         return "disabled"
     if not is_event_kept:
         return "dropped"
-    if attempts >= ATTEMPTS_LIMIT:
+    if attempts >= RETRYABLE_ATTEMPTS_LIMIT:
         return "attempts"
     return "in_progress" if is_ended and has_unapplied_notices else None

@@ -19,8 +19,8 @@ from dispatcher.config.sections import Config, Limits
 from dispatcher.dashboard.all_routes import PAGES
 from dispatcher.dashboard.app import Dashboard
 from dispatcher.encryption.cipher import Cipher
+from dispatcher.services.access.token_authentication import TokenAuthenticator, root_token_hash
 from dispatcher.services.services import ServiceSettings
-from dispatcher.services.tokens import TokenAuthenticator, root_token_hash
 from dispatcher.store.daemon_sessions import DaemonSessions
 
 

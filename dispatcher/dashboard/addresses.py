@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote, urlencode
 
+SHOWN: Final = "shown"
+"""The query parameter of a live update of a list: the position directly above the rows that the
+page shows."""
+
 PATHS: Final[Mapping[str, str]] = {
     "overview": "/",
     "pause": "/pause",

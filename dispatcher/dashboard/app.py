@@ -12,15 +12,16 @@ from dispatcher.api.requests.request_values import fairness_key_of, request_id
 from dispatcher.core.environment_ids import is_environment_id
 from dispatcher.core.errors import NotFoundError
 from dispatcher.dashboard import addresses, form_body
-from dispatcher.dashboard.problems import Problem, problem_of
+from dispatcher.dashboard.error_pages import ErrorPage, error_page_of
 from dispatcher.dashboard.protection import HEADERS, is_masked, only_reads
 from dispatcher.dashboard.rendering import Renderer, open_package
 from dispatcher.dashboard.request import DashboardRequest, environment_words, see_other
 from dispatcher.dashboard.signing_in import SignInPages
+from dispatcher.services.access.dashboard_sessions import DashboardSession, DashboardSessions
 from dispatcher.services.audit.audit_log import Actor
-from dispatcher.services.dashboard_sessions import DashboardSession, DashboardSessions
-from dispatcher.services.history import History
+from dispatcher.services.deliveries.history import History
 from dispatcher.services.pauses import EnvironmentPauses
+from dispatcher.services.public_ids import no_environment
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool
 
@@ -77,12 +78,14 @@ class Dashboard:
         # link.
         router.add_head("/sign-in/{code}", self._guarded(signing_in.form))
         router.add_post("/sign-out", self._inside(self._sign_out))
-        router.add_post("/environment", self._inside(partial(self._moved, name="overview")))
+        router.add_post(
+            "/environment", self._inside(partial(self._redirect_old_address, name="overview"))
+        )
         router.add_get("/", self._inside(self._home))
         router.add_get("/e/{environment}", self._inside(self._home))
         for method, name, view in pages:
             inside = self._inside(partial(self._page, name=name, view=view))
-            old = self._inside(partial(self._moved, name=name))
+            old = self._inside(partial(self._redirect_old_address, name=name))
             for each in ("GET", "HEAD") if method == "GET" else (method,):
                 router.add_route(each, addresses.route(name), inside)
                 if name != "overview":
@@ -101,7 +104,7 @@ class Dashboard:
                 form_body.refuse_nul(request.query)
                 return await handler(request)
             except Exception as error:  # noqa: BLE001 - else the API's middleware answers in JSON
-                return self._show(request, problem_of(request, error))
+                return self._show(request, error_page_of(request, error))
 
         return answer
 
@@ -109,7 +112,7 @@ class Dashboard:
         """Return a handler for signed-in users that sends everyone else to the sign-in page."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
-            session = await self._signing_in.known(request)
+            session = await self._signing_in.find_session(request)
             if session is not None:
                 return await handler(request, session)
             if "HX-Request" in request.headers:
@@ -130,7 +133,7 @@ class Dashboard:
         """
         environment_id = request.match_info["environment"]
         if not only_reads(request):
-            refused = await self._refused(request, session, environment_id)
+            refused = await self._check_form(request, session, environment_id)
             if refused is not None:
                 return refused
         page_request = request[_PAGE] = await self._page_request(request, session, name)
@@ -144,7 +147,7 @@ class Dashboard:
                 raise
             return elsewhere
 
-    async def _refused(
+    async def _check_form(
         self, request: web.Request, session: DashboardSession, environment_id: str
     ) -> web.StreamResponse | None:
         """Return an error page if a form must not be processed, None if it may be.
@@ -159,7 +162,7 @@ class Dashboard:
                 "The form has expired, or comes from another site. Go back, reload the page and"
                 " send it again."
             )
-            return again or self._show(request, Problem(403, text))
+            return again or self._show(request, ErrorPage(403, text))
         meant = posted.get("environment")
         if meant == environment_id:
             return None
@@ -173,7 +176,7 @@ class Dashboard:
                 f"This page belongs to {meant[:64]}, and its form was sent to"
                 f" {environment_id[:64]}. Nothing was done. Reload the page and send it again."
             )
-        return self._show(request, Problem(409, text))
+        return self._show(request, ErrorPage(409, text))
 
     async def _page_request(
         self, request: web.Request, session: DashboardSession, name: str
@@ -185,7 +188,7 @@ class Dashboard:
         environment_id = request.match_info["environment"]
         bound = session.principal.environment_id
         if not is_environment_id(environment_id) or bound not in (None, environment_id):
-            raise NotFoundError(f"There is no environment {environment_id[:64]!r}.")
+            raise no_environment(environment_id)
         bare = self._bare_request(request, session, environment_id, name)
         environment = await bare.services.pauses.of_environment(environment_id)
         return replace(bare, environment=environment)
@@ -224,7 +227,7 @@ class Dashboard:
         names = await page_request.services.environments.names([other])
         place = environment_words(other, names.get(other, other))
         text = f"It is in {place}, not in {page_request.environment_words}. Nothing was done."
-        return self._show(request, Problem(409, text, "", link, f"Look at it in {place}"))
+        return self._show(request, ErrorPage(409, text, "", link, f"Look at it in {place}"))
 
     async def _environment_of(self, request: web.Request) -> str | None:
         """Return the environment of the item that the path names, None if it names none."""
@@ -239,7 +242,7 @@ class Dashboard:
         environment_id = request.match_info.get("environment", _usual(session))
         return see_other(addresses.address(environment_id, "overview", request.query))
 
-    async def _moved(
+    async def _redirect_old_address(
         self, request: web.Request, session: DashboardSession, *, name: str
     ) -> web.StreamResponse:
         """Redirect an address without an environment, as older versions used them.
@@ -251,7 +254,7 @@ class Dashboard:
                 "The page was loaded before an update, and does not name its environment. Nothing"
                 " was done. Open the page again."
             )
-            return self._show(request, Problem(409, text))
+            return self._show(request, ErrorPage(409, text))
         if "HX-Request" in request.headers:
             return web.Response(status=409, headers={**HEADERS, "HX-Refresh": "true"})
         # A token of one environment is sent to it, whether or not another one has the item.
@@ -265,24 +268,30 @@ class Dashboard:
         posted = await form_body.fields(request)
         if not is_masked(posted.get("csrf", ""), session.csrf):
             return self._show(
-                request, Problem(403, "The form has expired. Go back and reload the page.")
+                request, ErrorPage(403, "The form has expired. Go back and reload the page.")
             )
         return await self._signing_in.sign_out(request)
 
     # ── errors ───────────────────────────────────────────────────────────────────────────────────
 
-    def _show(self, request: web.Request, problem: Problem) -> web.Response:
+    def _show(self, request: web.Request, error_page: ErrorPage) -> web.Response:
         """Return an error page, with the navigation if the session is known."""
         page: DashboardRequest | None = request.get(_PAGE)
-        if page is None and (session := self._signing_in.last_known(request)):
+        if page is None and (session := self._signing_in.recall_session(request)):
             page = self._bare_request(request, session, _usual(session), "overview")
         again = request.rel_url.raw_path_qs if only_reads(request) else None
-        retry = again if problem.status >= 500 else None
+        retry = again if error_page.status >= 500 else None
         if page is None:
             return self._renderer.page(
-                request, "problem.html", status=problem.status, problem=problem, retry=retry
+                request,
+                "error_page.html",
+                status=error_page.status,
+                error_page=error_page,
+                retry=retry,
             )
-        return page.page("problem.html", status=problem.status, problem=problem, retry=retry)
+        return page.page(
+            "error_page.html", status=error_page.status, error_page=error_page, retry=retry
+        )
 
 
 async def _nowhere(_: DashboardRequest) -> web.StreamResponse:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from dispatcher.services.history_resources import Attempt
+from dispatcher.services.deliveries.history_resources import Attempt
 
 CHANGES_LIMIT: Final = 20
 """Changes that are listed between two groups. A receiver may send very many headers."""

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from dispatcher.services.history_resources import Attempt
+from dispatcher.services.deliveries.history_resources import Attempt
 
 BAR_WIDTH: Final = 1000
 """Width of the whole bar, in its own units."""

@@ -3,7 +3,7 @@
 from shlex import quote
 from typing import Final
 
-from dispatcher.services.signed_requests import SignedRequest
+from dispatcher.services.deliveries.signed_requests import SignedRequest
 
 INLINE_BYTES: Final = 8 * 1024
 """Largest body that stands in the command. A larger one is read from a file."""

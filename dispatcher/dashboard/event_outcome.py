@@ -3,8 +3,8 @@
 from collections import Counter
 
 from dispatcher.dashboard.request import DashboardRequest
-from dispatcher.services.event_outcomes import EventOutcome
-from dispatcher.services.history_resources import DeliveryItem, Event
+from dispatcher.services.deliveries.event_outcomes import EventOutcome
+from dispatcher.services.deliveries.history_resources import DeliveryItem, Event
 
 
 async def read(request: DashboardRequest, event: Event) -> EventOutcome:

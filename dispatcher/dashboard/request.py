@@ -11,14 +11,14 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ForbiddenError, InvalidError
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Scope
-from dispatcher.dashboard import addresses, form_body, live_list
+from dispatcher.dashboard import addresses, form_body
 from dispatcher.dashboard.protection import HEADERS, masked
 from dispatcher.dashboard.rendering import Renderer
-from dispatcher.services.dashboard_sessions import DashboardSession
+from dispatcher.services.access.dashboard_sessions import DashboardSession
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.inputs.base import problems
 from dispatcher.services.pauses import EnvironmentPauses
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import PoolShare
 
 PAGE_SIZE = 50
@@ -174,7 +174,7 @@ class DashboardRequest:
             url=self.url,
             url_in=addresses.address_in,
             flash=FLASH_MESSAGES.get(self.http.query.get("flash", "")),
-            here=self.http.rel_url.without_query_params("flash", live_list.SHOWN),
+            here=self.http.rel_url.without_query_params("flash", addresses.SHOWN),
             **context,
         )
 

@@ -21,7 +21,7 @@ from dispatcher.dashboard.protection import (
 )
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.dashboard.request import see_other
-from dispatcher.services.dashboard_sessions import (
+from dispatcher.services.access.dashboard_sessions import (
     SESSION_SECONDS,
     DashboardSession,
     DashboardSessions,
@@ -99,18 +99,18 @@ class SignInPages:
         """Return the path of a link that signs in with the token once, within ten minutes."""
         return f"/sign-in/{self._login_links.make(token)}"
 
-    async def known(self, request: web.Request) -> DashboardSession | None:
+    async def find_session(self, request: web.Request) -> DashboardSession | None:
         """Return the session of a request.
 
         Return None if the cookie is absent, unknown or expired.
         """
         cookie = request.cookies.get(_cookie_name(request))
-        return await self._sign_ins.known(cookie, request.remote or "") if cookie else None
+        return await self._sign_ins.find(cookie, request.remote or "") if cookie else None
 
-    def last_known(self, request: web.Request) -> DashboardSession | None:
+    def recall_session(self, request: web.Request) -> DashboardSession | None:
         """Return the session of a request as it was known last, without the database."""
         cookie = request.cookies.get(_cookie_name(request))
-        return self._sign_ins.last_known(cookie) if cookie else None
+        return self._sign_ins.recall(cookie) if cookie else None
 
     async def remember(self, request: web.Request, environment_id: str) -> None:
         """Store the environment that `/` opens next time. Nothing else depends on it."""
@@ -127,14 +127,14 @@ class SignInPages:
         posted = await self._fields(request)
         token, then = posted.get("token", "").strip(), posted.get("next", "/")
         kept = KeptForm.read(posted.get("kept", ""))
-        return await self._answered(request, token, then, kept)
+        return await self._sign_in(request, token, then, kept)
 
     async def follow(self, request: web.Request) -> web.Response:
         """Sign in by a one-time login link, or show the form if the link is no longer valid."""
         token = self._login_links.take(request.match_info["code"])
         if token is None:
             return self._form(request, error=USED_LINK, status=403)
-        return await self._answered(request, token, "/", None)
+        return await self._sign_in(request, token, "/", None)
 
     async def sign_out(self, request: web.Request) -> web.Response:
         """End the session, and delete its cookie."""
@@ -152,7 +152,7 @@ class SignInPages:
         if only_reads(request):
             path = request.rel_url.raw_path_qs[:500]
             return see_other(f"/sign-in?next={quote(path)}")
-        kept = await self._kept(request)
+        kept = await self._keep_form(request)
         if kept is None:
             return see_other("/sign-in")
         return self._form(request, error=SIGNED_OUT, status=401, kept=kept)
@@ -162,12 +162,12 @@ class SignInPages:
 
         Return None if the form may come from another site.
         """
-        kept = await self._kept(request)
+        kept = await self._keep_form(request)
         if kept is None:
             return None
         return self._again(request, kept, csrf_token, status=403)
 
-    async def _kept(self, request: web.Request) -> KeptForm | None:
+    async def _keep_form(self, request: web.Request) -> KeptForm | None:
         """Return the submitted form if a page of this site sent it and it is not too long.
 
         Otherwise another site could make a user submit a form that it wrote.
@@ -198,26 +198,26 @@ class SignInPages:
                 headers={"Retry-After": "1"},
             ) from None
 
-    async def _answered(
+    async def _sign_in(
         self, request: web.Request, token: str, then: str, kept: KeptForm | None
     ) -> web.Response:
         """Sign in, or return the form with the reason why that failed."""
         try:
-            return await self._signed_in(request, token, then, kept)
+            return await self._open_session(request, token, then, kept)
         except HttpError as failure:
             error, status = failure.details[0].text, failure.status
         except (StoreError, StatementTimeoutError):
             error, status = UNAVAILABLE, 503
         return self._form(request, error=error, status=status, then=then, kept=kept)
 
-    async def _signed_in(
+    async def _open_session(
         self, request: web.Request, token: str, then: str, kept: KeptForm | None
     ) -> web.Response:
         """Check the token, open a session and set its cookie.
 
         Return a redirect, or the kept form. Raise an HttpError if the token is refused.
         """
-        principal = await self._auth.known(token, request.remote or "")
+        principal = await self._auth.authenticate(token, request.remote or "")
         cookie = await self._sign_ins.open(token, principal, DEFAULT_ENVIRONMENT)
         if kept is None:
             response = see_other(then if is_within(then) else "/")

@@ -12,9 +12,9 @@ from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
 from dispatcher.core import durations
-from dispatcher.dashboard import bulk_action_words
 from dispatcher.dashboard.attempt_phases import phases
 from dispatcher.dashboard.sparkline import sparkline
+from dispatcher.dashboard.words import bulk_action_words
 
 _PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}:,]|[^\s"\[\]{}:,]+', re.DOTALL)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) not in "\n\t"}

@@ -6,14 +6,17 @@ from typing import Final
 
 from aiohttp import web
 
+from dispatcher.core import ids
 from dispatcher.dashboard import addresses
 from dispatcher.dashboard.request import DashboardRequest, see_other
 
 _UUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_ID: Final = re.compile(rf"(?:(evt|dlv)_\d{{1,19}}|{_UUID})", re.ASCII)
+_ID: Final = re.compile(
+    rf"(?:({ids.EVENT_PREFIX}|{ids.DELIVERY_PREFIX})_\d{{1,19}}|{_UUID})", re.ASCII
+)
 _PAGES: Final = {
-    "evt": ("event", "event_id"),
-    "dlv": ("delivery", "delivery_id"),
+    ids.EVENT_PREFIX: ("event", "event_id"),
+    ids.DELIVERY_PREFIX: ("delivery", "delivery_id"),
     None: ("webhook", "webhook_id"),
 }
 

@@ -17,10 +17,10 @@ from dispatcher.demo.cast import OTHERS, QUICK, ROLES, Role
 from dispatcher.demo.receiver import Receiver
 from dispatcher.demo.show import Show
 from dispatcher.encryption.cipher import Cipher
+from dispatcher.services.access.tokens import Tokens
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.token_inputs import NewToken
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Tokens
 from dispatcher.services.webhooks.webhook_resource import Webhook
 from dispatcher.store.session import Session
 

@@ -13,7 +13,7 @@ import orjson
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.figures import (
-    COUNTED_LIMIT,
+    BACKLOG_COUNT_LIMIT,
     STATES,
     Backlog,
     Inbox,
@@ -91,11 +91,11 @@ class Backlogs:
     async def read(self, environment_id: str | None) -> Backlog:
         """Return the backlog of one environment, or of all for None."""
         rows = (
-            await self._statistics.pending_by_state(COUNTED_LIMIT)
+            await self._statistics.pending_by_state(BACKLOG_COUNT_LIMIT)
             if environment_id is None
-            else await self._statistics.pending_of_environment(environment_id, COUNTED_LIMIT)
+            else await self._statistics.pending_of_environment(environment_id, BACKLOG_COUNT_LIMIT)
         )
-        figures = await self._statistics.figures(environment_id, COUNTED_LIMIT)
+        figures = await self._statistics.figures(environment_id, BACKLOG_COUNT_LIMIT)
         return _backlog(rows, figures)
 
     async def stats(self, environment_id: str | None) -> Stats:
@@ -169,7 +169,7 @@ def _backlog(rows: Sequence[PendingRow], figures: FiguresRow) -> Backlog:
 def _waiting(rows: Sequence[PendingRow], now: datetime) -> Waiting:
     count = {state: sum(r["deliveries"] for r in rows if r["state"] == state) for state in STATES}
     return Waiting(
-        **{state: min(number, COUNTED_LIMIT) for state, number in count.items()},
+        **{state: min(number, BACKLOG_COUNT_LIMIT) for state, number in count.items()},
         more=tuple(s for s in STATES if any(r["more"] for r in rows if r["state"] == s)),
         oldest_due_seconds=_age(now, [row["oldest"] for row in rows]),
     )

@@ -6,11 +6,12 @@ from datetime import datetime
 from secrets import token_hex
 
 from dispatcher.config.sections import Limits
-from dispatcher.core.errors import ConflictError, NotFoundError
+from dispatcher.core.errors import ConflictError
 from dispatcher.core.pagination import DEFAULT_LIMIT, SEARCHED_LIMIT, Page
 from dispatcher.services.audit import audit_changes
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.environment_inputs import EnvironmentChanges, NewEnvironment
+from dispatcher.services.public_ids import no_environment
 from dispatcher.store.queries import environments as stored
 from dispatcher.store.session import Queryable
 
@@ -73,7 +74,7 @@ class Environments:
         """
         row = await self._stored.rename(environment_id, form.name)
         if row is None:
-            raise _unknown(environment_id)
+            raise no_environment(environment_id)
         if row["former_name"] != row["name"]:
             detail = audit_changes.detail(
                 ["name"], {"name": row["former_name"]}, {"name": row["name"]}
@@ -85,7 +86,7 @@ class Environments:
         """Return one environment. Raise NotFoundError if there is none."""
         row = await self._stored.get(environment_id)
         if row is None:
-            raise _unknown(environment_id)
+            raise no_environment(environment_id)
         return Environment.from_row(row)
 
     async def list(
@@ -105,7 +106,3 @@ class Environments:
         """Return environments whose id or name contains the text, the best match first."""
         rows = await self._stored.search(text, look=SEARCHED_LIMIT, limit=limit)
         return tuple(map(Environment.from_row, rows))
-
-
-def _unknown(environment_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no environment {environment_id}. Check its id.")

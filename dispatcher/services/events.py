@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dispatcher.core import ids
-from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError, Problem
+from dispatcher.core.errors import ConflictError, InvalidError, Problem
 from dispatcher.core.model import RawJson
-from dispatcher.services.history_resources import Event, new_event
+from dispatcher.services.deliveries.history_resources import Event, new_event
 from dispatcher.services.inputs.event_inputs import NewEvent
+from dispatcher.services.public_ids import no_environment
 from dispatcher.store.emission_queue import EmissionQueue
 from dispatcher.store.errors import TransactionConflictError
 from dispatcher.store.pool import PoolShare
@@ -103,12 +104,10 @@ class Events:
                 return await self._queue.emit(self._session, environment_id, rows)
             return await self._events.emit_many(environment_id, rows)
         except stored.UnknownEnvironmentError:
-            raise NotFoundError(
-                f"There is no environment {environment_id}. Check its id."
-            ) from None
+            raise no_environment(environment_id) from None
 
     async def _same(self, name: str, type_: str, data: RawJson) -> None:
-        rows = await self._events.with_ids([ids.parse("evt", name)])
+        rows = await self._events.with_ids([ids.parse(ids.EVENT_PREFIX, name)])
         if not rows or (rows[0]["type"], rows[0]["data"]) != (type_, data):
             raise ConflictError(f"the Idempotency-Key was used for another event, {name}")
 

@@ -20,7 +20,7 @@ from dispatcher.store.queries.statistics import (
 )
 from dispatcher.store.session import Queryable
 
-COUNTED_LIMIT: Final = 10_000
+OVERVIEW_COUNT_LIMIT: Final = 10_000
 """The number at which counting stops."""
 HALF_HOURS: Final = 48
 
@@ -129,7 +129,7 @@ class Overview:
     ) -> Mapping[UUID, WebhookHealth]:
         """Return the health of the environment's webhooks among `ids`. Up to 200 are quick."""
         rows = await self._statistics.of_endpoints(
-            environment_id, ids, HALF_HOURS, COUNTED_LIMIT + 1
+            environment_id, ids, HALF_HOURS, OVERVIEW_COUNT_LIMIT + 1
         )
         return {row["id"]: _health(row) for row in rows}
 
@@ -140,9 +140,9 @@ class Overview:
         tens = await self._statistics.series(key, 600, 600, 144)
         speed = await self._statistics.speed(key)
         backlog = (
-            await self._statistics.backlog_of_all(COUNTED_LIMIT + 1)
+            await self._statistics.backlog_of_all(OVERVIEW_COUNT_LIMIT + 1)
             if environment_id is None
-            else await self._statistics.backlog(environment_id, COUNTED_LIMIT + 1)
+            else await self._statistics.backlog(environment_id, OVERVIEW_COUNT_LIMIT + 1)
         )
         return _summary(minutes, tens, speed, backlog)
 
@@ -244,7 +244,7 @@ def _success_rate(attempts: int, failures: int) -> float | None:
 
 
 def _count(number: int) -> Count:
-    return Count(min(number, COUNTED_LIMIT), number > COUNTED_LIMIT)
+    return Count(min(number, OVERVIEW_COUNT_LIMIT), number > OVERVIEW_COUNT_LIMIT)
 
 
 def _daemon(row: DaemonRow) -> DaemonStatus:

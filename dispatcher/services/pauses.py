@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
-from dispatcher.core.errors import ConflictError, NotFoundError
+from dispatcher.core.errors import ConflictError
 from dispatcher.core.figures import PauseTotals
 from dispatcher.services.audit.audit_log import Actor, Journal
+from dispatcher.services.public_ids import no_environment
 from dispatcher.store.queries import pauses
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.session import Queryable
@@ -102,7 +103,7 @@ class Pauses:
         """Return the pause state. Raise NotFoundError if there is no such environment."""
         found = await self._pauses.since(environment_id)
         if found is None:
-            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
+            raise no_environment(environment_id)
         own, of_all = found
         pause = Pause(environment_id, bool(own or of_all), own, of_all)
         if environment_id is not None:
@@ -136,7 +137,7 @@ class Pauses:
         """
         row = await self._pauses.of_environment(environment_id)
         if row is None:
-            raise NotFoundError(f"There is no environment {environment_id}. Check its id.")
+            raise no_environment(environment_id)
         return EnvironmentPauses(
             row["id"],
             row["name"],

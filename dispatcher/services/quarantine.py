@@ -2,19 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from dispatcher.core import ids
-from dispatcher.core.errors import ConflictError, NotFoundError
+from dispatcher.core.errors import ConflictError
 from dispatcher.core.pagination import DEFAULT_LIMIT, Page
 from dispatcher.services.audit.audit_log import Actor, Journal
+from dispatcher.services.public_ids import no_quarantined_event, quarantine_number
 from dispatcher.store.queries import quarantine as stored
 from dispatcher.store.session import Queryable
 
 Row = TypeVar("Row")
-
-PREFIX: Final = "q"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class QuarantinedEvent:
         """Return the quarantined event of its row."""
         delivery_id = row["delivery_id"]
         return cls(
-            id=f"{PREFIX}_{row['id']}",
+            id=f"{ids.QUARANTINE_PREFIX}_{row['id']}",
             event_id=ids.event_name(row["event_id"]),
             environment_id=row["environment_id"],
             type=row["type"],
@@ -72,7 +71,7 @@ class Quarantine:
     async def get(self, environment_id: str, id_: str) -> QuarantinedEvent:
         """Return one entry. Raise NotFoundError if there is none."""
         return QuarantinedEvent.from_row(
-            _known(id_, await self._stored.get(environment_id, _number(id_)))
+            _known(id_, await self._stored.get(environment_id, quarantine_number(id_)))
         )
 
     async def release(self, environment_id: str, id_: str) -> None:
@@ -81,7 +80,7 @@ class Quarantine:
         It is fanned out some seconds after the commit, without another schema check. Raise
         ConflictError if it is for one webhook alone, and that was deleted.
         """
-        row = await self._stored.release(environment_id, _number(id_))
+        row = await self._stored.release(environment_id, quarantine_number(id_))
         if row is None:
             await self.get(environment_id, id_)
             raise ConflictError("The webhook was deleted. Discard the entry.")
@@ -93,7 +92,7 @@ class Quarantine:
         The event itself stays, so a replay that covers its time still sends it. A delivery in
         quarantine ends as cancelled.
         """
-        row = _known(id_, await self._stored.discard(environment_id, _number(id_)))
+        row = _known(id_, await self._stored.discard(environment_id, quarantine_number(id_)))
         await self._note("quarantine.discard", environment_id, id_, row)
 
     async def _note(
@@ -109,20 +108,7 @@ class Quarantine:
         )
 
 
-def _number(id_: str) -> int:
-    try:
-        return ids.parse(PREFIX, id_)
-    except ValueError:
-        raise _unknown(id_) from None
-
-
 def _known(id_: str, row: Row | None) -> Row:
     if row is None:
-        raise _unknown(id_)
+        raise no_quarantined_event(id_)
     return row
-
-
-def _unknown(id_: str) -> NotFoundError:
-    return NotFoundError(
-        f"There is no {id_!r} in quarantine. It may have been released or discarded."
-    )

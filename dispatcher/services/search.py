@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from dispatcher.core import ids
-from dispatcher.services import delivery_criteria
-from dispatcher.services.history import LISTED_DATA_LIMIT_BYTES
-from dispatcher.services.history_resources import EventItem
+from dispatcher.services.deliveries import delivery_criteria
+from dispatcher.services.deliveries.history import LISTED_DATA_LIMIT_BYTES
+from dispatcher.services.deliveries.history_resources import EventItem
 from dispatcher.store.queries import events as stored_events
 from dispatcher.store.queries.delivery_search import DeliverySearch
 from dispatcher.store.queries.history import History

@@ -14,9 +14,9 @@ from dispatcher.core import signing
 from dispatcher.core.model import Scope
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
+from dispatcher.services.access.tokens import Tokens
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.token_inputs import NewToken
-from dispatcher.services.tokens import Tokens
 from dispatcher.store.session import Session
 from tests import daemon_fixtures
 from tests.conftest import Connection

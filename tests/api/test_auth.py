@@ -7,7 +7,11 @@ import pytest
 from dispatcher.api import auth
 from dispatcher.api.auth import Auth, Throttle
 from dispatcher.api.types import HttpError
-from dispatcher.services.tokens import ROOT_PRINCIPAL, Principal, TokenAuthenticator
+from dispatcher.services.access.token_authentication import (
+    ROOT_PRINCIPAL,
+    Principal,
+    TokenAuthenticator,
+)
 from dispatcher.store.pool import Pool
 
 HERE = "192.0.2.1"
@@ -38,7 +42,7 @@ def late(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def shown(asked: Auth, token: str, address: str = HERE) -> int:
     try:
-        await asked.known(token, address)
+        await asked.authenticate(token, address)
     except HttpError as failure:
         return failure.status
     return 200

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
-from dispatcher.services.history import History
+from dispatcher.services.deliveries.history import History
 from dispatcher.services.inputs.history_filters import DeliveryFilters, EventFilters
 from dispatcher.store.session import Session
 

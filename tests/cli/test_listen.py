@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from dispatcher.cli.commands.listen import verified
+from dispatcher.cli.commands.listen import verify_delivery
 from dispatcher.core import signing
 
 NAMES = signing.HeaderNames("X-A-Signature", "unused", "unused", "Stripe-Signature")
@@ -29,7 +29,7 @@ def headers(*schemes: str, age: int = 0) -> dict[str, str]:
 def test_a_signature_without_a_time_counts_only_if_there_is_no_other(
     schemes: tuple[str, ...], age: int, scheme: str | None, fault: str | None
 ) -> None:
-    arrival = verified(headers(*schemes, age=age), BODY, SECRET)
+    arrival = verify_delivery(headers(*schemes, age=age), BODY, SECRET)
     assert arrival.scheme == scheme
     assert (arrival.fault is None) == (fault is None)
     assert (fault or "") in (arrival.fault or "")

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from dispatcher.core.retry_refusal import ATTEMPTS_LIMIT, retry_refusal
+from dispatcher.core.retry_refusal import RETRYABLE_ATTEMPTS_LIMIT, retry_refusal
 
 FINE: dict[str, Any] = {
     "is_ended": True,
-    "attempts": ATTEMPTS_LIMIT - 1,
+    "attempts": RETRYABLE_ATTEMPTS_LIMIT - 1,
     "is_active": True,
     "is_deleted": False,
     "is_event_kept": True,
@@ -22,8 +22,8 @@ FINE: dict[str, Any] = {
         ({}, None),
         ({"is_deleted": True, "is_active": False}, "deleted"),
         ({"is_active": False, "is_event_kept": False}, "disabled"),
-        ({"is_event_kept": False, "attempts": ATTEMPTS_LIMIT}, "dropped"),
-        ({"attempts": ATTEMPTS_LIMIT, "has_unapplied_notices": True}, "attempts"),
+        ({"is_event_kept": False, "attempts": RETRYABLE_ATTEMPTS_LIMIT}, "dropped"),
+        ({"attempts": RETRYABLE_ATTEMPTS_LIMIT, "has_unapplied_notices": True}, "attempts"),
         ({"has_unapplied_notices": True}, "in_progress"),
         ({"has_unapplied_notices": True, "is_ended": False}, None),
     ],

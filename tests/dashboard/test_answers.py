@@ -125,7 +125,9 @@ async def test_without_a_database_every_page_says_so(
     async def lost(*_: object) -> None:
         raise StoreUnavailableError("gone")
 
-    monkeypatch.setattr("dispatcher.services.dashboard_sessions.DashboardSessions.known", lost)
+    monkeypatch.setattr(
+        "dispatcher.services.access.dashboard_sessions.DashboardSessions.known", lost
+    )
     for path in ("/", f"/e/{home}/webhooks", "/webhooks"):
         page = await visitor.follow(path)
         assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")

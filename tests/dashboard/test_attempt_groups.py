@@ -8,7 +8,7 @@ import pytest
 
 from dispatcher.dashboard.attempt_groups import CHANGES_LIMIT, Change, compare, group
 from dispatcher.dashboard.attempt_phases import phases
-from dispatcher.services.history_resources import Attempt
+from dispatcher.services.deliveries.history_resources import Attempt
 
 BROKEN = Attempt(
     number=1,

@@ -13,7 +13,7 @@ import pytest
 
 from dispatcher.dashboard.curl_command import INLINE_BYTES, command, is_inline
 from dispatcher.receiver import verify
-from dispatcher.services.signed_requests import SignedRequest
+from dispatcher.services.deliveries.signed_requests import SignedRequest
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor

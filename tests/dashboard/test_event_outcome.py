@@ -1,7 +1,7 @@
 """How the deliveries of an event went, told from the event alone if it has all of them."""
 
 from dispatcher.dashboard import event_outcome
-from tests.dashboard.test_search_answer import FIVES, delivery, event
+from tests.dashboard.words.test_search_sentence import FIVES, delivery, event
 
 
 def test_the_deliveries_of_an_event_are_counted_by_how_they_went() -> None:

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from dispatcher.dashboard.views import events as views
-from dispatcher.services import history
+from dispatcher.services.deliveries import history
 from tests.api.conftest import Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor

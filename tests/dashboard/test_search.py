@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.services import history
+from dispatcher.services.deliveries import history
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor

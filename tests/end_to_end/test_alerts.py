@@ -11,7 +11,7 @@ import yaml  # type: ignore[import-untyped]
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
-from dispatcher.core.figures import COUNTED_LIMIT
+from dispatcher.core.figures import BACKLOG_COUNT_LIMIT
 from dispatcher.engine.sending.recorder import WAITING_LIMIT
 from dispatcher.engine.stages.loop import BACKOFF_LIMIT_SECONDS
 from dispatcher.telemetry import metrics
@@ -99,10 +99,10 @@ def bounds() -> dict[str, float]:
         "max(dispatcher_oldest_inbox_event_age_seconds)": Limits.AGE_SECONDS,
         "max(dispatcher_longest_pause_seconds)": Limits.AGE_SECONDS,
         "time() - max(dispatcher_measured_timestamp_seconds)": Limits.AGE_SECONDS,
-        'max(delta(dispatcher_endpoints{state="disabled"}[15m]))': COUNTED_LIMIT,
-        'max(dispatcher_endpoints{state="failing"})': COUNTED_LIMIT,
+        'max(delta(dispatcher_endpoints{state="disabled"}[15m]))': BACKLOG_COUNT_LIMIT,
+        'max(dispatcher_endpoints{state="failing"})': BACKLOG_COUNT_LIMIT,
         "max(dispatcher_triggers_disabled)": 1,
-        # A counter too, as the gauge of what is in quarantine stays at COUNTED_LIMIT.
+        # A counter too, as the gauge of what is in quarantine stays at BACKLOG_COUNT_LIMIT.
         "max(delta(dispatcher_quarantined_events[1h])) > 0 or"
         " sum(increase(dispatcher_events_quarantined_total[1h]))": Limits.COUNTER,
         "dispatcher_failing_stages": 1,
@@ -143,4 +143,4 @@ def test_every_metric_is_explained() -> None:
 def test_figures_at_their_counting_limit_are_shown_as_at_least() -> None:
     for metric in (metrics.PENDING, metrics.INBOX, metrics.QUARANTINE):
         (family,) = metric.collect()
-        assert f"{COUNTED_LIMIT} stands for that or more" in family.documentation
+        assert f"{BACKLOG_COUNT_LIMIT} stands for that or more" in family.documentation

@@ -10,7 +10,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.services.audit.audit_log import Actor
-from dispatcher.services.delivery_actions import DeliveryActions
+from dispatcher.services.deliveries.delivery_actions import DeliveryActions
 from dispatcher.services.pauses import Pauses
 from dispatcher.services.propagation import wait_until_acknowledged, wait_until_applied
 from dispatcher.store.pool import Pool

@@ -108,7 +108,7 @@ async def test_a_webhook_is_created_listed_and_deleted(dispatcher: Shell) -> Non
     assert listed | {"events": sorted(listed["events"])} == webhook
     nowhere = await dispatcher("webhook", "list", "--environment", "env_x")
     assert (nowhere.code, nowhere.out) == (1, "")
-    assert nowhere.err == "There is no environment env_x. Check its id.\n"
+    assert nowhere.err == "There is no environment 'env_x'. Check its id.\n"
 
     deleted, again = [await dispatcher("webhook", "delete", webhook["id"]) for _ in range(2)]
     assert (deleted.code, deleted.out) == (0, f"deleted {webhook['id']}\n")

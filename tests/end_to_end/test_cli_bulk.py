@@ -69,7 +69,7 @@ async def test_a_bulk_action_is_listed_and_cancelled(
     again = await either("bulk-action", "cancel", "blk_7", "--json")
     assert json.loads(again.out)["state"] == "CANCELLED"
     unknown = await either("bulk-action", "get", "blk_8")
-    assert (unknown.code, "There is no bulk action blk_8" in unknown.err) == (1, True)
+    assert (unknown.code, "There is no bulk action 'blk_8'" in unknown.err) == (1, True)
 
 
 async def test_environments_are_counted_one_by_one(

@@ -115,7 +115,7 @@ async def test_the_api_says_what_to_do_about_an_unknown_environment(
     over_the_api: Shell,  # noqa: F811
 ) -> None:
     ended = await over_the_api("emit", "a.b", "--environment", "env_x")
-    assert (ended.code, ended.err) == (1, "There is no environment env_x. Check its id.\n")
+    assert (ended.code, ended.err) == (1, "There is no environment 'env_x'. Check its id.\n")
 
 
 async def test_standard_input_is_read_as_a_file(dispatcher: Shell, connection: Connection) -> None:

@@ -62,7 +62,7 @@ async def test_an_environment_is_renamed(either: Shell, connection: Connection) 
     renamed = read(await either("environment", "rename", "env_acme", "Acme Ltd", "--json"))
     assert (renamed["id"], renamed["name"]) == ("env_acme", "Acme Ltd")
     unknown = await either("environment", "rename", "env_none", "None")
-    assert (unknown.code, "There is no environment env_none" in unknown.err) == (1, True)
+    assert (unknown.code, "There is no environment 'env_none'" in unknown.err) == (1, True)
     detail = await connection.fetchval(
         "SELECT detail FROM dispatcher.audit WHERE action = 'environment.rename'"
     )

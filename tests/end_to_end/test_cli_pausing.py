@@ -31,7 +31,7 @@ async def test_an_environment_or_all_are_paused_and_resumed(either: Shell) -> No
     assert re.search("not paused itself, but all environments are, since 2.*resume --all", left.out)
     assert (await either("resume", "--all")).out == "all environments: sending\n"
     unknown = await either("pause", "--environment", "env_none")
-    assert (unknown.code, unknown.err) == (1, "There is no environment env_none. Check its id.\n")
+    assert (unknown.code, unknown.err) == (1, "There is no environment 'env_none'. Check its id.\n")
     both = await either("pause", "--environment", "env_default", "--all")
     assert (both.code, "not both" in both.err) == (2, True)
 

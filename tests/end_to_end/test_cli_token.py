@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.services.tokens import Principal, TokenAuthenticator
+from dispatcher.services.access.token_authentication import Principal, TokenAuthenticator
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
 from tests.conftest import Connection

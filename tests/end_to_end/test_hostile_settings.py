@@ -31,7 +31,7 @@ async def twisted(server: str, maintenance: Connection, template: str) -> AsyncI
 async def test_with_hostile_settings_events_arrive_and_are_listed(
     maintenance: Connection, twisted: Owned, cipher: Cipher, receiver: Receiver
 ) -> None:
-    async with migrate.connected(twisted.dsn) as connection:
+    async with migrate.open_connection(twisted.dsn) as connection:
         assert len(await migrate.migrate(connection)) == len(migrate.read())
     daemons = Daemons(twisted.dsn, cipher)
     try:

@@ -11,8 +11,8 @@ import pytest
 
 from dispatcher.engine.bulk import replayer, step_loop
 from dispatcher.services.audit.audit_log import Actor
+from dispatcher.services.deliveries.replays import Recovery, Replays
 from dispatcher.services.inputs.replay_inputs import NewRecovery
-from dispatcher.services.replays import Recovery, Replays
 from dispatcher.store.session import Session
 from tests.end_to_end.stories import (
     Daemons,

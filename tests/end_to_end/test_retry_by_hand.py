@@ -13,7 +13,7 @@ from dispatcher.core.errors import ConflictError
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.engine import engine as engine_module
 from dispatcher.services.audit.audit_log import Actor
-from dispatcher.services.delivery_actions import DeliveryActions
+from dispatcher.services.deliveries.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session

@@ -99,7 +99,7 @@ async def test_deliveries_of_a_paused_environment_are_held(
 async def test_counting_stops_at_a_limit_and_reports_it(
     backlogs: Backlogs, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dispatcher.services.backlog.COUNTED_LIMIT", 4)
+    monkeypatch.setattr("dispatcher.services.backlog.BACKLOG_COUNT_LIMIT", 4)
     webhook = await rows.endpoint(connection)
     for number in range(5):
         await rows.delivery(connection, webhook, due_in=-10 - number, shard=number)

@@ -7,7 +7,7 @@ import pytest
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.histogram import EMPTY, bin_of
-from dispatcher.services.overview import COUNTED_LIMIT, Count, Overview
+from dispatcher.services.overview import OVERVIEW_COUNT_LIMIT, Count, Overview
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.statistics import Statistics, Sums
 from tests.conftest import Connection
@@ -76,13 +76,13 @@ async def test_pending_deliveries_are_counted_exactly_up_to_a_bound(
     webhook = await rows.endpoint(connection)
     fill = """INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard)
               SELECT n, n, $1, 'env_default', 'a', now(), 0 FROM generate_series($2::int, $3::int) AS n"""
-    await connection.execute(fill, webhook, 1, COUNTED_LIMIT)
+    await connection.execute(fill, webhook, 1, OVERVIEW_COUNT_LIMIT)
     assert (await overview.webhooks("env_default", [webhook]))[webhook].pending == Count(
-        COUNTED_LIMIT
+        OVERVIEW_COUNT_LIMIT
     )
-    assert (await overview.summary("env_default")).pending == Count(COUNTED_LIMIT)
-    await connection.execute(fill, webhook, COUNTED_LIMIT + 1, COUNTED_LIMIT + 1)
-    most = Count(COUNTED_LIMIT, more=True)
+    assert (await overview.summary("env_default")).pending == Count(OVERVIEW_COUNT_LIMIT)
+    await connection.execute(fill, webhook, OVERVIEW_COUNT_LIMIT + 1, OVERVIEW_COUNT_LIMIT + 1)
+    most = Count(OVERVIEW_COUNT_LIMIT, more=True)
     assert (await overview.webhooks("env_default", [webhook]))[webhook].pending == most
     assert (await overview.summary("env_default")).pending == most
     assert (await overview.summary(None)).pending == most

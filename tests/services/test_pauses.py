@@ -111,7 +111,7 @@ async def test_an_unknown_environment_can_be_neither_paused_nor_resumed(
     pool: Pool, actor: Actor, pause: Change, resume: Change
 ) -> None:
     for change in (pause, resume, Pauses(pool, actor).get):
-        with pytest.raises(NotFoundError, match="There is no environment env_none"):
+        with pytest.raises(NotFoundError, match="There is no environment 'env_none'"):
             await change("env_none")
 
 

@@ -7,7 +7,7 @@ import pytest
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.services.audit.audit_log import Actor
-from dispatcher.services.history import History
+from dispatcher.services.deliveries.history import History
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.deliveries import Deliveries

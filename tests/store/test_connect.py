@@ -137,7 +137,7 @@ async def test_a_silent_first_host_costs_seconds_once_and_the_good_one_is_tried_
         assert await session.fetch("SELECT 1")
         assert silent.accepted == 1
         session.drop()
-        async with migrate.connected(address) as connection:
+        async with migrate.open_connection(address) as connection:
             assert await connection.fetchval("SELECT 1") == 1
         assert await session.fetch("SELECT 1")
         assert silent.accepted == 1
@@ -147,7 +147,7 @@ async def test_a_silent_first_host_costs_seconds_once_and_the_good_one_is_tried_
 async def test_migrate_gets_past_a_silent_host(network: NetworkServer) -> None:
     async with black_hole() as silent:
         address = dsn(network.port, host=f"127.0.0.1:{silent.port},127.0.0.1")
-        async with migrate.connected(address) as connection:
+        async with migrate.open_connection(address) as connection:
             assert await connection.fetchval("SELECT 1") == 1
         assert silent.accepted == 1
 
@@ -269,7 +269,7 @@ async def test_an_unusable_address_is_a_configuration_error() -> None:
         await opened(address)
     assert len(wrong.value.problems) == 3
     with pytest.raises(ConfigError, match="channel_binding"):
-        async with migrate.connected(address):
+        async with migrate.open_connection(address):
             pass
     with pytest.raises(StoreUnavailableError) as unavailable:
         await Session(address, "wrong").fetch("SELECT 1")

@@ -87,7 +87,7 @@ async def test_our_settings_override_those_of_role_and_database(
         "role in database": f"ROLE {owned.name} IN DATABASE {owned.name}",
     }[scope]
     await hostile_settings.alter(maintenance, whose)
-    async with migrate.connected(owned.dsn) as connection:
+    async with migrate.open_connection(owned.dsn) as connection:
         assert len(await migrate.migrate(connection)) == len(migrate.read())
     await ours(owned.dsn)
 
@@ -109,7 +109,7 @@ def hostile_server(open_directory: Path, binaries: Path | None) -> Iterator[str]
 
 
 async def test_our_settings_override_those_of_the_server(hostile_server: str) -> None:
-    async with migrate.connected(hostile_server) as connection:
+    async with migrate.open_connection(hostile_server) as connection:
         assert len(await migrate.migrate(connection)) == len(migrate.read())
         assert await connection.fetchval("SHOW session_replication_role") == "origin"
         assert await connection.fetchval("SHOW statement_timeout") == "0"
@@ -118,7 +118,7 @@ async def test_our_settings_override_those_of_the_server(hostile_server: str) ->
 
 async def test_settings_of_newer_servers_are_set_on_them(maintenance: Connection, dsn: str) -> None:
     version = maintenance.get_server_version().major
-    async with migrate.connected(dsn) as connection:
+    async with migrate.open_connection(dsn) as connection:
         shown = await connection.fetchval("SELECT current_setting('transaction_timeout', true)")
     assert shown == ("0" if version >= 17 else None)
 
@@ -128,14 +128,14 @@ async def test_an_event_is_not_lost_if_the_role_disables_triggers(
 ) -> None:
     """A superuser's session corrects it; another role's cannot, and says so instead of starting."""
     await maintenance.execute(f"ALTER DATABASE {owned.name} SET session_replication_role = replica")
-    async with migrate.connected(with_database(server, owned.name)) as connection:
+    async with migrate.open_connection(with_database(server, owned.name)) as connection:
         assert await connection.fetchval("SHOW session_replication_role") == "origin"
     session = Session(owned.dsn, "test")
     with pytest.raises(StoreUnavailableError, match=r"session_replication_role.* superuser"):
         await session.fetch("SELECT 1")
     await session.close()
     with pytest.raises(StoreUnavailableError, match=r"session_replication_role.* superuser"):
-        async with migrate.connected(owned.dsn):
+        async with migrate.open_connection(owned.dsn):
             pass
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.ids import LARGEST_ID
-from dispatcher.services.event_outcomes import COUNTED_LIMIT
+from dispatcher.services.deliveries.event_outcomes import OUTCOME_COUNT_LIMIT
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
 from tests.store.rows_read import rows_read
@@ -207,7 +207,7 @@ async def test_the_outcomes_of_a_page_read_their_own_deliveries_only(
     plan = await explain(
         statistics,
         "event_outcomes/of_events",
-        f"'env_default', {events}, {COUNTED_LIMIT}, {day}, NULL",
+        f"'env_default', {events}, {OUTCOME_COUNT_LIMIT}, {day}, NULL",
         "custom",
         MEASURED,
     )

@@ -18,8 +18,8 @@ from dispatcher.core.ids import LARGEST_ID
 from dispatcher.engine.bulk import bulk_changes
 from dispatcher.engine.bulk.bulk_action_runner import BulkActionRunner
 from dispatcher.services.audit.audit_log import Actor
-from dispatcher.services.delivery_actions import DeliveryActions
-from dispatcher.services.history import History as HistoryOfPeople
+from dispatcher.services.deliveries.delivery_actions import DeliveryActions
+from dispatcher.services.deliveries.history import History as HistoryOfPeople
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.queries import bulk_actions
 from dispatcher.store.queries.deliveries import Deliveries

@@ -260,7 +260,7 @@ async def test_several_roles_may_migrate_an_empty_database_at_once(empty_dsn: st
     """The schema and the tables of the record are made by whichever is first."""
 
     async def run() -> int:
-        async with migrate.connected(empty_dsn) as connection:
+        async with migrate.open_connection(empty_dsn) as connection:
             return len(await migrate.migrate(connection))
 
     numbers = await asyncio.gather(*(run() for _ in range(6)))
@@ -281,7 +281,7 @@ async def test_a_migration_that_waits_for_a_reader_does_not_block_producers(
         reading = reader.transaction()
         await reading.start()
         await reader.execute("SELECT count(*) FROM dispatcher.events")
-        async with migrate.connected(dsn) as migrating:
+        async with migrate.open_connection(dsn) as migrating:
             run = asyncio.create_task(migrate.migrate(migrating, directory=tmp_path))
             for _ in range(2):
                 await stored.until(
@@ -303,7 +303,7 @@ async def test_a_further_migration_is_applied_over_live_data(dsn: str, tmp_path:
         (tmp_path / file.file).write_bytes(file.sql.encode())
     change = "ALTER TABLE dispatcher.inbox ADD COLUMN extra text NOT NULL DEFAULT 'none';"
     (tmp_path / f"{len(files) + 1:04}_extra.sql").write_text(change)
-    async with migrate.connected(dsn) as connection:
+    async with migrate.open_connection(dsn) as connection:
         before = await connection.fetchval("SELECT dispatcher.emit('a.b', '1')")
         with pytest.raises(
             migrate.PendingMigrationsError, match="lacks a migration: run dispatcher migrate"
@@ -336,7 +336,7 @@ async def test_a_lock_that_is_not_free_in_time_is_reported_with_its_holder(
         async with connected(dsn) as reader, reader.transaction():
             await reader.execute("LOCK TABLE dispatcher.inbox, dispatcher.events IN SHARE MODE")
             await reader.execute("LOCK TABLE dispatcher.inbox IN EXCLUSIVE MODE")
-            async with migrate.connected(dsn) as migrating:
+            async with migrate.open_connection(dsn) as migrating:
                 with pytest.raises(
                     migrate.MigrationLockedError,
                     match=rf"{number}_extra.sql .* pid {reader.get_server_pid()} \(",
@@ -356,7 +356,9 @@ async def test_a_role_that_did_not_migrate_is_refused_with_the_needed_role(
             (dsn, migrate.migrate, "database.dsn must name the role that ran dispatcher migrate"),
             (empty_dsn, migrate.migrate, "GRANT CREATE ON DATABASE"),
         ):
-            async with migrate.connected(address.replace("postgres@", f"{name}@", 1)) as stranger:
+            async with migrate.open_connection(
+                address.replace("postgres@", f"{name}@", 1)
+            ) as stranger:
                 with pytest.raises(migrate.ForbiddenSchemaError, match=f"role {name}") as refused:
                     await act(stranger)
                 assert advice in str(refused.value)

@@ -175,7 +175,7 @@ async def test_migrations_do_not_use_hostile_objects(
     # The role comes with the first migrations of the server, here with the template's.
     role = await occupied_by_a_producer(maintenance, empty_dsn)
     try:
-        async with migrate.connected(empty_dsn) as connection:
+        async with migrate.open_connection(empty_dsn) as connection:
             assert len(await migrate.migrate(connection)) == len(migrate.read())
             assert await connection.fetch("SELECT dispatcher.ensure_partitions(9)")
         async with connected(empty_dsn) as connection:

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from typing import TypeVar
 
-from dispatcher.api.pages import page_answer, page_limit
+from dispatcher.api.pages import page_limit, page_result
 from dispatcher.api.routes import Batch, Routes
-from dispatcher.api.types import Answer, Call, Shape
+from dispatcher.api.types import Call, HandlerResult, Shape
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
+from dispatcher.services.deliveries.history_resources import DeliveryItem, Event, EventItem
 from dispatcher.services.events import EmittedEvent
-from dispatcher.services.history_resources import DeliveryItem, Event, EventItem
 from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.event_inputs import BatchEvent, NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters, EventQuery
@@ -20,10 +20,10 @@ Item = TypeVar("Item", bound=EventItem)
 routes = Routes(Shape("event"))
 
 
-async def emit_events(call: Call) -> Answer[tuple[EmittedEvent, ...]]:
+async def emit_events(call: Call) -> HandlerResult[tuple[EmittedEvent, ...]]:
     """Emit many events, all or none. Return their ids in the same order."""
     emitted = await call.services.events.emit_batch(call.environment_id, call.events)
-    return Answer(emitted, 201)
+    return HandlerResult(emitted, 201)
 
 
 @routes.post(
@@ -36,7 +36,7 @@ async def emit_events(call: Call) -> Answer[tuple[EmittedEvent, ...]]:
     own_environment_check=True,
     batch=Batch(BatchEvent, emit_events),
 )
-async def emit_event(call: Call, form: NewEvent) -> Answer[Event]:
+async def emit_event(call: Call, form: NewEvent) -> HandlerResult[Event]:
     """Emit an event. A request with the same Idempotency-Key returns the first event.
 
     The data is stored and sent byte for byte as in the body.
@@ -49,11 +49,11 @@ async def emit_event(call: Call, form: NewEvent) -> Answer[Event]:
         name = await call.services.events.emit(call.environment_id, form, data, key=key)
         event = await call.services.history.event(call.environment_id, name)
     location = f"/api/events/{event.id}"
-    return Answer(event, 201, location=location, is_replayed=is_repeated)
+    return HandlerResult(event, 201, location=location, is_replayed=is_repeated)
 
 
 @routes.get("/api/events", scope="read", page=True)
-async def list_events(call: Call, query: EventQuery) -> Answer[tuple[EventItem, ...]]:
+async def list_events(call: Call, query: EventQuery) -> HandlerResult[tuple[EventItem, ...]]:
     """List the events, newest first."""
     filters = EventFilters(**{name: getattr(query, name) for name in EventFilters.model_fields})
     page = await call.services.history.events(
@@ -61,18 +61,20 @@ async def list_events(call: Call, query: EventQuery) -> Answer[tuple[EventItem, 
     )
     if query.outcome:
         page = Page(await _with_outcomes(call, page.items), page.next)
-    return page_answer(page)
+    return page_result(page)
 
 
 @routes.get("/api/events/{event_id}", scope="read")
-async def get_event(call: Call) -> Answer[Event]:
+async def get_event(call: Call) -> HandlerResult[Event]:
     """Return an event with its newest deliveries."""
     event = await call.services.history.event(call.environment_id, call.path["event_id"])
-    return Answer((await _with_outcomes(call, (event,)))[0])
+    return HandlerResult((await _with_outcomes(call, (event,)))[0])
 
 
 @routes.get("/api/events/{event_id}/deliveries", scope="read", page=True, shape=Shape("delivery"))
-async def list_event_deliveries(call: Call, query: ListQuery) -> Answer[tuple[DeliveryItem, ...]]:
+async def list_event_deliveries(
+    call: Call, query: ListQuery
+) -> HandlerResult[tuple[DeliveryItem, ...]]:
     """List the deliveries of an event, newest first."""
     page = await call.services.history.deliveries_of_event(
         call.environment_id,
@@ -80,7 +82,7 @@ async def list_event_deliveries(call: Call, query: ListQuery) -> Answer[tuple[De
         before=call.before,
         limit=page_limit(query),
     )
-    return page_answer(page)
+    return page_result(page)
 
 
 async def _with_outcomes(call: Call, items: tuple[Item, ...]) -> tuple[Item, ...]:

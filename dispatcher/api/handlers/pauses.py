@@ -1,7 +1,7 @@
 """Handlers of `/api/pause` and `/api/resume`."""
 
 from dispatcher.api.routes import Routes
-from dispatcher.api.types import Answer, Call, Shape
+from dispatcher.api.types import Call, HandlerResult, Shape
 from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.inputs.pause_inputs import PauseForm
 from dispatcher.services.pauses import Pause
@@ -11,22 +11,22 @@ routes = Routes(Shape("pause", id="environment_id"))
 
 
 @routes.get("/api/pause", scope="read")
-async def get_pause(call: Call) -> Answer[Pause]:
+async def get_pause(call: Call) -> HandlerResult[Pause]:
     """Return whether sending is paused for the environment, or for all environments."""
-    return Answer(await call.services.pauses.get(call.environment_id))
+    return HandlerResult(await call.services.pauses.get(call.environment_id))
 
 
 @routes.post("/api/pause", scope="admin", transaction=True, waits=True)
-async def pause(call: Call, form: PauseForm) -> Answer[Pause]:
+async def pause(call: Call, form: PauseForm) -> HandlerResult[Pause]:
     """Pause sending. Events that are emitted during the pause are sent after it."""
     paused, version = await call.services.pauses.pause(_environment_id(call, form))
-    return Answer(paused, wait_until_applied=lambda pool: wait_until_applied(pool, version))
+    return HandlerResult(paused, wait_until_applied=lambda pool: wait_until_applied(pool, version))
 
 
 @routes.post("/api/resume", scope="admin", transaction=True)
-async def resume(call: Call, form: PauseForm) -> Answer[Pause]:
+async def resume(call: Call, form: PauseForm) -> HandlerResult[Pause]:
     """Resume sending. It is a conflict if only all environments together are paused."""
-    return Answer(await call.services.pauses.resume(_environment_id(call, form)))
+    return HandlerResult(await call.services.pauses.resume(_environment_id(call, form)))
 
 
 def _environment_id(call: Call, form: PauseForm) -> str | None:

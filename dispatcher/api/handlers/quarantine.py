@@ -1,8 +1,8 @@
 """Handlers of `/api/quarantine`."""
 
-from dispatcher.api.pages import page_answer, page_limit
+from dispatcher.api.pages import page_limit, page_result
 from dispatcher.api.routes import Routes
-from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
+from dispatcher.api.types import NO_CONTENT, Call, HandlerResult, Shape
 from dispatcher.services.inputs.base import ListQuery
 from dispatcher.services.inputs.webhook_inputs import Empty
 from dispatcher.services.quarantine import QuarantinedEvent
@@ -15,30 +15,30 @@ routes = Routes(Shape("quarantined_event"))
 @routes.get("/api/quarantine", scope="read", page=True)
 async def list_quarantined_events(
     call: Call, query: ListQuery
-) -> Answer[tuple[QuarantinedEvent, ...]]:
+) -> HandlerResult[tuple[QuarantinedEvent, ...]]:
     """List the events in quarantine with the reason of each, newest first."""
     page = await call.services.quarantine.list(
         call.environment_id, before=call.before, limit=page_limit(query)
     )
-    return page_answer(page)
+    return page_result(page)
 
 
 @routes.get(ONE, scope="read")
-async def get_quarantined_event(call: Call) -> Answer[QuarantinedEvent]:
+async def get_quarantined_event(call: Call) -> HandlerResult[QuarantinedEvent]:
     """Return an event in quarantine."""
     quarantine_id = call.path["quarantine_id"]
-    return Answer(await call.services.quarantine.get(call.environment_id, quarantine_id))
+    return HandlerResult(await call.services.quarantine.get(call.environment_id, quarantine_id))
 
 
 @routes.post(f"{ONE}/release", scope="write", status=204, transaction=True)
-async def release_quarantined_event(call: Call, form: Empty) -> Answer[None]:
+async def release_quarantined_event(call: Call, form: Empty) -> HandlerResult[None]:
     """Release an event from quarantine, so that it is fanned out."""
     await call.services.quarantine.release(call.environment_id, call.path["quarantine_id"])
     return NO_CONTENT
 
 
 @routes.delete(ONE, scope="write", transaction=True)
-async def discard_quarantined_event(call: Call) -> Answer[None]:
+async def discard_quarantined_event(call: Call) -> HandlerResult[None]:
     """Discard an event in quarantine, so that it is not fanned out.
 
     The event itself is kept. A recovery that covers its time still sends it.

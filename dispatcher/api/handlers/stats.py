@@ -1,7 +1,7 @@
 """Handler of `/api/stats`: the backlog, and the results of recent attempts."""
 
 from dispatcher.api.routes import Routes
-from dispatcher.api.types import Answer, Call, Shape
+from dispatcher.api.types import Call, HandlerResult, Shape
 from dispatcher.core.errors import ForbiddenError
 from dispatcher.services.backlog import Stats
 from dispatcher.services.inputs.stats_inputs import StatsQuery
@@ -10,7 +10,7 @@ routes = Routes(Shape("stats", id="environment_id"))
 
 
 @routes.get("/api/stats", scope="read")
-async def get_stats(call: Call, query: StatsQuery) -> Answer[Stats]:
+async def get_stats(call: Call, query: StatsQuery) -> HandlerResult[Stats]:
     """Return the size and age of the backlog, and the attempts of the last hour.
 
     With `all`, return the figures of all environments together. Raise ForbiddenError if the token
@@ -21,4 +21,6 @@ async def get_stats(call: Call, query: StatsQuery) -> Answer[Stats]:
             "The token belongs to one environment and cannot read the figures of the others."
             " Use a token for all environments."
         )
-    return Answer(await call.services.backlogs.stats(None if query.all else call.environment_id))
+    return HandlerResult(
+        await call.services.backlogs.stats(None if query.all else call.environment_id)
+    )

@@ -1,17 +1,17 @@
 """Handlers of `/api/tokens`."""
 
-from dispatcher.api.pages import list_answer, list_limit
+from dispatcher.api.pages import list_limit, list_result
 from dispatcher.api.routes import Routes
-from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
+from dispatcher.api.types import NO_CONTENT, Call, HandlerResult, Shape
 from dispatcher.core.pagination import Page
+from dispatcher.services.access.tokens import Token
 from dispatcher.services.inputs.token_inputs import NewToken, TokenQuery
-from dispatcher.services.tokens import Token
 
 routes = Routes(Shape("token"))
 
 
 @routes.get("/api/tokens", scope="admin", all_environments=True)
-async def list_tokens(call: Call, query: TokenQuery) -> Answer[tuple[Token, ...]]:
+async def list_tokens(call: Call, query: TokenQuery) -> HandlerResult[tuple[Token, ...]]:
     """List the tokens without their text, newest first; a page if a cursor or limit is given.
 
     A token of one environment sees only those of its environment.
@@ -20,18 +20,20 @@ async def list_tokens(call: Call, query: TokenQuery) -> Answer[tuple[Token, ...]
     tokens = await call.services.tokens.list(
         call.principal.environment_id, after=call.after_creation, limit=limit + 1
     )
-    return list_answer(call, query, Page.of_items(tokens, limit, key=Token.position))
+    return list_result(call, query, Page.of_items(tokens, limit, key=Token.position))
 
 
 @routes.post("/api/tokens", scope="admin", status=201, transaction=True, all_environments=True)
-async def create_token(call: Call, form: NewToken) -> Answer[Token]:
+async def create_token(call: Call, form: NewToken) -> HandlerResult[Token]:
     """Create a token. Only this response contains its text."""
     environment_id = call.principal.environment_id
-    return Answer(await call.services.tokens.create(form, environment_id=environment_id), 201)
+    return HandlerResult(
+        await call.services.tokens.create(form, environment_id=environment_id), 201
+    )
 
 
 @routes.delete("/api/tokens/{token_id}", scope="admin", transaction=True, all_environments=True)
-async def revoke_token(call: Call) -> Answer[None]:
+async def revoke_token(call: Call) -> HandlerResult[None]:
     """Revoke a token, so that it is refused from now on."""
     environment_id = call.principal.environment_id
     await call.services.tokens.revoke(call.uuid("token_id"), environment_id=environment_id)

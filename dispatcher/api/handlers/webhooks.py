@@ -1,9 +1,9 @@
 """Handlers of `/api/webhooks`."""
 
-from dispatcher.api.pages import list_answer, list_limit
+from dispatcher.api.pages import list_limit, list_result
 from dispatcher.api.routes import Routes
-from dispatcher.api.types import NO_CONTENT, Answer, Call, Shape
-from dispatcher.services.history_resources import Delivery
+from dispatcher.api.types import NO_CONTENT, Call, HandlerResult, Shape
+from dispatcher.services.deliveries.history_resources import Delivery
 from dispatcher.services.inputs.webhook_inputs import (
     Empty,
     NewWebhook,
@@ -21,15 +21,15 @@ routes = Routes(Shape("webhook"))
 
 
 @routes.post("/api/webhooks", scope="write", status=201, transaction=True)
-async def create_webhook(call: Call, form: NewWebhook) -> Answer[Webhook]:
+async def create_webhook(call: Call, form: NewWebhook) -> HandlerResult[Webhook]:
     """Create a webhook. Only this response contains its signing secret."""
     webhook = await call.services.webhooks.create(form, environment_id=call.environment_id)
     location = f"/api/webhooks/{webhook.id}"
-    return Answer(webhook, 201, revision=webhook.revision, location=location)
+    return HandlerResult(webhook, 201, revision=webhook.revision, location=location)
 
 
 @routes.get("/api/webhooks", scope="read")
-async def list_webhooks(call: Call, query: WebhookQuery) -> Answer[tuple[Webhook, ...]]:
+async def list_webhooks(call: Call, query: WebhookQuery) -> HandlerResult[tuple[Webhook, ...]]:
     """List the webhooks, oldest first; a page if a cursor or limit is given, or there are many."""
     after, limit = call.after_id, list_limit(call, query)
     if query.search is None and query.state is None:
@@ -42,18 +42,18 @@ async def list_webhooks(call: Call, query: WebhookQuery) -> Answer[tuple[Webhook
             after=after,
             limit=limit,
         )
-    return list_answer(call, query, page)
+    return list_result(call, query, page)
 
 
 @routes.get(ONE, scope="read")
-async def get_webhook(call: Call) -> Answer[Webhook]:
+async def get_webhook(call: Call) -> HandlerResult[Webhook]:
     """Return a webhook."""
     webhook = await call.services.webhooks.get(call.uuid("webhook_id"), call.environment_id)
-    return Answer(webhook, revision=webhook.revision)
+    return HandlerResult(webhook, revision=webhook.revision)
 
 
 @routes.patch(ONE, more_methods=("PUT",), scope="write", transaction=True, if_match=True)
-async def update_webhook(call: Call, form: WebhookChanges) -> Answer[Webhook]:
+async def update_webhook(call: Call, form: WebhookChanges) -> HandlerResult[Webhook]:
     """Change the given fields of a webhook, with If-Match only if it has not changed before.
 
     If credentials change, the response waits briefly for all daemons to use the new ones.
@@ -62,9 +62,9 @@ async def update_webhook(call: Call, form: WebhookChanges) -> Answer[Webhook]:
         call.uuid("webhook_id"), call.environment_id, form, revision=call.revision
     )
     if form.model_fields_set.isdisjoint({"authentication", "tls"}):
-        return Answer(webhook, revision=webhook.revision)
+        return HandlerResult(webhook, revision=webhook.revision)
     version = await call.services.webhooks.version(webhook.id)
-    return Answer(
+    return HandlerResult(
         webhook,
         revision=webhook.revision,
         wait_until_applied=lambda pool: wait_until_applied(pool, version),
@@ -72,7 +72,7 @@ async def update_webhook(call: Call, form: WebhookChanges) -> Answer[Webhook]:
 
 
 @routes.delete(ONE, scope="write", transaction=True, if_match=True)
-async def delete_webhook(call: Call) -> Answer[None]:
+async def delete_webhook(call: Call) -> HandlerResult[None]:
     """Delete a webhook and cancel its pending deliveries."""
     await call.services.webhooks.delete(
         call.uuid("webhook_id"), call.environment_id, revision=call.revision
@@ -88,7 +88,7 @@ async def delete_webhook(call: Call) -> Answer[None]:
     transaction=True,
     waits=True,
 )
-async def rotate_webhook_secret(call: Call, form: Rotation) -> Answer[Webhook]:
+async def rotate_webhook_secret(call: Call, form: Rotation) -> HandlerResult[Webhook]:
     """Replace the signing secret of a webhook. Only this response contains the new one.
 
     The response waits briefly for all daemons to sign with the new secret.
@@ -96,7 +96,7 @@ async def rotate_webhook_secret(call: Call, form: Rotation) -> Answer[Webhook]:
     webhook, version = await call.services.webhooks.rotate_secret(
         call.uuid("webhook_id"), call.environment_id, overlap_seconds=form.overlap_seconds
     )
-    return Answer(
+    return HandlerResult(
         webhook,
         revision=webhook.revision,
         wait_until_applied=lambda pool: wait_until_applied(pool, version),
@@ -111,11 +111,11 @@ async def rotate_webhook_secret(call: Call, form: Rotation) -> Answer[Webhook]:
     status=202,
     transaction=True,
 )
-async def test_webhook(call: Call, form: Empty) -> Answer[Delivery]:
+async def test_webhook(call: Call, form: Empty) -> HandlerResult[Delivery]:
     """Send the event `webhook.test` to a webhook and return its delivery."""
     sample = await call.services.event_types.sample(call.environment_id, TEST_TYPE)
     delivery_name = await call.services.webhooks.test(
         call.uuid("webhook_id"), call.environment_id, sample=sample
     )
     delivery = await call.services.history.delivery(call.environment_id, delivery_name)
-    return Answer(delivery, 202, location=f"/api/deliveries/{delivery_name}")
+    return HandlerResult(delivery, 202, location=f"/api/deliveries/{delivery_name}")

@@ -4,7 +4,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from dispatcher.api.types import Answer, HttpError, Shape
+from dispatcher.api.types import HandlerResult, HttpError, Shape
 from dispatcher.services.inputs.base import Form
 
 
@@ -32,7 +32,7 @@ class Dialect(Protocol):
         ...
 
     def write(
-        self, answer: Answer[object], shape: Shape, *, link: str | None, secrets: bool
+        self, result: HandlerResult[object], shape: Shape, *, link: str | None, secrets: bool
     ) -> bytes:
         """Return the body of a response. `link` is the path of the next page, or None."""
         ...

@@ -6,7 +6,7 @@ import orjson
 from pydantic import BaseModel
 
 from dispatcher.api.representations.serialize import camel, document
-from dispatcher.api.types import Answer, Detail, HttpError, Shape
+from dispatcher.api.types import Detail, HandlerResult, HttpError, Shape
 from dispatcher.services.inputs.base import Form
 
 media_type = "application/json"
@@ -31,14 +31,14 @@ def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
     return document(resource, camel, secrets=secrets)
 
 
-def write(answer: Answer[object], shape: Shape, *, link: str | None, secrets: bool) -> bytes:
+def write(result: HandlerResult[object], shape: Shape, *, link: str | None, secrets: bool) -> bytes:
     data: Any = None
-    if isinstance(answer.body, tuple):
-        data = [item(each, shape, secrets=secrets) for each in answer.body]
-        if answer.is_page:
-            data = {"items": data, "nextCursor": answer.next}
-    elif answer.body is not None:
-        data = document(answer.body, camel, secrets=secrets)
+    if isinstance(result.body, tuple):
+        data = [item(each, shape, secrets=secrets) for each in result.body]
+        if result.is_page:
+            data = {"items": data, "nextCursor": result.next}
+    elif result.body is not None:
+        data = document(result.body, camel, secrets=secrets)
     return orjson.dumps({"success": True, "data": data})
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from pydantic.alias_generators import to_pascal
 
 from dispatcher.api.representations.serialize import document, snake
-from dispatcher.api.types import Answer, Detail, HttpError, Shape
+from dispatcher.api.types import Detail, HandlerResult, HttpError, Shape
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.services.inputs.base import Form
 
@@ -57,15 +57,15 @@ def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
     return _resource(resource, shape, secrets=secrets)
 
 
-def write(answer: Answer[object], shape: Shape, *, link: str | None, secrets: bool) -> bytes:
+def write(result: HandlerResult[object], shape: Shape, *, link: str | None, secrets: bool) -> bytes:
     whole: dict[str, Any] = {"data": None}
-    if isinstance(answer.body, tuple):
-        whole["data"] = [item(each, shape, secrets=secrets) for each in answer.body]
-        if answer.is_page:
+    if isinstance(result.body, tuple):
+        whole["data"] = [item(each, shape, secrets=secrets) for each in result.body]
+        if result.is_page:
             whole["links"] = {"next": link}
-            whole["meta"] = {"next_cursor": answer.next}
-    elif answer.body is not None:
-        whole["data"] = _resource(answer.body, shape, secrets=secrets)
+            whole["meta"] = {"next_cursor": result.next}
+    elif result.body is not None:
+        whole["data"] = _resource(result.body, shape, secrets=secrets)
     return orjson.dumps(whole)
 
 

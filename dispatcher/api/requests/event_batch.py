@@ -44,8 +44,8 @@ _DOCUMENT = re.compile(rb'[ \t\n\r]*\{[ \t\n\r]*"data"[ \t\n\r]*:[ \t\n\r]*\[')
 _DOCUMENT_END = re.compile(r"[ \t\n\r]*\}[ \t\n\r]*")
 
 
-class Form(NamedTuple):
-    """The form of the events of a body. `data` is the path of an event's data.
+class BatchFormat(NamedTuple):
+    """The format of the events of a body. `data` is the path of an event's data.
 
     A problem of event 3 has the pointer `before` + `/3` and the place in the event. With
     `names_lines`, its message begins with the event's line in the body of NDJSON.
@@ -75,16 +75,16 @@ def is_ndjson(content_type: str | None) -> bool:
     return content_type is not None and content_type.partition(";")[0].strip().lower() == NDJSON
 
 
-def form_of(content_type: str | None, dialect: Dialect, body: bytes) -> Form | None:
-    """Return the form of the events in a body, None if it is not a batch."""
+def format_of(content_type: str | None, dialect: Dialect, body: bytes) -> BatchFormat | None:
+    """Return the format of the events in a body, None if it is not a batch."""
     if is_ndjson(content_type):
-        return Form(envelope, is_ndjson=True, names_lines=True)
+        return BatchFormat(envelope, is_ndjson=True, names_lines=True)
     start = _DOCUMENT if dialect is jsonapi else _ARRAY
-    return Form(dialect) if start.match(body) else None
+    return BatchFormat(dialect) if start.match(body) else None
 
 
 def read(
-    form: Form, batch: Batch, shape: Shape, body: bytes, *, most_data: int
+    format_: BatchFormat, batch: Batch, shape: Shape, body: bytes, *, most_data: int
 ) -> tuple[NewEventRow, ...]:
     """Return the events in a body. `most_data` limits the data of each, in bytes.
 
@@ -94,9 +94,9 @@ def read(
     if len(body) > BATCH_LIMIT_BYTES:
         raise _too_large(f"must be at most {BATCH_LIMIT_BYTES} bytes")
     try:
-        return _rows(form, batch, shape, body, most_data)
+        return _rows(format_, batch, shape, body, most_data)
     except HttpError as error:
-        if form.names_lines:
+        if format_.names_lines:
             error.details = tuple(_with_line(detail, body) for detail in error.details)
         raise
 
@@ -111,45 +111,47 @@ def _with_line(detail: Detail, body: bytes) -> Detail:
 
 
 def _rows(
-    form: Form, batch: Batch, shape: Shape, body: bytes, most_data: int
+    format_: BatchFormat, batch: Batch, shape: Shape, body: bytes, most_data: int
 ) -> tuple[NewEventRow, ...]:
-    model = form.dialect.model(batch.form, shape, has_id=False)
-    texts = _lines(form, body) if form.is_ndjson else _elements(form, body)
+    model = format_.dialect.model(batch.form, shape, has_id=False)
+    texts = _lines(format_, body) if format_.is_ndjson else _elements(format_, body)
     rows: list[NewEventRow] = []
     for index, (value, text) in enumerate(texts):
         if index >= EVENTS_LIMIT:
             raise _too_large(f"must be at most {EVENTS_LIMIT} events")
-        row = _row(form, model, index, value, text)
+        row = _row(format_, model, index, value, text)
         if len(row.data) * 4 > most_data and (size := len(row.data.encode())) > most_data:
-            pointer = form.pointer(index, *form.data)
+            pointer = format_.pointer(index, *format_.data)
             raise _invalid(Detail(f"data is {size} bytes, the limit is {most_data}", pointer))
         rows.append(row)
     if not rows:
-        raise _invalid(Detail("must have at least one event", form.before))
+        raise _invalid(Detail("must have at least one event", format_.before))
     return tuple(rows)
 
 
-def _row(form: Form, model: type[BaseModel], index: int, value: object, text: str) -> NewEventRow:
+def _row(
+    format_: BatchFormat, model: type[BaseModel], index: int, value: object, text: str
+) -> NewEventRow:
     """Return the event of a JSON value, whose text is `text`."""
-    span = json_body.span_of(text, form.data)
+    span = json_body.span_of(text, format_.data)
     data = "null" if span is None else text[span[0] : span[1]]
     if len(text) - len(data) > FORM_LIMIT_CHARACTERS:
         reason = f"must have at most {FORM_LIMIT_CHARACTERS} characters, not counting its data"
-        raise _invalid(Detail(reason, form.pointer(index)))
+        raise _invalid(Detail(reason, format_.pointer(index)))
     if span is not None:
-        value = _without(value, form.data)  # data is passed on as text, and not validated
+        value = _without(value, format_.data)  # data is passed on as text, and not validated
     try:
-        document = {"data": value} if form.dialect is jsonapi else value
+        document = {"data": value} if format_.dialect is jsonapi else value
         read: Any = model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        skipped = 1 if form.dialect is jsonapi else 0
+        skipped = 1 if format_.dialect is jsonapi else 0
         raise _invalid(
             *(
-                Detail(p.reason, form.pointer(index, *p.place[skipped:]))
+                Detail(p.reason, format_.pointer(index, *p.place[skipped:]))
                 for p in problems(error).problems
             )
         ) from None
-    event: BatchEvent = read.data.attributes if form.dialect is jsonapi else read
+    event: BatchEvent = read.data.attributes if format_.dialect is jsonapi else read
     return NewEventRow(event.type, data, event.idempotency_key, event.reference)
 
 
@@ -161,43 +163,43 @@ def _without(value: object, path: Sequence[str]) -> object:
     return {**fields, path[0]: _without(fields[path[0]], path[1:])}
 
 
-def _lines(form: Form, body: bytes) -> Iterator[tuple[Any, str]]:
+def _lines(format_: BatchFormat, body: bytes) -> Iterator[tuple[Any, str]]:
     """Yield the value of each line that is not empty, and its text."""
     index = 0
     for line in body.split(b"\n"):
-        text = _decoded(form, index, line)
+        text = _decoded(format_, index, line)
         start = _after_space(text, 0)
         if start == len(text):
             continue
-        value, end = _value(form, index, text, start)
+        value, end = _value(format_, index, text, start)
         if _after_space(text, end) != len(text):
-            raise _bad(form, index, f"has more than one value in its line, at character {end}")
+            raise _bad(format_, index, f"has more than one value in its line, at character {end}")
         yield value, text[start:end]
         index += 1
 
 
-def _elements(form: Form, body: bytes) -> Iterator[tuple[Any, str]]:
+def _elements(format_: BatchFormat, body: bytes) -> Iterator[tuple[Any, str]]:
     """Yield the value of each element of the array, and its text."""
-    text = _decoded(form, None, body)
+    text = _decoded(format_, None, body)
     at = _after_space(text, text.index("[") + 1)
     index = 0
     is_at_end = text[at : at + 1] == "]"
     while not is_at_end:
-        value, end = _value(form, index, text, at)
+        value, end = _value(format_, index, text, at)
         yield value, text[at:end]
         at = _after_space(text, end)
         is_at_end = text[at : at + 1] == "]"
         if not is_at_end:
             if text[at : at + 1] != ",":
-                raise _bad(form, index, f"is not followed by a comma or ], at character {at}")
+                raise _bad(format_, index, f"is not followed by a comma or ], at character {at}")
             at = _after_space(text, at + 1)
         index += 1
-    end_of_body = _DOCUMENT_END if form.dialect is jsonapi else _SPACE
+    end_of_body = _DOCUMENT_END if format_.dialect is jsonapi else _SPACE
     if not end_of_body.fullmatch(text, at + 1):
-        raise _bad(form, None, f"The body goes on after the array, at character {at + 1}")
+        raise _bad(format_, None, f"The body goes on after the array, at character {at + 1}")
 
 
-def _value(form: Form, index: int, text: str, start: int) -> tuple[Any, int]:
+def _value(format_: BatchFormat, index: int, text: str, start: int) -> tuple[Any, int]:
     """Return the JSON value at `start`, and where it ends."""
     try:
         value, end = _DECODER.raw_decode(text, start)
@@ -206,34 +208,36 @@ def _value(form: Form, index: int, text: str, start: int) -> tuple[Any, int]:
         value, end, is_too_deep = None, start, True
     except json_body.DuplicateKeyError as error:
         name = json_body.one_line(str(error))
-        raise _bad(form, index, f"A key stands twice in one object: {name}", DUPLICATE) from None
+        raise _bad(format_, index, f"A key stands twice in one object: {name}", DUPLICATE) from None
     except ValueError as error:
         reason = str(error)
-        if form.is_ndjson and isinstance(error, json.JSONDecodeError):  # it counts lines from here
+        if format_.is_ndjson and isinstance(
+            error, json.JSONDecodeError
+        ):  # it counts lines from here
             reason = f"{error.msg}, at character {error.pos}"
-        raise _bad(form, index, f"is not JSON: {json_body.one_line(reason)}") from None
+        raise _bad(format_, index, f"is not JSON: {json_body.one_line(reason)}") from None
     if is_too_deep:
-        raise _bad(form, index, f"is nested more than {NESTING_LIMIT} deep")
+        raise _bad(format_, index, f"is nested more than {NESTING_LIMIT} deep")
     return value, end
 
 
-def _decoded(form: Form, index: int | None, body: bytes) -> str:
+def _decoded(format_: BatchFormat, index: int | None, body: bytes) -> str:
     try:
         return body.decode()
     except UnicodeDecodeError as error:
         text = (
             "is not UTF-8" if index is not None else f"The body is not UTF-8, at byte {error.start}"
         )
-        raise _bad(form, index, text) from None
+        raise _bad(format_, index, text) from None
 
 
 def _after_space(text: str, start: int) -> int:
     return _SPACE.match(text, start).end()  # type: ignore[union-attr] # it always matches
 
 
-def _bad(form: Form, index: int | None, text: str, title: str = NO_JSON) -> HttpError:
+def _bad(format_: BatchFormat, index: int | None, text: str, title: str = NO_JSON) -> HttpError:
     """Return the failure for what is not JSON. `index` is None if it concerns no single event."""
-    pointer = None if index is None else form.pointer(index)
+    pointer = None if index is None else format_.pointer(index)
     return HttpError(400, "bad_json", title, Detail(text, pointer))
 
 

@@ -50,7 +50,7 @@ async def body(request: web.Request, limit: int, reserve: Callable[[int], None])
         if request.content.is_eof():  # all of it has arrived
             return _of_size(request.content.read_nowait(), limit, request.client_max_size)
         async with asyncio.timeout(SECONDS):
-            return await _received(request, limit, reserve)
+            return await _receive(request, limit, reserve)
     except TimeoutError:
         raise HttpError(
             408,
@@ -64,7 +64,7 @@ async def body(request: web.Request, limit: int, reserve: Callable[[int], None])
         ) from None
 
 
-async def _received(request: web.Request, limit: int, reserve: Callable[[int], None]) -> bytes:
+async def _receive(request: web.Request, limit: int, reserve: Callable[[int], None]) -> bytes:
     received = bytearray()
     while part := await request.content.readany():
         received += part

@@ -47,22 +47,22 @@ class RequestPipeline:
                 return await self._run(parsed, route)
 
     async def _run(self, parsed: ParsedRequest, route: Route) -> web.Response:
-        """Call the handler, in a transaction if the route has one, and write its answer."""
+        """Call the handler, in a transaction if the route has one, and write its result."""
         key = parsed.idempotency
         async with bound_call(parsed.call, route.transaction or key is not None) as call:
             await _check_environment(call, route)
             stored = None if key is None else await idempotency.claim(call, key)
             if stored is not None:
                 return stored_response(parsed, stored)
-            answer = await route.handle(call, parsed.form, parsed.query)
-            response = await self._writer.write(parsed, answer)
+            result = await route.handle(call, parsed.form, parsed.query)
+            response = await self._writer.write(parsed, result)
             if key is not None:
-                body = self._writer.body(parsed, answer, secrets=False)
+                body = self._writer.body(parsed, result, secrets=False)
                 await idempotency.keep(call, key, StoredResponse(response.status, body))
         if route.scope == "admin" and route.is_change:
             self.auth.forget()  # a token may have been revoked
         # Nothing may fail after the commit: the response may hold the only copy of a new secret.
-        wait = answer.wait_until_applied
+        wait = result.wait_until_applied
         if wait is not None and not await wait(parsed.call.pool):
             response.headers[PROPAGATION] = "pending"
         return response

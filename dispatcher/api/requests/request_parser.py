@@ -22,9 +22,9 @@ from dispatcher.api.work_limits import WorkLimits
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.core.model import RawJson
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.services import Services, ServiceSettings
-from dispatcher.services.tokens import Principal
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.events import NewEventRow
 
@@ -134,7 +134,7 @@ class RequestParser:
         limit = _limit_bytes(request, route)
         hold = memory.enter_context(self.work.body(fairness_key, _largest_body(request, limit)))
         text = await json_body.body(request, limit, hold)
-        batch = _batch_form(request, route, text)
+        batch = _batch_format(request, route, text)
         if batch is not None:
             return _Body(text, events=await self._events(batch, route, text, fairness_key))
         await self._check(request, route, text, fairness_key)
@@ -159,12 +159,14 @@ class RequestParser:
             _limit(body)
 
     async def _events(
-        self, form: event_batch.Form, route: Route, body: bytes, fairness_key: str
+        self, format_: event_batch.BatchFormat, route: Route, body: bytes, fairness_key: str
     ) -> Sequence[NewEventRow]:
         """Return the events of a batch. There is at least one."""
-        assert route.batch is not None  # noqa: S101 - otherwise the body has no form of a batch
+        assert route.batch is not None  # noqa: S101 - otherwise the body is no batch
         most_data = self.settings.delivery.max_data
-        read = partial(event_batch.read, form, route.batch, route.shape, body, most_data=most_data)
+        read = partial(
+            event_batch.read, format_, route.batch, route.shape, body, most_data=most_data
+        )
         return await self._parse(body, read, fairness_key)
 
     async def _without_verbatim_field(
@@ -249,15 +251,17 @@ def _largest_body(request: web.Request, limit: int) -> int:
     return min(request.content_length, limit)
 
 
-def _batch_form(request: web.Request, route: Route, body: bytes) -> event_batch.Form | None:
-    """Return the form of the events in a body, None if it is not a batch."""
+def _batch_format(
+    request: web.Request, route: Route, body: bytes
+) -> event_batch.BatchFormat | None:
+    """Return the format of the events in a body, None if it is not a batch."""
     if route.batch is None:
         return None
     content_type = request.headers.get("Content-Type")
     dialect = _body_dialect(request)
     if dialect is None and content_type and not event_batch.is_ndjson(content_type):
         return None
-    return event_batch.form_of(content_type, dialect or negotiation.envelope, body)
+    return event_batch.format_of(content_type, dialect or negotiation.envelope, body)
 
 
 def _limit(body: bytes) -> None:

@@ -6,9 +6,9 @@ import secrets
 from aiohttp import web
 
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT, is_environment_id
-from dispatcher.core.errors import NotFoundError
+from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.audit.audit_log import Actor
-from dispatcher.services.tokens import Principal
+from dispatcher.services.public_ids import no_environment
 
 _KEY = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
@@ -38,7 +38,7 @@ def environment_id_of(request: web.Request, principal: Principal) -> str:
     if name is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
     if not is_environment_id(name) or principal.environment_id not in (None, name):
-        raise NotFoundError(f"There is no environment {name[:64]!r}. Check its id.")
+        raise no_environment(name)
     return name
 
 

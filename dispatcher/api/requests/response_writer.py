@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.requests.idempotency import StoredResponse
 from dispatcher.api.requests.request_parser import ParsedRequest
-from dispatcher.api.types import Answer
+from dispatcher.api.types import HandlerResult
 
 ITEMS_AT_ONCE = 10
 """How many resources are written before other tasks may run. A thread would not help: it would
@@ -36,35 +36,35 @@ class ResponseWriter:
 
     cursors: Cursors
 
-    async def write(self, parsed: ParsedRequest, answer: Answer[object]) -> web.Response:
-        """Return the response for the answer of a handler."""
-        response = web.Response(status=answer.status, headers=HEADERS)
-        if answer.status != HTTPStatus.NO_CONTENT:
-            if isinstance(answer.body, tuple):
-                items = await _items(parsed, answer, answer.body)
-                answer = replace(answer, body=items)
-            body = self.body(parsed, answer, secrets=True)
+    async def write(self, parsed: ParsedRequest, result: HandlerResult[object]) -> web.Response:
+        """Return the response for the result of a handler."""
+        response = web.Response(status=result.status, headers=HEADERS)
+        if result.status != HTTPStatus.NO_CONTENT:
+            if isinstance(result.body, tuple):
+                items = await _items(parsed, result, result.body)
+                result = replace(result, body=items)
+            body = self.body(parsed, result, secrets=True)
             is_long = len(body) > LONG_BYTES and parsed.request.method == hdrs.METH_GET
             response.body = BytesIO(body) if is_long else body
             response.content_type = parsed.dialect.media_type
-        if answer.revision is not None:
-            response.headers["ETag"] = f'"{answer.revision}"'
-        if answer.location is not None:
-            response.headers["Location"] = answer.location
-        if answer.is_replayed:
+        if result.revision is not None:
+            response.headers["ETag"] = f'"{result.revision}"'
+        if result.location is not None:
+            response.headers["Location"] = result.location
+        if result.is_replayed:
             response.headers[REPLAYED] = "true"
         return response
 
-    def body(self, parsed: ParsedRequest, answer: Answer[object], *, secrets: bool) -> bytes:
-        """Return the body for the answer of a handler. Leave out secrets unless `secrets`."""
+    def body(self, parsed: ParsedRequest, result: HandlerResult[object], *, secrets: bool) -> bytes:
+        """Return the body for the result of a handler. Leave out secrets unless `secrets`."""
         link = None
-        if answer.next is not None:
+        if result.next is not None:
             request, parameters = parsed.request, parsed.parameters
             identity = listing(request.path, parsed.call.environment_id, parameters)
-            answer = replace(answer, is_page=True, next=self.cursors.seal(answer.next, identity))
-            link = f"{request.path}?{urlencode({**parameters, 'cursor': answer.next})}"
-        shape = answer.shape or parsed.route.shape
-        return parsed.dialect.write(answer, shape, link=link, secrets=secrets)
+            result = replace(result, is_page=True, next=self.cursors.seal(result.next, identity))
+            link = f"{request.path}?{urlencode({**parameters, 'cursor': result.next})}"
+        shape = result.shape or parsed.route.shape
+        return parsed.dialect.write(result, shape, link=link, secrets=secrets)
 
 
 def stored_response(parsed: ParsedRequest, stored: StoredResponse) -> web.Response:
@@ -78,10 +78,10 @@ def stored_response(parsed: ParsedRequest, stored: StoredResponse) -> web.Respon
 
 
 async def _items(
-    parsed: ParsedRequest, answer: Answer[object], resources: tuple[object, ...]
+    parsed: ParsedRequest, result: HandlerResult[object], resources: tuple[object, ...]
 ) -> tuple[orjson.Fragment, ...]:
     """Return the resources of a list as JSON, and let other tasks run after every few."""
-    shape = answer.shape or parsed.route.shape
+    shape = result.shape or parsed.route.shape
     items: list[orjson.Fragment] = []
     for number, resource in enumerate(resources):
         if number and number % ITEMS_AT_ONCE == 0:

@@ -29,7 +29,7 @@ def _subject(item: "Resource") -> str:
 
 def _detail(item: "Resource") -> str:
     """Return what changed, in words."""
-    from dispatcher.dashboard.audit_words import detail_text
+    from dispatcher.dashboard.words.audit_words import detail_text
 
     detail = item.detail if isinstance(item.detail, dict) else {}
     return detail_text(item.action, detail, datetime.fromisoformat(item.at))
@@ -85,6 +85,6 @@ def list_(
 
 def _unknown_action(action: str) -> str:
     """Return which actions there are if this one is not among them, else nothing."""
-    from dispatcher.dashboard.audit_words import ACTIONS
+    from dispatcher.dashboard.words.audit_words import ACTIONS
 
     return "" if action in ACTIONS else f" Actions are: {', '.join(ACTIONS)}."

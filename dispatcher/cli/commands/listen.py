@@ -214,10 +214,10 @@ class Receiver:
         from aiohttp import web
 
         self.has_arrivals = True
-        arrival = verified(request.headers, await request.read(), self.secret)
+        arrival = verify_delivery(request.headers, await request.read(), self.secret)
         status, note = 400 if arrival.fault else 200, None
         if self._forward and self._session and not arrival.fault:
-            status, note = await _forwarded(self._session, self._forward, arrival)
+            status, note = await _forward(self._session, self._forward, arrival)
         click.echo(self._show(arrival, status, note))
         return web.Response(status=status, text=arrival.fault or note)
 
@@ -233,7 +233,7 @@ async def _open(site: "web.TCPSite", port: int) -> None:
         ) from None
 
 
-def verified(headers: Mapping[str, str], body: bytes, secret: str) -> Arrival:
+def verify_delivery(headers: Mapping[str, str], body: bytes, secret: str) -> Arrival:
     """Return a delivery, verified as receivers do it.
 
     A signature without a time counts only if there is no other. Otherwise a delivery would pass
@@ -256,9 +256,7 @@ def verified(headers: Mapping[str, str], body: bytes, secret: str) -> Arrival:
     return Arrival(headers, body, scheme, None)
 
 
-async def _forwarded(
-    session: "ClientSession", url: str, arrival: Arrival
-) -> tuple[int, str | None]:
+async def _forward(session: "ClientSession", url: str, arrival: Arrival) -> tuple[int, str | None]:
     """Forward a delivery. Return the status to answer with, and a message if it failed."""
     from aiohttp import ClientError
 

@@ -54,7 +54,7 @@ async def _migrate(
     from dispatcher.cli import database
     from dispatcher.store.migration import migrate as migrations
 
-    async with migrations.connected(target_database.dsn) as connection:
+    async with migrations.open_connection(target_database.dsn) as connection:
         files = [file.file for file in await migrations.migrate(connection, plan=plan)]
     if plan:
         return files, []

@@ -5,9 +5,9 @@ from uuid import UUID
 from aiohttp import web
 
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import audit_words
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.dashboard.views import webhook
+from dispatcher.dashboard.words import audit_words
 from dispatcher.services.audit.audit_log import AuditEntry
 
 FILTERS = ("actor", "action", "subject")

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 
 from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.core.model import Scope
-from dispatcher.dashboard import delivery_filter_form
-from dispatcher.dashboard.delivery_filter_form import TypedFilter
+from dispatcher.dashboard.lists import delivery_filter_form
+from dispatcher.dashboard.lists.delivery_filter_form import TypedFilter
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
-from dispatcher.services.bulk_actions import BulkAction, BulkCount
+from dispatcher.services.deliveries.bulk_actions import BulkAction, BulkCount
 from dispatcher.services.inputs.bulk_action_inputs import (
     SELECTED_LIMIT,
     BulkFilters,

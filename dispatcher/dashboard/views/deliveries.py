@@ -7,12 +7,13 @@ from aiohttp import web
 
 from dispatcher.core import ids
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import delivery_filter_form, live_list, typed_ids
-from dispatcher.dashboard.delivery_filter_form import TypedFilter
-from dispatcher.dashboard.live_list import LiveList
+from dispatcher.dashboard import addresses, typed_ids
+from dispatcher.dashboard.lists import delivery_filter_form, live_list
+from dispatcher.dashboard.lists.delivery_filter_form import TypedFilter
+from dispatcher.dashboard.lists.live_list import LiveList
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
-from dispatcher.services.failures import Causes
-from dispatcher.services.history_resources import DeliveryItem
+from dispatcher.services.deliveries.failures import Causes
+from dispatcher.services.deliveries.history_resources import DeliveryItem
 
 ROUNDS_LIMIT: Final = 200
 """Times that a page searches on by itself for rows that match. After that, people decide."""
@@ -33,7 +34,7 @@ async def list_(request: DashboardRequest) -> web.Response:
     missing, rounds = _number(request, "missing", PAGE_SIZE), _number(request, "round", 0)
     limit = min(max(missing, 1), PAGE_SIZE)
     found_list = await _read(request, typed_filter, limit)
-    page, is_update = found_list.page, live_list.SHOWN in request.http.query
+    page, is_update = found_list.page, addresses.SHOWN in request.http.query
     names = await request.services.webhook_names.of(
         request.environment_id, {item.webhook_id for item in page.items}
     )

@@ -8,11 +8,12 @@ from aiohttp import web
 
 from dispatcher.core.errors import ConflictError, NotFoundError
 from dispatcher.core.model import Scope
-from dispatcher.dashboard import attempt_groups, curl_command, list_context
+from dispatcher.dashboard import attempt_groups, curl_command
+from dispatcher.dashboard.lists import list_context
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.request import DashboardRequest, see_other
-from dispatcher.services.history_resources import Delivery
+from dispatcher.services.deliveries.history_resources import Delivery
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.services.services import Services
 from dispatcher.services.webhooks.webhook_resource import Webhook

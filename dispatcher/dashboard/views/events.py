@@ -12,13 +12,14 @@ from dispatcher.core import ids
 from dispatcher.core.errors import InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import event_outcome, filter_messages, list_context, live_list, typed_ids
-from dispatcher.dashboard.live_list import LiveList
+from dispatcher.dashboard import event_outcome, typed_ids
+from dispatcher.dashboard.lists import filter_messages, list_context, live_list
+from dispatcher.dashboard.lists.live_list import LiveList
 from dispatcher.dashboard.protection import HEADERS
 from dispatcher.dashboard.rendering import answer
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest, field_errors, see_other
-from dispatcher.services.history import DELIVERIES_OF_EVENT_LIMIT
-from dispatcher.services.history_resources import DeliveryItem, Event, EventItem
+from dispatcher.services.deliveries.history import DELIVERIES_OF_EVENT_LIMIT
+from dispatcher.services.deliveries.history_resources import DeliveryItem, Event, EventItem
 from dispatcher.services.inputs.event_inputs import NewEvent
 from dispatcher.services.inputs.history_filters import EventFilters
 
@@ -93,7 +94,7 @@ async def one(request: DashboardRequest) -> web.Response:
 
 def _newest(event: Event) -> Page[DeliveryItem, int]:
     """Return the deliveries of an event as the first page of all of them."""
-    last = ids.parse("dlv", event.deliveries[-1].id) if event.more_deliveries else None
+    last = ids.number_of(event.deliveries[-1].id) if event.more_deliveries else None
     return Page(event.deliveries, last)
 
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ConflictError, InvalidError
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.dashboard.views import webhook
+from dispatcher.services.deliveries.replays import Preview
 from dispatcher.services.inputs.replay_inputs import NewRecovery
-from dispatcher.services.replays import Preview
 
 SHOWN_LIMIT = 20
 PRESETS = {

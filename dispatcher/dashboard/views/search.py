@@ -10,12 +10,13 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import NotFoundError
-from dispatcher.dashboard import addresses, event_outcome, search_answer
+from dispatcher.dashboard import addresses, event_outcome
 from dispatcher.dashboard.request import DashboardRequest
-from dispatcher.dashboard.search_answer import Answer
 from dispatcher.dashboard.typed_ids import page_of_id
+from dispatcher.dashboard.words import search_sentence
+from dispatcher.dashboard.words.search_sentence import SearchSentence
+from dispatcher.services.deliveries.history_resources import EventItem
 from dispatcher.services.environments import Environment
-from dispatcher.services.history_resources import EventItem
 from dispatcher.services.inputs.history_filters import EventFilters
 from dispatcher.services.search import TextHits, is_text_to_search
 from dispatcher.services.webhooks.webhook_names import WebhookName
@@ -56,7 +57,7 @@ class Found:
     """
 
     text: str
-    answer: Answer | None = None
+    answer: SearchSentence | None = None
     link: str | None = None
     webhook_link: str | None = None
     webhook: Webhook | None = None
@@ -159,7 +160,7 @@ async def _answer(request: DashboardRequest, found: Found, kind: str, id_: str) 
             request.environment_id, [delivery.webhook_id]
         )
         name = names[delivery.webhook_id].name if names else "a webhook"
-        found.answer = search_answer.of_delivery(delivery, name, datetime.now(UTC))
+        found.answer = search_sentence.of_delivery(delivery, name, datetime.now(UTC))
         _link_webhook(request, found, names)
     else:
         await _answer_webhook(request, found, id_)
@@ -168,7 +169,7 @@ async def _answer(request: DashboardRequest, found: Found, kind: str, id_: str) 
 async def _answer_event(request: DashboardRequest, found: Found, id_: str) -> None:
     event = await request.services.history.event(request.environment_id, id_)
     outcome = await event_outcome.read(request, event)
-    worst = search_answer.worst(event.deliveries, outcome)
+    worst = search_sentence.worst(event.deliveries, outcome)
     shown = None
     if worst is not None:
         shown = await request.services.history.delivery(request.environment_id, worst)
@@ -176,7 +177,7 @@ async def _answer_event(request: DashboardRequest, found: Found, id_: str) -> No
         request.environment_id, () if shown is None else (shown.webhook_id,)
     )
     spoken = {key: known.name for key, known in names.items()}
-    found.answer = search_answer.of_event(event, outcome, shown, spoken, datetime.now(UTC))
+    found.answer = search_sentence.of_event(event, outcome, shown, spoken, datetime.now(UTC))
     found.link = request.url("event", event_id=id_)
     _link_webhook(request, found, names)
 
@@ -194,7 +195,7 @@ async def _answer_webhook(request: DashboardRequest, found: Found, id_: object) 
     webhook_id = UUID(str(id_))
     found.webhook = await request.services.webhooks.get(webhook_id, request.environment_id)
     health = await request.services.overview.webhooks(request.environment_id, [webhook_id])
-    found.answer = search_answer.of_webhook(
+    found.answer = search_sentence.of_webhook(
         found.webhook, health.get(webhook_id), datetime.now(UTC)
     )
     found.link = request.url("webhook", webhook_id=webhook_id)

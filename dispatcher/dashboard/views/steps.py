@@ -5,15 +5,14 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core import ids
-from dispatcher.core.errors import NotFoundError
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import delivery_filter_form, list_context, list_steps
-from dispatcher.dashboard.list_context import EVENT_FIELDS, ListContext
-from dispatcher.dashboard.list_steps import Read, TooFarError
-from dispatcher.dashboard.live_list import Identified
+from dispatcher.dashboard.lists import delivery_filter_form, list_context, list_steps
+from dispatcher.dashboard.lists.list_context import EVENT_FIELDS, ListContext
+from dispatcher.dashboard.lists.list_steps import Read, TooFarError
+from dispatcher.dashboard.lists.live_list import Identified
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.services.inputs.history_filters import EventFilters
+from dispatcher.services.public_ids import delivery_number, event_number
 
 Step = Callable[[Read, int], Awaitable[str | None]]
 
@@ -102,10 +101,7 @@ async def _go(
 
 
 def _number(kind: str, name: str) -> int:
-    try:
-        return ids.parse("dlv" if kind == "delivery" else "evt", name)
-    except ValueError:
-        raise NotFoundError(f"There is no {kind} {name[:64]!r}.") from None
+    return delivery_number(name) if kind == "delivery" else event_number(name)
 
 
 PAGES = (

@@ -8,11 +8,12 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.pagination import Page
-from dispatcher.dashboard import filter_messages, live_list, typed_ids
-from dispatcher.dashboard.live_list import LiveList
+from dispatcher.dashboard import typed_ids
+from dispatcher.dashboard.lists import filter_messages, live_list
+from dispatcher.dashboard.lists.live_list import LiveList
 from dispatcher.dashboard.request import PAGE_SIZE, DashboardRequest
 from dispatcher.dashboard.views import webhook
-from dispatcher.services.history_resources import DeliveryItem
+from dispatcher.services.deliveries.history_resources import DeliveryItem
 from dispatcher.services.inputs.history_filters import DeliveryFilters
 
 FILTERS = ("status", "event", "since", "until")

@@ -54,14 +54,14 @@ async def _step(session: Transaction, row: ClaimedBulkActionRow, size: BatchSize
         done = bulk_changes.Changed(0, {}, row["position"])
     else:
         done = await _change(session, row, _limit(row, size))
-        wait = done.made / row["rate"] if row["rate"] else 0.0
+        wait = done.number / row["rate"] if row["rate"] else 0.0
         if done.position == row["position"]:
             wait = RECORDING_SECONDS
     await BulkActions(session).advance(
         row["environment_id"],
         row["id"],
         done.position or 0,
-        made=done.made,
+        made=done.number,
         skipped=Counter(orjson.loads(row["skipped"])) + Counter(done.skipped),
         wait=wait,
         is_done=done.position is None,

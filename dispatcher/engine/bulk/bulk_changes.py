@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dispatcher.core import ids as id_times
-from dispatcher.core.retry_refusal import retry_refusal
-from dispatcher.store.queries.delivery_actions import BY_HAND, DeliveryActions, DeliveryStateRow
+from dispatcher.store import delivery_changes
+from dispatcher.store.queries.delivery_actions import DeliveryActions, DeliveryStateRow
 from dispatcher.store.queries.history import DAYS_AT_ONCE_LIMIT
 from dispatcher.store.session import Queryable
 
@@ -18,7 +18,7 @@ class Changed(NamedTuple):
     environment. `position` is the id below which the next step goes on, None after the last.
     """
 
-    made: int
+    number: int
     skipped: Mapping[str, int]
     position: int | None
 
@@ -41,15 +41,9 @@ async def lock(
 async def cancel(
     session: Queryable, environment_id: str, ids: Sequence[int], position: int | None
 ) -> Changed:
-    """End those of the deliveries that are pending. Call this after `lock`.
-
-    Look again for those that were not, as one may leave the inbox during the first look.
-    """
-    actions = DeliveryActions(session)
-    made = await actions.cancel(ids, environment_id, BY_HAND)
-    if made < len(ids):
-        made += await actions.cancel(ids, environment_id, BY_HAND)
-    return Changed(made, _without_none({"changed": len(ids) - made}), position)
+    """End those of the deliveries that are pending. Call this after `lock`."""
+    number = await delivery_changes.cancel(session, environment_id, ids)
+    return Changed(number, _nonzero({"changed": len(ids) - number}), position)
 
 
 async def retry(
@@ -65,38 +59,16 @@ async def retry(
     `ids` are the newest first. Skip those in another status than `status`. If the events are of too
     many days, do only the first deliveries.
     """
-    actions = DeliveryActions(session)
-    found = await actions.find(ids, environment_id)
+    found = await DeliveryActions(session).find(ids, environment_id)
     near = _of_some_days(found)
     if len(near) < len(found):
         position = near[-1]["id"]
         ids = [id_ for id_ in ids if id_ >= position]
-    kept = set(await actions.keep_events({row["event_id"] for row in near}))
     matching = [row for row in near if status in (None, row["status"])]
-    refusals = {row["id"]: _refusal(row, row["event_id"] in kept) for row in matching}
-    accepted = [row for row in matching if refusals[row["id"]] is None]
-    made = sum(row["state"] == "QUEUED" for row in accepted)
-    made += await actions.expedite([row["id"] for row in accepted if row["state"] == "PENDING"])
-    made += await actions.enqueue(
-        [row for row in accepted if row["state"] == "ENDED"], environment_id
-    )
-    skipped = Counter(reason for reason in refusals.values() if reason is not None)
-    return Changed(
-        made,
-        _without_none({**skipped, "changed": len(ids) - made - skipped.total()}),
-        position,
-    )
-
-
-def _refusal(row: DeliveryStateRow, is_event_kept: bool) -> str | None:
-    return retry_refusal(
-        is_ended=row["state"] == "ENDED",
-        attempts=row["attempt"],
-        is_active=row["active"],
-        is_deleted=row["deleted"],
-        is_event_kept=is_event_kept,
-        has_unapplied_notices=row["has_unapplied_notices"],
-    )
+    number, refusals = await delivery_changes.send_again(session, environment_id, matching)
+    changed = len(ids) - number - len(refusals)
+    skipped = _nonzero({**Counter(refusals.values()), "changed": changed})
+    return Changed(number, skipped, position)
 
 
 def _of_some_days(found: Sequence[DeliveryStateRow]) -> Sequence[DeliveryStateRow]:
@@ -112,6 +84,6 @@ def _of_some_days(found: Sequence[DeliveryStateRow]) -> Sequence[DeliveryStateRo
     return found
 
 
-def _without_none(counts: Mapping[str, int]) -> Mapping[str, int]:
+def _nonzero(counts: Mapping[str, int]) -> Mapping[str, int]:
     """Return the counts that are not zero."""
     return {reason: number for reason, number in counts.items() if number}

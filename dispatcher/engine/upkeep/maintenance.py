@@ -10,7 +10,7 @@ from time import monotonic
 
 from dispatcher.core import ids
 from dispatcher.core.durations import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
-from dispatcher.core.figures import COUNTED_LIMIT
+from dispatcher.core.figures import BACKLOG_COUNT_LIMIT
 from dispatcher.engine.upkeep.trigger_check import TriggerCheck
 from dispatcher.store.errors import StoreError
 from dispatcher.store.queries.audit import Audit
@@ -222,7 +222,7 @@ class MaintenanceSteps:
         return await self._responses.prune(DAY_SECONDS, RESPONSES_LIMIT) == RESPONSES_LIMIT
 
     async def _sample_backlog(self) -> bool:
-        await self._statistics.sample_backlog(COUNTED_LIMIT)
+        await self._statistics.sample_backlog(BACKLOG_COUNT_LIMIT)
         return False
 
     async def _prune_statistics(self) -> bool:

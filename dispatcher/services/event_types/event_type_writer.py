@@ -5,13 +5,14 @@ from typing import Final, Literal
 
 from dispatcher.config.sections import Limits
 from dispatcher.core import event_patterns
-from dispatcher.core.errors import ConflictError, InvalidError, NotFoundError, Problem
+from dispatcher.core.errors import ConflictError, InvalidError, Problem
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit import audit_changes
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.event_types.event_type_changes import NEW, EventTypeChange, columns_of
 from dispatcher.services.event_types.event_type_resource import EventType
 from dispatcher.services.inputs.event_type_inputs import EventTypeEntry, EventTypePut
+from dispatcher.services.public_ids import no_environment
 from dispatcher.store.pool import Opening
 from dispatcher.store.queries import event_types as stored
 from dispatcher.store.session import Queryable
@@ -107,7 +108,7 @@ class EventTypeWriter:
         """Lock the catalogue. Return True if the types are still as they were read."""
         table = stored.EventTypes(session)
         if not await table.lock(environment_id):
-            raise NotFoundError(f"There is no environment {environment_id!r}. Check its id.")
+            raise no_environment(environment_id)
         rows = await table.named(environment_id, [change.name for change in planned])
         return all(columns_of(rows.get(change.name)) == change.before for change in planned)
 

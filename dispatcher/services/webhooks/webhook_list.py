@@ -60,7 +60,7 @@ class WebhookList:
         """
         query = EndpointFind(text, state, after, SEARCHED_LIMIT, limit + 1)
         found = await self._search.find(environment_id, query)
-        ids = Page.of_items(found["ids"], limit, key=lambda id_: id_)
+        ids = Page.of_ids(found["ids"], limit)
         page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
         return Page(page.items, page.next or ids.next or found["looked_to"])
 

@@ -10,12 +10,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from dispatcher.core import ids
-from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, NotFoundError
+from dispatcher.core.errors import ChangedError, ConflictError, InvalidError
 from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import Page, PageBounds, fill_page
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
+from dispatcher.services.public_ids import no_webhook
 from dispatcher.services.webhooks import webhook_audit, webhook_columns
 from dispatcher.services.webhooks.webhook_credentials import WebhookTls, check_exclusive, check_tls
 from dispatcher.services.webhooks.webhook_resource import Webhook
@@ -109,13 +110,13 @@ class Webhooks:
         Without an environment, list those of all. A page has at most `limit` webhooks (by default
         limits.page) and about limits.page_bytes bytes.
         """
-        return await self._filled(
+        return await self._read_page(
             lambda last, step: self._endpoints.list(environment_id, after=last, limit=step),
             after,
             limit,
         )
 
-    async def _filled(
+    async def _read_page(
         self,
         read: Callable[[UUID | None, int], Awaitable[Sequence[EndpointRow]]],
         after: UUID | None,
@@ -150,7 +151,7 @@ class Webhooks:
                 rows += await self._endpoints.for_people(environment_id, batch)
             return rows
 
-        return await self._filled(read, None, limit)
+        return await self._read_page(read, None, limit)
 
     async def update(
         self,
@@ -167,7 +168,7 @@ class Webhooks:
         version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         _check_revision(row, revision)
-        merged = self._merged(row, form, changes) | self._credentials(row, form, changes, tls)
+        merged = self._merge(row, form, changes) | self._credentials(row, form, changes, tls)
         await self._endpoints.update(webhook_id, version, merged)
         if changes.get("events"):
             await self._endpoints.subscribe(webhook_id, changes["events"])
@@ -229,7 +230,7 @@ class Webhooks:
             row["environment_id"], TEST_TYPE, sample or SAMPLE, webhook_id
         )
         if delivery_id is None:
-            raise _unknown(webhook_id)
+            raise no_webhook(webhook_id)
         name = ids.delivery_name(delivery_id)
         await self._journal.note(
             "webhook.test", str(webhook_id), row["environment_id"], delivery=name
@@ -239,10 +240,10 @@ class Webhooks:
     async def _row(self, webhook_id: UUID, environment_id: str | None) -> SealedEndpointRow:
         row = await self._endpoints.get(webhook_id, environment_id)
         if row is None:
-            raise _unknown(webhook_id)
+            raise no_webhook(webhook_id)
         return row
 
-    def _merged(
+    def _merge(
         self, row: SealedEndpointRow, form: WebhookChanges, changes: Mapping[str, Any]
     ) -> dict[str, object]:
         """Return the new row. null changes nothing in a column that cannot be empty."""
@@ -290,10 +291,6 @@ class Webhooks:
 
     def _webhook(self, row: EndpointRow, secret: str | None = None) -> Webhook:
         return Webhook.from_row(row, self._secrets.headers(row), secret)
-
-
-def _unknown(webhook_id: UUID) -> NotFoundError:
-    return NotFoundError(f"There is no webhook {webhook_id}. Check its id and the environment.")
 
 
 def _check_revision(row: EndpointRow, expected: int | None) -> None:

@@ -194,7 +194,7 @@ class _Opening:
                 if isinstance(error, _SAME_EITHER_WAY):
                     break
                 continue
-            return await self._prepared(connection, open_one)
+            return await self._prepare(connection, open_one)
         raise failed or ConnectError("there is no way to connect")
 
     async def _open_one(self, place: _Place, context: ssl.SSLContext | None) -> Connection:
@@ -220,7 +220,7 @@ class _Opening:
         connection.keep_alive(self._address)
         return connection
 
-    async def _prepared(self, connection: Connection, another: Callable[[], Any]) -> Connection:
+    async def _prepare(self, connection: Connection, another: Callable[[], Any]) -> Connection:
         known = monotonic() < self._route.gives_sessions_until
         try:
             self._refuse_read_only(connection)

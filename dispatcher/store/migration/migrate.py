@@ -62,9 +62,9 @@ __all__ = [
     "PendingMigrationsError",
     "UnusableDatabaseError",
     "check",
-    "connected",
     "decide",
     "migrate",
+    "open_connection",
     "pending",
     "read",
     "statements",
@@ -109,7 +109,7 @@ TABLES = {
 
 
 @asynccontextmanager
-async def connected(dsn: str) -> AsyncIterator[Connection]:
+async def open_connection(dsn: str) -> AsyncIterator[Connection]:
     """Open a connection for migrating, with the required settings in force.
 
     Raise StoreUnavailableError if that fails, and ConfigError if `dsn` is not a valid address.
@@ -147,8 +147,8 @@ async def migrate(
         return []
     files = read(directory)
     await migration_rights.require(connection)
-    async with _claimed(connection):
-        waiting = decide(files, await _applied(connection))
+    async with _claim(connection):
+        waiting = decide(files, await _read_applied(connection))
         for migration in waiting:
             await _apply(connection, migration)
     return waiting
@@ -163,7 +163,7 @@ async def pending(
     """
     files = read(directory)
     await _check_encoding(connection)
-    return decide(files, await _applied(connection))
+    return decide(files, await _read_applied(connection))
 
 
 async def check(connection: Connection, *, directory: Traversable | None = None) -> None:
@@ -186,7 +186,7 @@ async def _check_encoding(connection: Connection) -> None:
         )
 
 
-async def _applied(connection: Connection) -> list[Applied]:
+async def _read_applied(connection: Connection) -> list[Applied]:
     try:
         if await connection.fetchval("SELECT to_regclass('dispatcher.migrations')") is None:
             return []
@@ -227,7 +227,7 @@ async def _make(connection: Connection, statement: str) -> None:
 
 
 @asynccontextmanager
-async def _claimed(connection: Connection) -> AsyncIterator[None]:
+async def _claim(connection: Connection) -> AsyncIterator[None]:
     """Hold the claim to migrate.
 
     Raise MigrationLockedError if another session keeps it too long.
@@ -285,7 +285,7 @@ async def _retry_locks(
             return await step()
         except _NO_LOCK as error:
             if time.monotonic() >= deadline:
-                raise await _locked(connection, migration) from error
+                raise await _name_lock_holder(connection, migration) from error
         await asyncio.sleep(LOCK_PAUSE_SECONDS)
 
 
@@ -301,13 +301,13 @@ async def _concurrently(
     try:
         await step()
     except _NO_LOCK as error:
-        raise await _locked(connection, migration) from error
+        raise await _name_lock_holder(connection, migration) from error
     finally:
         if not connection.is_closed():
             await connection.execute(change, str(LOCK_TRY_MS))
 
 
-async def _locked(connection: Connection, migration: Migration) -> MigrationLockedError:
+async def _name_lock_holder(connection: Connection, migration: Migration) -> MigrationLockedError:
     blockers = await Migrator(connection).blockers()
     return MigrationLockedError(
         f"{migration.file} waited {LOCK_TIMEOUT_SECONDS:.0f} seconds for a lock. Locks on our"

@@ -10,8 +10,6 @@ from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable, without_locks
 from dispatcher.store.statements import statement
 
-BY_HAND = "cancelled by hand"
-
 
 class DeliveryStateRow(TypedDict):
     """The state of a delivery for a person who wants to change it.

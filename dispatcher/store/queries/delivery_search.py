@@ -95,7 +95,7 @@ class DeliverySearch:
             return await read_page(failed, filters, (limit + 1, most), limit)
         if filters.status is None and _is_unsuccessful(filters):
             pending = partial(_only_pending, everything)
-            return await read_page(partial(_merged, failed, pending), filters, steps, limit)
+            return await read_page(partial(_read_merged, failed, pending), filters, steps, limit)
         return await read_page(everything, filters, steps, limit)
 
     async def failed(
@@ -234,7 +234,7 @@ class DeliverySearch:
         found = await self.of_events(environment_id, event_ids, part, most)
         rows = await self._history.items(environment_id, found) if found else ()
         matching = [row["id"] for row in rows if matches(filters, row)]
-        page = Page.of_items(matching, limit, key=_same)
+        page = Page.of_ids(matching, limit)
         if page.next is not None:
             return page
         if len(found) == most:
@@ -276,7 +276,7 @@ async def read_page(
         batch = await read(filters, rows, limit + 1 - len(matching))
         matching += batch.ids
         if len(matching) > limit or batch.horizon is None:
-            return Page.of_items(matching, limit, key=_same)
+            return Page.of_ids(matching, limit)
         filters = replace(filters, high=batch.horizon)
     return Page(tuple(matching), next=filters.high)
 
@@ -285,7 +285,7 @@ async def _only_pending(read: ReadIds, filters: HistoryFilter, rows: int, limit:
     return await read(replace(filters, status="PENDING"), rows, limit)
 
 
-async def _merged(
+async def _read_merged(
     first: ReadIds, second: ReadIds, filters: HistoryFilter, rows: int, limit: int
 ) -> IdsRead:
     """Return the ids of two reads, down to where both have read."""
@@ -304,7 +304,3 @@ def _is_unsuccessful(filters: HistoryFilter) -> bool:
     if filters.outcome is not None:
         return filters.outcome != "ok"
     return filters.code_from is not None and not is_success(filters.code_from)
-
-
-def _same(id_: int) -> int:
-    return id_

@@ -1,0 +1,1 @@
+"""Deliveries: their history, and changes to one of them or to many."""
