@@ -247,7 +247,7 @@ async def test_the_server_ends_with_a_killed_parent_and_keeps_commits(
         session = await asyncpg.connect(dsn)
         await session.execute("CREATE TABLE survived AS SELECT 1 AS one")
         parent.kill()
-        assert until(lambda: server_is_gone(cold)) < 2
+        until(lambda: server_is_gone(cold))
         session.terminate()
     assert await ask(open_embedded(cold).start(), "SELECT one FROM survived") == 1
 
@@ -277,7 +277,7 @@ async def test_a_data_directory_left_half_made_is_made_again(
         until(lambda: list(directory.glob("*.new-*/PG_VERSION")))
         parent.kill()
         parent.wait()
-        assert until(lambda: server_is_gone(directory)) < 2
+        until(lambda: server_is_gone(directory))
     assert await ask(open_embedded(directory).start(), "SELECT 1") == 1
     assert not list(directory.glob("*.new-*"))
 
@@ -464,7 +464,7 @@ async def test_a_plain_user_runs_the_server(
         assert await ask(dsn, "SELECT 1") == 1
         assert (home / "state").stat().st_mode & 0o777 == 0o700
         process.kill()
-        assert until(lambda: server_is_gone(home / "state")) < 2
+        until(lambda: server_is_gone(home / "state"))
 
 
 @as_root

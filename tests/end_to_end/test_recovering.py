@@ -282,14 +282,22 @@ async def test_a_receiver_that_is_slow_is_not_flooded(
 
 
 async def test_a_replay_keeps_the_events_that_it_still_needs(
-    story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(replayer, "ROWS_LIMIT", 1)
+    monkeypatch.setattr(replayer, "PENDING_LIMIT", 1)
+    released = asyncio.Event()
+    receiver.otherwise = Answer(after=released)
     webhook = await story.subscribe(receiver.url, active=False)
     await daemons.start()
     await miss(story, 10)
     last = await story.connection.fetchval("SELECT max(id) FROM dispatcher.events")
     await story.change(webhook.id, active=True)
-    started = await desk.start(webhook.id, rate=4)
+    started = await desk.start(webhook.id)
     await receiver.wait_for(1)
 
     async def needed() -> bool:
@@ -299,6 +307,7 @@ async def test_a_replay_keeps_the_events_that_it_still_needs(
         return answer
 
     assert await needed()
+    released.set()
     await desk.done(started)
     await story.ended(DELIVERED=10)
     assert not await needed()

@@ -105,10 +105,12 @@ async def test_an_endpoint_has_a_schedule_and_a_timeout_of_its_own(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     policy = '{"retries":1,"base":0.3,"factor":1,"jitter":0,"cap":1}'
-    await story.subscribe(receiver.url, retry=policy, timeout_ms=100)
+    webhook = await story.subscribe(receiver.url, retry=policy, timeout_ms=100)
     await daemons.start()
     receiver.answers = [HANG, 500]
     await story.insert()
+    await receiver.wait_for(1)
+    await story.change(webhook.id, timeout_ms=20_000)  # the second answer may be late
     await story.ended(FAILED=1)
     first, second = await story.attempts()
     assert (first["outcome"], second["outcome"]) == ("timeout", "http")

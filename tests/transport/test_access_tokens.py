@@ -179,7 +179,7 @@ async def test_a_token_server_that_is_down_or_silent_fails_the_attempt_in_time(
     failed = await world.post(timeout=0.3)
     assert isinstance(failed, SendError)
     assert failed.code == "authentication"
-    assert 0.25 <= failed.duration < 5
+    assert 0.25 <= failed.duration < 30
     assert len(world.server.requests) == 1
 
 
@@ -227,11 +227,13 @@ async def test_attempts_with_old_and_new_credentials_share_one_fetch_each(world:
 
 
 async def test_a_late_token_of_old_credentials_replaces_no_new_one(world: World) -> None:
-    world.server.answers = [replace(issued("old"), delay=0.5), issued("new"), issued("third")]
+    replaced = asyncio.Event()
+    world.server.answers = [replace(issued("old"), after=replaced), issued("new"), issued("third")]
     late = asyncio.create_task(world.post())
     await world.server.wait_for(1)
     world.client = replace(world.client, client_secret="another")
     await world.post()
+    replaced.set()
     await late
     await world.post()
     assert sorted(world.sent()) == ["Bearer new", "Bearer new", "Bearer old"]
