@@ -95,7 +95,7 @@ async def test_a_delivery_cancelled_before_it_is_in_memory_is_never_sent(
     await story.insert(first=2)
     await story.ended(CANCELLED=1, DELIVERED=1)
     assert numbers(receiver.requests) == {2: 1}
-    assert len(daemon._engine.buffer) == 0
+    await until(lambda: len(daemon._engine.buffer) == 0, "none is in memory")
 
 
 async def test_a_delivery_retried_before_it_is_in_memory_is_sent_once(

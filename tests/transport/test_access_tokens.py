@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ async def test_a_token_server_that_is_down_or_silent_fails_the_attempt_in_time(
     assert isinstance(failed, SendError)
     assert failed.code == "authentication"
     assert 0.25 <= failed.duration < 30
+    await world.server.wait_for(1)
     assert len(world.server.requests) == 1
 
 
@@ -296,11 +298,19 @@ async def test_the_number_of_fetches_without_a_waiting_attempt_is_limited(
 ) -> None:
     monkeypatch.setattr(access_tokens, "UNATTENDED_LIMIT", 2)
     world.server.otherwise = HANG
+
+    async def give_up_once_asked(endpoint_id: UUID) -> None:
+        attempt = asyncio.create_task(world.post(endpoint_id, timeout=60.0))
+        await world.server.wait_for(len(world.server.requests) + 1)
+        attempt.cancel()
+        with suppress(asyncio.CancelledError):
+            await attempt
+
     for number in range(5):
-        assert isinstance(await world.post(UUID(int=number), timeout=0.1), SendError)
+        await give_up_once_asked(UUID(int=number))
     await asyncio.sleep(0)  # so that those which were ended have ended
     assert len(fetches()) == 2
-    assert isinstance(await world.post(UUID(int=4), timeout=0.1), SendError)
+    await give_up_once_asked(UUID(int=4))
     assert len(world.server.requests) == 6, "the ended fetch is started again"
 
 
