@@ -17,7 +17,7 @@ from dispatcher.api import auth
 from dispatcher.core import signing
 from dispatcher.transport.addresses.egress import Guard
 from dispatcher.transport.addresses.resolver import Resolver
-from tests.end_to_end.stories import until
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "dsp_" + b"a fuzzer's own token".hex()

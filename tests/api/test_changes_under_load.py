@@ -11,8 +11,9 @@ import pytest
 
 from tests.api.conftest import OTHER, SCHEMES, Api, ApiResponse, Client
 from tests.api.load import Attempt, attempts, each_once, load
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 AT_ONCE = 1.0
 """Seconds after its answer from which on a change is so everywhere.

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from tests.api.conftest import JSONAPI, Client, delivered
 from tests.certificates import Authority
 from tests.conftest import Connection
-from tests.end_to_end.stories import SharedStory, Story, until
+from tests.end_to_end.stories import SharedStory, Story
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 PASSWORD = "the-password-that-stays-hidden"
 CLIENT_SECRET = "the-client-secret-that-stays-hidden"

@@ -18,8 +18,9 @@ from tests.api.conftest import ApiResponse, Client
 from tests.api.traces import dump, every_row, traces
 from tests.conftest import Connection
 from tests.end_to_end.shell import KEY, Started, shell
-from tests.end_to_end.stories import Story, until
+from tests.end_to_end.stories import Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 JSONAPI = "application/vnd.api+json"
 

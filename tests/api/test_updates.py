@@ -10,8 +10,9 @@ import pytest
 from tests.api.conftest import JSONAPI, SCHEMES, Api, Client, delivered, served
 from tests.api.refusals import documented, pointers, untouched
 from tests.conftest import Connection
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 WHOLE: dict[str, Any] = {
     "url": "https://example.com/a",

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.api.conftest import Client
-from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 TYPES: Mapping[str, str] = {
     "user.created": "A user has signed up",

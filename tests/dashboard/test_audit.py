@@ -7,8 +7,8 @@ from tests.api.conftest import OTHER, Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
 from tests.dashboard.test_webhooks import made
-from tests.end_to_end.stories import until
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 def entries(page: Page) -> list[str]:

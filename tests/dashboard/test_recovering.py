@@ -7,8 +7,8 @@ from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
 from tests.dashboard.test_deliveries import delivery, emit
 from tests.dashboard.test_webhooks import made
-from tests.end_to_end.stories import until
 from tests.receivers import Receiver
+from tests.waiting import until
 
 REPLAYS = "SELECT count(*) FROM dispatcher.replays WHERE endpoint_id = $1"
 

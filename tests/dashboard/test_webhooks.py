@@ -11,8 +11,8 @@ from tests.api.conftest import Api, Client
 from tests.certificates import Authority
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
-from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 HOSTILE = "<script>alert(1)</script>\u202e"
 STORED = "SELECT * FROM dispatcher.endpoints WHERE id = $1"

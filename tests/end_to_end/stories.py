@@ -1,9 +1,8 @@
 """What stories of whole daemons are told with: a database, endpoints, daemons in this process."""
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -23,6 +22,7 @@ from dispatcher.store.session import Session
 from dispatcher.transport.addresses.egress import Guard, parse_allow
 from tests.conftest import Connection, connected
 from tests.receivers import Request
+from tests.waiting import until
 
 LOOPBACK = ["127.0.0.0/8"]
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -37,25 +37,6 @@ def configured(**sections: Mapping[str, object]) -> Config:
     """DEFAULTS with these keys above them; durations are text, as in the file."""
     names = {*DEFAULTS, *sections}
     return Config.model_validate({n: {**DEFAULTS.get(n, {}), **sections.get(n, {})} for n in names})
-
-
-async def until(
-    true: Callable[[], Awaitable[bool] | bool], what: str, *, within: float = 60.0
-) -> None:
-    """Returns once `true()`; TimeoutError says what did not come about.
-
-    It asks less often the longer it waits: most ask the database.
-    """
-    deadline = time.monotonic() + within
-    pause = 0.005
-    while True:
-        answer = true()
-        if answer if isinstance(answer, bool) else await answer:
-            return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {within} s: {what}")
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.25, 0.05)
 
 
 def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:

@@ -17,8 +17,9 @@ from dispatcher.store.pool import Pool
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.inbox import FannedOut
 from dispatcher.store.session import Session
-from tests.end_to_end.stories import Daemons, Story, numbers, until
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Receiver
+from tests.waiting import until
 
 ENVIRONMENT = "env_default"
 

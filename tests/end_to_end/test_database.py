@@ -10,13 +10,9 @@ from aiohttp import ClientSession
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.engine.loading import loader
 from tests.conftest import connected
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 BACKSTOP = 8.0
 """Seconds, on any machine, to an event whose notification was lost. The sweep comes after 10."""

@@ -7,13 +7,9 @@ import pytest
 from dispatcher.core.heartbeats import VALID_SECONDS
 from dispatcher.engine.fanout import fanout
 from tests.conftest import connected
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Receiver
+from tests.waiting import until
 
 FLOOD = 30_000
 EMIT = "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ('a', $1, 'env_other')"

@@ -8,13 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dispatcher.engine import engine as engine_module
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver
+from tests.waiting import until
 
 PROMPT = 20.0
 """Seconds in which a healthy endpoint has everything, also on a busy machine."""

@@ -13,8 +13,9 @@ from aiohttp import ClientSession
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.telemetry import metrics
 from tests.conftest import connected
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)

@@ -14,13 +14,9 @@ from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.services.replays import Recovery, Replays
 from dispatcher.store.session import Session
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver, Request
+from tests.waiting import until
 
 ENVIRONMENT = "env_default"
 SINCE = datetime(2024, 1, 2, tzinfo=UTC)

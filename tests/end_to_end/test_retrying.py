@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 
 from dispatcher.engine.upkeep import maintenance
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver
+from tests.waiting import until
 
 EARLY = 0.005
 """Seconds: two clocks are compared here."""

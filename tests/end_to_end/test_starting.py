@@ -14,8 +14,9 @@ from aiohttp import ClientSession
 from dispatcher.daemon import daemon as daemon_module
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
-from tests.end_to_end.stories import Story, configured, until
+from tests.end_to_end.stories import Story, configured
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 SENDING = "dispatcher.cli.database", "dispatcher.cli.checks.port_check", "dispatcher.daemon.daemon"
 """What `dispatcher run` loads before it sends."""

@@ -18,14 +18,9 @@ from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.migration.migrate import migrate
 from tests.conftest import connected
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    configured,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, configured, numbers
 from tests.receivers import HANG, Answer, Receiver
+from tests.waiting import until
 
 
 async def test_stopping_under_load_again_and_again_sends_nothing_twice_and_loses_nothing(

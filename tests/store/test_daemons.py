@@ -47,7 +47,7 @@ async def ends(session: Session, connection: Connection) -> None:
     """The session's process is gone, and so are its locks."""
     (pid,) = (await session.fetch("SELECT pg_backend_pid()"))[0]
     await session.close()
-    await rows.until(
+    await rows.until_true(
         connection, "SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)", pid
     )
 
@@ -306,7 +306,7 @@ async def test_advisory_locks_do_not_delay_a_takeover(
         await squatter.fetch("SELECT pg_advisory_lock(1684632432, $1::int)", key)
     queued = asyncio.create_task(waiting.fetch("SELECT pg_advisory_lock(1684632432, 2)"))
     try:
-        await rows.until(
+        await rows.until_true(
             connection,
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)",
         )

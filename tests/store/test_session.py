@@ -75,7 +75,7 @@ async def test_a_connection_that_ends_during_a_statement_is_lost(
 ) -> None:
     backend = await pid(session)
     sleeping = asyncio.create_task(session.fetch("SELECT pg_sleep(30)"))
-    await rows.until(connection, ACTIVE, backend)
+    await rows.until_true(connection, ACTIVE, backend)
     await connection.fetchval("SELECT pg_terminate_backend($1)", backend)
     with pytest.raises(StoreUnavailableError):
         await sleeping
@@ -152,7 +152,7 @@ async def test_a_cancelled_statement_closes_its_connection(
 ) -> None:
     backend = await pid(session)
     sleeping = asyncio.create_task(session.fetch("SELECT pg_sleep(30)"))
-    await rows.until(connection, ACTIVE, backend)
+    await rows.until_true(connection, ACTIVE, backend)
     sleeping.cancel()
     with suppress(asyncio.CancelledError):
         await sleeping
@@ -466,7 +466,7 @@ async def test_a_setting_is_changed_after_running_statements(
     """A connection that was lost before does not cost the one that was opened since."""
     backend = await pid(session)
     sleeping = asyncio.create_task(session.fetch("SELECT pg_sleep(30)"))
-    await rows.until(connection, ACTIVE, backend)
+    await rows.until_true(connection, ACTIVE, backend)
     setting = asyncio.create_task(session.set("work_mem", "5MB"))
     shown = asyncio.create_task(session.fetch("SHOW work_mem"))
     await connection.fetchval("SELECT pg_terminate_backend($1)", backend)

@@ -29,6 +29,7 @@ from dispatcher.transport.sender import Sender
 from tests.certificates import ELSEWHERE, Authority, at_most
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request
 from tests.transport.senders import LIMIT, new_sender
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("trusted_authority")
 
@@ -45,15 +46,6 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-async def settle(condition: Callable[[], bool]) -> None:
-    """Let the loop run until the condition holds, for 30 seconds at least."""
-    for _ in range(6000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never came true")
-
-
 @pytest.fixture(scope="module", autouse=True)
 async def _the_loop_has_what_it_needs() -> None:
     """Event loops open descriptors of their own with the first connection."""
@@ -67,7 +59,7 @@ async def _nothing_is_left_behind() -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     yield
-    await settle(lambda: open_descriptors() <= before)
+    await until(lambda: open_descriptors() <= before, "no descriptor is left open")
     loop.set_exception_handler(None)
     assert complaints == []
 
@@ -744,14 +736,14 @@ async def test_idle_connections_are_kept_to_so_many_receivers() -> None:
                 f"http://127.0.7.{last}:{port}/", HEADERS, BODY, timeout=PATIENCE
             )
             assert isinstance(answer, Response)
-        await settle(lambda: open_now == 5)
+        await until(lambda: open_now == 5, "five connections are open")
         assert isinstance(
             await sender.post(f"http://127.0.7.1:{port}/", HEADERS, BODY, timeout=PATIENCE),
             Response,
         )
-        await settle(lambda: open_now == 5)
+        await until(lambda: open_now == 5, "five connections are open")
         server.close()
-    await settle(lambda: open_now == 0)
+    await until(lambda: open_now == 0, "no connection is open")
 
 
 async def _ran(script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

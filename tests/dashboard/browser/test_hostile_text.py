@@ -11,8 +11,8 @@ from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.browser.browsing import NARROW, WIDE, Browsing, Place, protruding
 from tests.dashboard.browser.conftest import found_place
-from tests.end_to_end.stories import until
 from tests.receivers import RawReceiver, read_request
+from tests.waiting import until
 
 MARKUP = (
     "</title></textarea></code></pre>'\"><script data-marker>window.marked = 1</script>"

@@ -18,8 +18,8 @@ from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.browser.browsing import Browsing, Place
 from tests.dashboard.browser.conftest import found_place
-from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 LIMIT = 3
 ORDER = "ord_894287"
