@@ -63,7 +63,7 @@ async def test_the_list_shows_the_health_of_each_webhook(
         assert words in text
 
 
-async def test_how_a_webhook_did_is_shown_in_figures(
+async def test_the_page_of_a_webhook_shows_its_results_in_figures(
     visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     name = await made(admin, receiver.url)
