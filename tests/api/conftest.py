@@ -50,7 +50,7 @@ class ApiResponse:
 
     @property
     def data(self) -> Any:
-        """What stands in the envelope."""
+        """Return the data of the envelope."""
         document = self.json
         assert document["success"] is True, document
         return document["data"]

@@ -97,7 +97,7 @@ def kept_inside() -> Iterator[None]:
 
 
 async def furnish(address: str) -> None:
-    """What a fuzzer does not come upon by itself: events in quarantine."""
+    """Add what a fuzzer does not find by itself: events in quarantine."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with aiohttp.ClientSession(address, headers=headers) as session:
         refusing = {"schema": False, "enforce": True}

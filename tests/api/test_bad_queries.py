@@ -154,7 +154,7 @@ NUMBERS = [
 
 
 def spellings(id_: str) -> list[str]:
-    """What some parsers take for the same UUID."""
+    """Return texts that some parsers take for the same UUID."""
     plain = id_.replace("-", "")
     return [
         f"{{{id_}}}",

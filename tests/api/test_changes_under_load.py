@@ -235,7 +235,7 @@ async def _none_is_pending(story: Story) -> bool:
 
 
 def _each_once(receiver: Receiver) -> int:
-    """How many events came; none came twice."""
+    """Return the number of events that came. Fail if one came twice."""
     arrived = Counter(orjson.loads(request.body)["data"]["n"] for request in receiver.requests)
     assert set(arrived.values()) == {1}
     return len(arrived)

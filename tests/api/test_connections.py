@@ -23,7 +23,7 @@ WHOLE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Slow:
-    """What a slow request is doing, and what it waits for."""
+    """The events of a slow request: it waits, and it may go on."""
 
     def __init__(self) -> None:
         self.waiting = asyncio.Event()
@@ -85,7 +85,7 @@ def served(slow: Slow) -> Port:
 
 
 async def answered(stream: Stream, request: bytes = WHOLE) -> bytes:
-    """What came until the connection ended, or the whole of one answer."""
+    """Send a request; return one whole answer, or nothing if the connection ends before."""
     reader, writer = stream
     try:
         writer.write(request)

@@ -34,7 +34,7 @@ async def created(client: Client, **fields: Any) -> Any:
 
 
 async def problems(client: Client, **fields: Any) -> list[tuple[str, str]]:
-    """Where a new webhook is refused, and why."""
+    """Return the place and the reason of each error of a new webhook."""
     refused = await client("POST", "/api/webhooks", {"events": ["a"], **fields})
     assert refused.status == 422, refused.body
     details = refused.json["error"]["details"]

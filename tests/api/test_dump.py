@@ -86,7 +86,7 @@ async def running(dsn: str, tmp_path: Path) -> AsyncIterator[Running]:
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """What an administrator does; each secret that comes of it is noted."""
+    """The actions of an administrator, who notes each secret that they return."""
 
     running: Running
     ask: Client

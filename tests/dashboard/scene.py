@@ -29,7 +29,7 @@ LATER: Mapping[str, Any] = {"retries": 6, "base": 480, "factor": 2, "jitter": 0}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where to look: pages by name, each with its address."""
+    """The pages by name, each with its address."""
 
     pages: Mapping[str, str]
     webhooks: Mapping[str, str]

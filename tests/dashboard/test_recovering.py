@@ -23,7 +23,7 @@ async def failed(admin: Client, receiver: Receiver) -> str:
 
 
 def hidden(page: Page) -> dict[str, str | list[str]]:
-    """What the second step's form would send."""
+    """Return the fields that the form of the second step would send."""
     form = page.text[page.text.index('name="step" value="start"') :]
     found = re.findall(r'name="(since|until|missed|rate)" value="([^"]*)"', form)
     return {"step": "start", **dict(found)}

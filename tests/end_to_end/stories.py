@@ -40,13 +40,13 @@ def configured(**sections: Mapping[str, object]) -> Config:
 
 
 def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
-    """Whether the daemon has read from the table that the endpoint is paused."""
+    """Return True if the daemon has read from the table that the endpoint is paused."""
     queue = daemon._engine.queues._queues.get(endpoint_id)
     return queue is not None and queue.settings.stored_rest > 0
 
 
 def numbers(requests: Sequence[Request]) -> Counter[int]:
-    """How often each `{"n": …}` arrived."""
+    """Return how often each `{"n": …}` arrived."""
     return Counter(orjson.loads(request.body)["data"]["n"] for request in requests)
 
 
@@ -114,7 +114,7 @@ class Story:
 
     @asynccontextmanager
     async def webhooks(self) -> AsyncIterator[Webhooks]:
-        """What people would call, in a transaction."""
+        """Open the service that people would call, in a transaction."""
         session = Session(self.dsn, "test")
         rules = WebhookRules(Guard(parse_allow(LOOPBACK)), tuple(signing.SCHEMES), ())
         try:
@@ -148,7 +148,7 @@ class Story:
         )
 
     async def states(self) -> Counter[str]:
-        """How many deliveries are in each state."""
+        """Return the number of deliveries in each state."""
         rows = await self.connection.fetch(
             "SELECT state, count(*) FROM dispatcher.delivery_status"
             " WHERE $1::uuid[] IS NULL OR endpoint_id = ANY ($1) GROUP BY state",

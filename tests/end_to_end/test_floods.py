@@ -108,7 +108,7 @@ SELECT dispatcher.id_floor(now() - make_interval(mins => $1::integer)) + 1, 'a',
 async def test_while_an_old_snapshot_is_held_new_and_late_events_are_sent(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
-    """What was taken since then cannot be removed: 300,000 rows of eight minutes."""
+    """The rows that were taken since then cannot be removed: 300,000 of eight minutes."""
     await story.subscribe(receiver.url)
     async with connected(story.dsn) as old:
         await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")

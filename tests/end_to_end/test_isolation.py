@@ -20,7 +20,7 @@ LONG = "30s"
 
 @asynccontextmanager
 async def not_waiting_for(hanging: Receiver) -> AsyncIterator[None]:
-    """What is done here is prompt; or else no hanging request ended before it, so the machine is slow.
+    """Fail if the block takes long, unless no hanging request ended before: then the machine is slow.
 
     Each that ends makes room for another one.
     """

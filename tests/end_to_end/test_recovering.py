@@ -23,7 +23,7 @@ SINCE = datetime(2024, 1, 2, tzinfo=UTC)
 
 
 class Desk:
-    """Where recoveries are asked for."""
+    """A person who starts and cancels recoveries."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

@@ -28,7 +28,7 @@ LATER = {"base": "1h", "retries": 3}
 
 
 class Person:
-    """Who has the wishes: at another daemon, or none."""
+    """A person who retries and cancels deliveries, at another daemon or at none."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

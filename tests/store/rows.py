@@ -88,7 +88,7 @@ async def directed(
 
 
 async def leave_inbox(connection: Connection) -> None:
-    """What is queued again becomes pending, as by a fan-out."""
+    """Make pending what is queued again, as a fan-out does."""
     await connection.execute(
         """WITH picked AS (DELETE FROM dispatcher.inbox_directed RETURNING *)
            INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base)

@@ -354,7 +354,7 @@ async def test_a_frozen_daemon_that_resumes_in_time_keeps_its_shards(
 async def test_a_heartbeat_under_way_is_a_sign_of_life(
     connection: Connection, daemons: Daemons
 ) -> None:
-    """What is decided after the request was read could not be in its answer."""
+    """A decision after the request was read could not be in its answer."""
     await connection.execute(
         "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (2, now() - interval '60 s');"
         "UPDATE dispatcher.shards SET owner = 2"

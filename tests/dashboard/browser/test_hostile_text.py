@@ -121,7 +121,7 @@ async def pages(
 
 
 async def faults(page: Page) -> list[str]:
-    """What of others' texts is more than text."""
+    """Return the texts of others that are more than text on the page."""
     found = [f"{await page.evaluate(MARKED)} of others' elements"]
     found += await page.evaluate(STRANGE)
     found += await page.evaluate(TURNED)
