@@ -79,7 +79,10 @@ async def connected(dsn: str) -> AsyncIterator[Connection]:
 
 
 def _memory() -> str | None:
-    """Where files are in memory, if there is room: copying a database is 8 times as fast there."""
+    """Return a directory in memory, or None if there is no room.
+
+    Copying a database is 8 times as fast there.
+    """
     if "TMPDIR" in os.environ or not os.access(MEMORY, os.W_OK):
         return None
     if os.statvfs(MEMORY).f_flag & os.ST_NOEXEC or shutil.disk_usage(MEMORY).free < ROOM:

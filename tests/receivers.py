@@ -25,7 +25,7 @@ from multidict import CIMultiDictProxy
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What arrived, whole: `at` is wall-clock seconds, `peer` the same for one connection."""
+    """A whole request: `at` is wall-clock seconds, `peer` is the same for one connection."""
 
     at: float
     method: str
@@ -37,7 +37,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to say, `delay` seconds after the request arrived, or once `after` is set.
+    """An answer, `delay` seconds after the request arrived, or once `after` is set.
 
     `hang`: never say anything.
     """

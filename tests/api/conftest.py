@@ -21,7 +21,8 @@ from dispatcher.store.session import Session
 from tests import daemon_fixtures
 from tests.conftest import Connection
 from tests.end_to_end.shell import KEY
-from tests.end_to_end.stories import Daemons, SharedStory, Story, until
+from tests.end_to_end.stories import Daemons, SharedStory, Story
+from tests.waiting import until
 
 cipher = daemon_fixtures.cipher
 daemons = daemon_fixtures.daemons
@@ -49,7 +50,7 @@ class ApiResponse:
 
     @property
     def data(self) -> Any:
-        """What stands in the envelope."""
+        """Return the data of the envelope."""
         document = self.json
         assert document["success"] is True, document
         return document["data"]

@@ -17,7 +17,7 @@ from dispatcher.api import auth
 from dispatcher.core import signing
 from dispatcher.transport.addresses.egress import Guard
 from dispatcher.transport.addresses.resolver import Resolver
-from tests.end_to_end.stories import until
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "dsp_" + b"a fuzzer's own token".hex()
@@ -97,7 +97,7 @@ def kept_inside() -> Iterator[None]:
 
 
 async def furnish(address: str) -> None:
-    """What a fuzzer does not come upon by itself: events in quarantine."""
+    """Add what a fuzzer does not find by itself: events in quarantine."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     async with aiohttp.ClientSession(address, headers=headers) as session:
         refusing = {"schema": False, "enforce": True}

@@ -36,7 +36,7 @@ schemathesis.openapi.format("date-time", _moments.map(datetime.isoformat))
 def before_call(
     context: schemathesis.HookContext, case: "schemathesis.Case[Any]", kwargs: dict[str, Any]
 ) -> None:
-    """What could be right is made right, three times of four."""
+    """Make valid what could be valid, three times of four."""
     _settle(case.path_parameters, "app_id", ENVIRONMENT, EXISTS)
     _settle(case.headers, "X-Environment-Id", ENVIRONMENT, EXISTS)
     _settle(case.headers, "Idempotency-Key", KEY, f"key-{next(_numbers)}")

@@ -73,12 +73,12 @@ class Attempt:
 
     @property
     def single(self) -> set[str]:
-        """Who signed in the headers with room for one."""
+        """Return the signers in the headers that hold one signature."""
         return {*self.signed["body-hex"], *self.signed["timestamped-hex"]}
 
     @property
     def listed(self) -> set[tuple[str, ...]]:
-        """Who signed in the headers that hold a list."""
+        """Return the signers in the headers that hold a list of signatures."""
         return {self.signed["standard"], self.signed["stripe"]}
 
 
@@ -138,5 +138,5 @@ def _mac(key: bytes, message: bytes) -> bytes:
 
 
 def each_once(arrived: Iterable[Attempt], count: int) -> bool:
-    """Whether every event of a load came exactly once."""
+    """Return True if each event of a load came exactly once."""
     return Counter(one.n for one in arrived) == dict.fromkeys(range(count), 1)

@@ -13,7 +13,7 @@ def documented(type_: str, attributes: object) -> dict[str, object]:
 
 
 def pointers(refused: ApiResponse) -> list[str]:
-    """Where something is wrong, in either dialect."""
+    """Return the places of the errors, in either dialect."""
     if refused.type == JSONAPI:
         return [error["source"]["pointer"] for error in refused.json["errors"]]
     return [detail["pointer"] for detail in refused.json["error"]["details"]]

@@ -9,7 +9,7 @@ import pytest
 from tests.api.conftest import JSON, JSONAPI, OTHER, ApiResponse, Client
 from tests.api.refusals import said
 from tests.conftest import Connection
-from tests.end_to_end.stories import until
+from tests.waiting import until
 
 WEBHOOK: dict[str, Any] = {"url": "https://example.com/", "events": ["user.created"]}
 
@@ -154,7 +154,7 @@ NUMBERS = [
 
 
 def spellings(id_: str) -> list[str]:
-    """What some parsers take for the same UUID."""
+    """Return texts that some parsers take for the same UUID."""
     plain = id_.replace("-", "")
     return [
         f"{{{id_}}}",

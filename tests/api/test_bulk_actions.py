@@ -7,8 +7,8 @@ import pytest
 from tests.api.conftest import JSONAPI, OTHER, Api, Client
 from tests.api.refusals import documented, pointers, untouched
 from tests.conftest import Connection
-from tests.end_to_end.stories import until
 from tests.store import rows
+from tests.waiting import until
 
 LIST = "/api/bulk-actions"
 

@@ -11,8 +11,9 @@ import pytest
 
 from tests.api.conftest import OTHER, SCHEMES, Api, ApiResponse, Client
 from tests.api.load import Attempt, attempts, each_once, load
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 AT_ONCE = 1.0
 """Seconds after its answer from which on a change is so everywhere.
@@ -234,7 +235,7 @@ async def _none_is_pending(story: Story) -> bool:
 
 
 def _each_once(receiver: Receiver) -> int:
-    """How many events came; none came twice."""
+    """Return the number of events that came. Fail if one came twice."""
     arrived = Counter(orjson.loads(request.body)["data"]["n"] for request in receiver.requests)
     assert set(arrived.values()) == {1}
     return len(arrived)

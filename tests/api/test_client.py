@@ -22,8 +22,8 @@ from dispatcher.client import AsyncClient, Client, NotFoundError, Page, Resource
 from dispatcher.client.resources import JsonText, Response
 from tests.api.conftest import OTHER, Api
 from tests.conftest import Connection
-from tests.end_to_end.stories import until
 from tests.receivers import Receiver
+from tests.waiting import until
 
 Ask = Callable[..., Awaitable[Any]]
 """`await ask("webhooks.create", url=…)`, whichever the kind of client."""

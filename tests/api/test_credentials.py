@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives import serialization
 from tests.api.conftest import JSONAPI, Client, delivered
 from tests.certificates import Authority
 from tests.conftest import Connection
-from tests.end_to_end.stories import SharedStory, Story, until
+from tests.end_to_end.stories import SharedStory, Story
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 PASSWORD = "the-password-that-stays-hidden"
 CLIENT_SECRET = "the-client-secret-that-stays-hidden"
@@ -33,7 +34,7 @@ async def created(client: Client, **fields: Any) -> Any:
 
 
 async def problems(client: Client, **fields: Any) -> list[tuple[str, str]]:
-    """Where a new webhook is refused, and why."""
+    """Return the place and the reason of each error of a new webhook."""
     refused = await client("POST", "/api/webhooks", {"events": ["a"], **fields})
     assert refused.status == 422, refused.body
     details = refused.json["error"]["details"]

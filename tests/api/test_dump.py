@@ -18,8 +18,9 @@ from tests.api.conftest import ApiResponse, Client
 from tests.api.traces import dump, every_row, traces
 from tests.conftest import Connection
 from tests.end_to_end.shell import KEY, Started, shell
-from tests.end_to_end.stories import Story, until
+from tests.end_to_end.stories import Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 JSONAPI = "application/vnd.api+json"
 
@@ -85,7 +86,7 @@ async def running(dsn: str, tmp_path: Path) -> AsyncIterator[Running]:
 
 @dataclass(frozen=True, slots=True)
 class Office:
-    """What an administrator does; each secret that comes of it is noted."""
+    """The actions of an administrator, who notes each secret that they return."""
 
     running: Running
     ask: Client

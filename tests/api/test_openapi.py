@@ -51,7 +51,7 @@ def operations() -> Iterator[tuple[str, str, Any]]:
 
 
 def referred(value: Any) -> Any:
-    """What a reference leads to; anything else itself."""
+    """Return the target of a reference, and anything else as it is."""
     if "$ref" not in value:
         return value
     found = document()

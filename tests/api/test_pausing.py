@@ -4,8 +4,9 @@ import pytest
 
 from tests.api.conftest import JSONAPI, OTHER, Api, Client
 from tests.conftest import Connection
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ OUTPUT = frozenset({"node_modules", "dist"})
 
 
 async def run(*command: str, cwd: Path, stdin: bytes = b"", **variables: str) -> str:
-    """What the command printed."""
+    """Run a command, and return its output."""
     process = await asyncio.create_subprocess_exec(
         *command, cwd=cwd, env={**os.environ, **variables}, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
@@ -144,7 +144,7 @@ class Given:
 
 
 async def received(client: Path, runtime: str, *requests: Given) -> list[dict[str, Any]]:
-    """What `constructEvent` makes of each request in this runtime."""
+    """Return the results of `constructEvent` for each request in this runtime."""
     given = [
         {
             "body": b64encode(request.body).decode(),

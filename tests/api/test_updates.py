@@ -10,8 +10,9 @@ import pytest
 from tests.api.conftest import JSONAPI, SCHEMES, Api, Client, delivered, served
 from tests.api.refusals import documented, pointers, untouched
 from tests.conftest import Connection
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 WHOLE: dict[str, Any] = {
     "url": "https://example.com/a",
@@ -37,7 +38,7 @@ async def whole(ask: Client, **fields: Any) -> tuple[str, Any]:
 
 
 def unlike(before: Any, after: Any) -> dict[str, Any]:
-    """What has changed, besides the time and what was secret."""
+    """Return the fields that have changed, except times and secrets."""
     skipped = {"updatedAt", "secret"}
     return {n: after[n] for n in after if n not in skipped and after[n] != before[n]}
 
@@ -263,7 +264,7 @@ async def test_every_kind_of_change_is_on_record(
 async def subjects(
     ask: Client, database: Connection, receiver: Receiver
 ) -> AsyncIterator[dict[str, str]]:
-    """What there is to change."""
+    """The resources that the tests change, by kind."""
     receiver.otherwise = 500
     webhook, _ = await whole(ask, url=receiver.url, retry={"base": 3600, "jitter": 0})
     tested = (await ask("POST", f"{webhook}/test")).data["id"]

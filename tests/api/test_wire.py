@@ -15,7 +15,7 @@ from tests.conftest import Connection
 async def exchange(
     api: Api, *parts: bytes, every: float = 0.0, until: bytes | None = None
 ) -> bytes:
-    """What is answered to these bytes, up to some of its own or the end of the connection."""
+    """Send bytes; return the answer up to its own end mark, or to the end of the connection."""
     host, _, port = api.address.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
 

@@ -49,7 +49,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a benchmark found: lines to read, figures to compare."""
+    """The result of a benchmark: lines to read, figures to compare."""
 
     lines: list[str]
     figures: list[Figure] = field(default_factory=list)

@@ -25,7 +25,7 @@ PORT = 18468
 
 
 class Costs:
-    """What the daemon and the server processes have spent, in milliseconds."""
+    """The CPU time of the daemon and the server processes, in milliseconds."""
 
     def __init__(self, daemon: int, server: int) -> None:
         self._daemon = daemon

@@ -44,7 +44,7 @@ WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AN
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What the server has spent so far: microseconds by session and in all, bytes of WAL."""
+    """The costs of the server so far: microseconds by session and in all, bytes of WAL."""
 
     by_session: Mapping[str, float]
     microseconds: float

@@ -20,6 +20,7 @@ import aiohttp
 import asyncpg
 
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
+from tests import waiting
 
 PATIENCE = 60.0
 KEY = token_hex(32)
@@ -165,9 +166,7 @@ async def until(
     within: float = PATIENCE,
 ) -> None:
     """Wait until the database answers true; TimeoutError after `within` seconds."""
-    async with asyncio.timeout(within):
-        while not await connection.fetchval(question):  # noqa: ASYNC110 - a table has no event
-            await asyncio.sleep(every)
+    await waiting.until(lambda: connection.fetchval(question), question, within=within, every=every)
 
 
 def cpu_seconds(pid: int) -> float:

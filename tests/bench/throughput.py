@@ -124,7 +124,7 @@ class _Rates:
 
 
 class _Shares(NamedTuple):
-    """Who takes which part of a delivery, as lines, and its microseconds in all."""
+    """The parts of a delivery by process, as lines, and its microseconds in all."""
 
     lines: tuple[str, ...]
     us: float

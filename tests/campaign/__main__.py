@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def run(name: str, seed: int, *, short: bool) -> bool:
-    """Whether every promise was kept; if not, the directory with ledger and logs stays."""
+    """Return True if every promise was kept. If not, keep the directory with ledger and logs."""
     directory = Path(tempfile.mkdtemp(prefix=f"dispatcher-campaign-{name}-"))
     directory.chmod(0o711)  # root's server is another user's process
     campaign = CAMPAIGNS.get(name)

@@ -63,7 +63,7 @@ WHERE e.url = $1
 
 @dataclass(slots=True)
 class Scene:
-    """What a burst is played on."""
+    """The daemons, the database and the receivers of a burst."""
 
     dsn: str
     connection: Connection

@@ -78,7 +78,7 @@ def feed(data: bytes, rng: random.Random) -> tuple[int, Answer]:
 
 
 class Wire(asyncio.Transport):
-    """What a connection believes to be its transport."""
+    """A transport that sends nothing, and knows whether it was aborted."""
 
     def __init__(self) -> None:
         super().__init__()

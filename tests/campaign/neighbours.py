@@ -177,7 +177,7 @@ def _ready(during: Sequence[Round]) -> Figure:
 
 
 async def prepare(scene: Scene, name: str) -> None:
-    """What the neighbour has in the database: his webhooks, or rights."""
+    """Give the neighbour his webhooks or his rights."""
     urls: dict[str, tuple[str, dict[str, Any]]] = {}
     match name:
         case "receivers":

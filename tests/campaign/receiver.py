@@ -23,7 +23,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How an endpoint behaves: what share of requests it refuses, and how long it thinks."""
+    """The behaviour of an endpoint: the share of requests that it refuses, and its delay."""
 
     secret: str
     refuses: float = 0.0

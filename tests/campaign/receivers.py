@@ -64,7 +64,7 @@ class Orders:
 
 @dataclass(slots=True)
 class Found:
-    """What a behaviour did to us.
+    """The effects of a behaviour on us.
 
     `right` of `posts` verdicts were right; the others are in `wrong`. `over` is the longest time
     that a POST ended after its deadline, `held` the longest time that the loop was held, in

@@ -31,7 +31,7 @@ BACKLOG = 2_000
 
 
 class Server(Protocol):
-    """What every campaign needs of its server. `pid` is None while it does not run."""
+    """The methods that each campaign needs of its server. `pid` is None while it does not run."""
 
     @property
     def dsn(self) -> str: ...
@@ -205,7 +205,7 @@ class Pair:
         self.primary, self.standby = self.standby, self.primary
 
     async def replace(self) -> None:
-        """What fell silent is ended, and a new standby takes its place."""
+        """End the server that fell silent, and start a new standby in its place."""
         while self._waiting:
             self._waiting.pop().close()
         self._end(self.standby)
@@ -287,7 +287,7 @@ class Pair:
 
 
 def _ready(node: Node) -> bool:
-    """Whether it lets clients in, a standby also while it goes on recovering."""
+    """Return True if it lets clients in. A standby does so also while it recovers."""
     try:
         lines = (node.data / "postmaster.pid").read_text(encoding="ascii").split("\n")
     except FileNotFoundError:

@@ -219,7 +219,7 @@ class Stage:
         return n
 
     async def arrived(self, n: int, within: float) -> bool:
-        """Whether an event arrives in so many seconds."""
+        """Return True if an event arrives in so many seconds."""
         until = time.monotonic() + within
         while time.monotonic() < until:
             ledger = (self.directory / "ledger").read_text(encoding="utf-8")

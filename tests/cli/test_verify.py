@@ -171,7 +171,7 @@ def verify(tmp_path: Path) -> Verify:
     return run
 
 
-def test_it_exits_with_0_if_all_is_well_and_else_with_1(verify: Verify) -> None:
+def test_verify_exits_with_0_if_all_is_well_and_else_with_1(verify: Verify) -> None:
     good = verify()
     assert (good.exit_code, good.output) == (0, "The signature is valid (standard).\n")
     bad = verify(stdin=REWRITTEN)

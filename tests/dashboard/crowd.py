@@ -14,7 +14,7 @@ from tests.conftest import Connection
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many there are of each."""
+    """The number of rows of each kind."""
 
     deliveries: int = 100_000
     webhooks: int = 1_000

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.api.conftest import Client
-from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 TYPES: Mapping[str, str] = {
     "user.created": "A user has signed up",
@@ -29,7 +29,7 @@ LATER: Mapping[str, Any] = {"retries": 6, "base": 480, "factor": 2, "jitter": 0}
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Where to look: pages by name, each with its address."""
+    """The pages by name, each with its address."""
 
     pages: Mapping[str, str]
     webhooks: Mapping[str, str]

@@ -86,7 +86,7 @@ RENAME = """
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a page is looked at; `suffix` tells its pictures from others."""
+    """The form in which a page is shown; `suffix` tells its pictures from others."""
 
     suffix: str
     narrow: bool

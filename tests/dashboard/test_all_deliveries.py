@@ -6,8 +6,8 @@ from dispatcher.dashboard.views import deliveries
 from dispatcher.store.queries import delivery_search
 from tests.api.conftest import Api, Client
 from tests.dashboard.conftest import Page, Visitor
-from tests.end_to_end.stories import until
 from tests.receivers import Receiver
+from tests.waiting import until
 
 NEVER = {"retries": 0}
 

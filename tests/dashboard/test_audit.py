@@ -7,8 +7,8 @@ from tests.api.conftest import OTHER, Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
 from tests.dashboard.test_webhooks import made
-from tests.end_to_end.stories import until
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 def entries(page: Page) -> list[str]:
@@ -104,7 +104,7 @@ async def test_an_event_type_leads_to_its_history(visitor: Visitor, home: str) -
 
 
 def filtered(page: Page) -> str:
-    """Where the words of the filter lead to."""
+    """Return the target of the link with the words of the filter."""
     found = re.search(r'<a href="([^"]+)">delivered, webhook Initech</a>', page.text)
     assert found is not None, page.text
     return unescape(found[1])

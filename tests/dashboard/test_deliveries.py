@@ -7,8 +7,8 @@ from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
 from tests.dashboard.test_webhooks import made
-from tests.end_to_end.stories import until
 from tests.receivers import HANG, Answer, Receiver
+from tests.waiting import until
 
 HOSTILE = "<script>alert(1)</script>"
 

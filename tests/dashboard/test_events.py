@@ -12,8 +12,8 @@ from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
 from tests.dashboard.test_all_deliveries import emit
 from tests.dashboard.test_webhooks import made
-from tests.end_to_end.stories import until
 from tests.receivers import Receiver
+from tests.waiting import until
 
 NEVER = {"retries": 0, "base": 1}
 

@@ -12,8 +12,9 @@ from dispatcher.store.session import Session
 from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
-from tests.end_to_end.stories import Story, until
+from tests.end_to_end.stories import Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 async def paused(connection: Connection, *environments: str) -> list[str]:

@@ -7,8 +7,8 @@ from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
 from tests.dashboard.test_deliveries import delivery, emit
 from tests.dashboard.test_webhooks import made
-from tests.end_to_end.stories import until
 from tests.receivers import Receiver
+from tests.waiting import until
 
 REPLAYS = "SELECT count(*) FROM dispatcher.replays WHERE endpoint_id = $1"
 
@@ -23,7 +23,7 @@ async def failed(admin: Client, receiver: Receiver) -> str:
 
 
 def hidden(page: Page) -> dict[str, str | list[str]]:
-    """What the second step's form would send."""
+    """Return the fields that the form of the second step would send."""
     form = page.text[page.text.index('name="step" value="start"') :]
     found = re.findall(r'name="(since|until|missed|rate)" value="([^"]*)"', form)
     return {"step": "start", **dict(found)}

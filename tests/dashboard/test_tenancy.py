@@ -204,7 +204,7 @@ def astray(page: Page, begins: str) -> list[object]:
 
 
 def further(page: Page, begins: str) -> list[str]:
-    """What is opened, or asked for, from this page."""
+    """Return the addresses that a page links to or asks for."""
     opened = ("a href", "div hx-get", "ul hx-get")
     found = page.markup.addresses
     return [a for where, a in found if where in opened and a.startswith(begins)]

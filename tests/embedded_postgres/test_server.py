@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from dispatcher.embedded_postgres import binaries as binaries_module
 from dispatcher.embedded_postgres import process as process_module
 from dispatcher.embedded_postgres.binaries import Account, Binaries
 from dispatcher.embedded_postgres.server import EmbeddedPostgres, PostgresUnavailableError, running
+from tests.waiting import block_until
 
 ROOT = os.geteuid() == 0
 REPOSITORY = Path(__file__).parents[2]
@@ -108,15 +108,6 @@ def child(
 def first_line(process: subprocess.Popen[str]) -> str:
     assert process.stdout
     return process.stdout.readline().strip()
-
-
-def until(happened: Callable[[], object], seconds: float = 30) -> float:
-    """How long it took; for what other processes do, which nothing here can await."""
-    began = time.monotonic()
-    while not happened():
-        assert time.monotonic() < began + seconds, "it did not happen"
-        time.sleep(0.005)
-    return time.monotonic() - began
 
 
 def server_is_gone(directory: Path) -> bool:
@@ -216,7 +207,7 @@ async def test_a_server_that_was_killed_recovers_at_the_next_start(
     await ask(embedded.start(), "CREATE TABLE crashed AS SELECT 1 AS one")
     assert embedded.pid
     os.kill(embedded.pid, signal.SIGKILL)
-    until(lambda: embedded.pid is None)
+    block_until(lambda: embedded.pid is None, "the server has ended")
     assert await ask(embedded.start(), "SELECT one FROM crashed") == 1
 
 
@@ -247,7 +238,7 @@ async def test_the_server_ends_with_a_killed_parent_and_keeps_commits(
         session = await asyncpg.connect(dsn)
         await session.execute("CREATE TABLE survived AS SELECT 1 AS one")
         parent.kill()
-        assert until(lambda: server_is_gone(cold)) < 2
+        block_until(lambda: server_is_gone(cold), "the server has ended")
         session.terminate()
     assert await ask(open_embedded(cold).start(), "SELECT one FROM survived") == 1
 
@@ -274,10 +265,12 @@ async def test_a_data_directory_left_half_made_is_made_again(
         'cd "$2"; echo 18 > PG_VERSION; exec sleep 60',
     )
     with child(directory, hanging) as parent:
-        until(lambda: list(directory.glob("*.new-*/PG_VERSION")))
+        block_until(
+            lambda: list(directory.glob("*.new-*/PG_VERSION")), "a data directory is half made"
+        )
         parent.kill()
         parent.wait()
-        assert until(lambda: server_is_gone(directory)) < 2
+        block_until(lambda: server_is_gone(directory), "the server has ended")
     assert await ask(open_embedded(directory).start(), "SELECT 1") == 1
     assert not list(directory.glob("*.new-*"))
 
@@ -464,7 +457,7 @@ async def test_a_plain_user_runs_the_server(
         assert await ask(dsn, "SELECT 1") == 1
         assert (home / "state").stat().st_mode & 0o777 == 0o700
         process.kill()
-        assert until(lambda: server_is_gone(home / "state")) < 2
+        block_until(lambda: server_is_gone(home / "state"), "the server has ended")
 
 
 @as_root
@@ -548,7 +541,9 @@ def test_a_running_server_is_found_by_its_directory_until_it_stops(
 
 def test_a_server_that_is_still_starting_is_waited_for(directory: Path, found: Binaries) -> None:
     with child(directory, found.directory) as process:
-        until(lambda: directory.exists() and not server_is_gone(directory))
+        block_until(
+            lambda: directory.exists() and not server_is_gone(directory), "the server has started"
+        )
         assert running(directory) == first_line(process)
 
 

@@ -40,7 +40,7 @@ async def another() -> AsyncIterator[Receiver]:
 
 @pytest.fixture(scope="session")
 def loaded() -> LoadedProcess:
-    """What starts commands as processes of their own."""
+    """A process with all modules loaded, which starts commands as processes of their own."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # as for each command
         return LoadedProcess()

@@ -84,7 +84,7 @@ class LoadedProcess:
         first.close()
 
     def suits(self, environ: Mapping[str, str]) -> bool:
-        """Whether an interpreter with these variables would start as this one did."""
+        """Return True if an interpreter with these variables would start as this one did."""
         return _read_at_start(environ) == _read_at_start(self._environ)
 
     async def start(

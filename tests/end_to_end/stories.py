@@ -1,9 +1,8 @@
 """What stories of whole daemons are told with: a database, endpoints, daemons in this process."""
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -23,6 +22,7 @@ from dispatcher.store.session import Session
 from dispatcher.transport.addresses.egress import Guard, parse_allow
 from tests.conftest import Connection, connected
 from tests.receivers import Request
+from tests.waiting import until
 
 LOOPBACK = ["127.0.0.0/8"]
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -39,33 +39,14 @@ def configured(**sections: Mapping[str, object]) -> Config:
     return Config.model_validate({n: {**DEFAULTS.get(n, {}), **sections.get(n, {})} for n in names})
 
 
-async def until(
-    true: Callable[[], Awaitable[bool] | bool], what: str, *, within: float = 60.0
-) -> None:
-    """Returns once `true()`; TimeoutError says what did not come about.
-
-    It asks less often the longer it waits: most ask the database.
-    """
-    deadline = time.monotonic() + within
-    pause = 0.005
-    while True:
-        answer = true()
-        if answer if isinstance(answer, bool) else await answer:
-            return
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {within} s: {what}")
-        await asyncio.sleep(pause)
-        pause = min(pause * 1.25, 0.05)
-
-
 def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
-    """Whether the daemon has read from the table that the endpoint is paused."""
+    """Return True if the daemon has read from the table that the endpoint is paused."""
     queue = daemon._engine.queues._queues.get(endpoint_id)
     return queue is not None and queue.settings.stored_rest > 0
 
 
 def numbers(requests: Sequence[Request]) -> Counter[int]:
-    """How often each `{"n": …}` arrived."""
+    """Return how often each `{"n": …}` arrived."""
     return Counter(orjson.loads(request.body)["data"]["n"] for request in requests)
 
 
@@ -133,7 +114,7 @@ class Story:
 
     @asynccontextmanager
     async def webhooks(self) -> AsyncIterator[Webhooks]:
-        """What people would call, in a transaction."""
+        """Open the service that people would call, in a transaction."""
         session = Session(self.dsn, "test")
         rules = WebhookRules(Guard(parse_allow(LOOPBACK)), tuple(signing.SCHEMES), ())
         try:
@@ -167,7 +148,7 @@ class Story:
         )
 
     async def states(self) -> Counter[str]:
-        """How many deliveries are in each state."""
+        """Return the number of deliveries in each state."""
         rows = await self.connection.fetch(
             "SELECT state, count(*) FROM dispatcher.delivery_status"
             " WHERE $1::uuid[] IS NULL OR endpoint_id = ANY ($1) GROUP BY state",

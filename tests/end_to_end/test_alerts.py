@@ -16,8 +16,9 @@ from dispatcher.engine.sending.recorder import WAITING_LIMIT
 from dispatcher.engine.stages.loop import BACKOFF_LIMIT_SECONDS
 from dispatcher.telemetry import metrics
 from tests.api.conftest import Api
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 DOCS = Path(__file__).parents[2] / "docs"
 USED = re.compile(r"\b((?:dispatcher|process)_\w+)(?:\{([^}]*)\})?")

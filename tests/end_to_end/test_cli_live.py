@@ -12,8 +12,9 @@ import pytest
 from dispatcher.daemon.daemon import Daemon
 from tests.conftest import Connection
 from tests.end_to_end.shell import TOKEN, Shell, Started
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 RETRY = {"base": "100ms", "retries": 1, "jitter": 0}
 

@@ -7,7 +7,6 @@ import pytest
 
 from tests.conftest import connected
 from tests.end_to_end.shell import Shell
-from tests.end_to_end.stories import until
 from tests.end_to_end.test_cli_webhook import (  # noqa: F401 - fixtures
     address,
     created,
@@ -15,6 +14,7 @@ from tests.end_to_end.test_cli_webhook import (  # noqa: F401 - fixtures
     over_the_api,
 )
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 async def test_an_environment_or_all_are_paused_and_resumed(either: Shell) -> None:  # noqa: F811

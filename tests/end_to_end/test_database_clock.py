@@ -14,15 +14,11 @@ from dispatcher.store.migration.migrate import migrate
 from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import connected
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
 from tests.stepped_clock import LIBRARIES, SteppedClock, stepped_clock
 from tests.store import rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed")
 

@@ -5,15 +5,9 @@ import pytest
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.loading import endpoint_cache as endpoints_module
 from dispatcher.services.inputs.webhook_inputs import NewWebhook
-from tests.end_to_end.stories import (
-    Daemons,
-    SharedStory,
-    Story,
-    knows_pause,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, SharedStory, Story, knows_pause, numbers
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 
 async def test_deliveries_whose_endpoint_is_gone_are_held_and_the_others_go_on(

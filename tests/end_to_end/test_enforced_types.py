@@ -8,14 +8,10 @@ import pytest
 
 from dispatcher.schema_validation.worker import Sandbox
 from tests.conftest import Connection
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Receiver
 from tests.schema_validation.test_worker import ENDLESS
+from tests.waiting import until
 
 PROMPT = 8.0
 """Seconds, on any machine, to an event that is checked at once. Those unheard of are checked after 10."""

@@ -7,13 +7,9 @@ import pytest
 from dispatcher.core.heartbeats import VALID_SECONDS
 from dispatcher.engine.fanout import fanout
 from tests.conftest import connected
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Receiver
+from tests.waiting import until
 
 FLOOD = 30_000
 EMIT = "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ('a', $1, 'env_other')"
@@ -112,7 +108,7 @@ SELECT dispatcher.id_floor(now() - make_interval(mins => $1::integer)) + 1, 'a',
 async def test_while_an_old_snapshot_is_held_new_and_late_events_are_sent(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
-    """What was taken since then cannot be removed: 300,000 rows of eight minutes."""
+    """The rows that were taken since then cannot be removed: 300,000 of eight minutes."""
     await story.subscribe(receiver.url)
     async with connected(story.dsn) as old:
         await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")

@@ -1,13 +1,9 @@
 """A daemon that joins gets its share at once, but for what is under way at that moment."""
 
 from dispatcher.daemon.daemon import Daemon
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Receiver
+from tests.waiting import until
 
 
 async def test_requests_that_hang_keep_back_their_own_shards_only(

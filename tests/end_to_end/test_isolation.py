@@ -8,13 +8,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dispatcher.engine import engine as engine_module
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver
+from tests.waiting import until
 
 PROMPT = 20.0
 """Seconds in which a healthy endpoint has everything, also on a busy machine."""
@@ -24,7 +20,7 @@ LONG = "30s"
 
 @asynccontextmanager
 async def not_waiting_for(hanging: Receiver) -> AsyncIterator[None]:
-    """What is done here is prompt; or else no hanging request ended before it, so the machine is slow.
+    """Fail if the block takes long, unless no hanging request ended before: then the machine is slow.
 
     Each that ends makes room for another one.
     """

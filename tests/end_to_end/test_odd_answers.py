@@ -5,8 +5,9 @@ import asyncio
 import pytest
 
 from dispatcher.daemon.daemon import Daemon
-from tests.end_to_end.stories import SharedStory, until
+from tests.end_to_end.stories import SharedStory
 from tests.receivers import RawReceiver, Script, read_request
+from tests.waiting import until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

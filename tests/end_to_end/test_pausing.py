@@ -12,13 +12,9 @@ from dispatcher.services.propagation import wait_until_applied
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.session import Session
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 ENVIRONMENT = "env_default"
 

@@ -3,8 +3,9 @@
 import time
 
 from dispatcher.engine.buffer.endpoint_queue import CATCH_UP_SECONDS
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver, Request
+from tests.waiting import until
 
 EVENTS = 30
 EARLY = CATCH_UP_SECONDS + 0.01

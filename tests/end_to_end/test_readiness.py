@@ -13,8 +13,9 @@ from aiohttp import ClientSession
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.telemetry import metrics
 from tests.conftest import connected
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ async def readiness(daemon: Daemon) -> tuple[int, dict[str, Any]]:
 
 
 async def names(daemon: Daemon, stage: str) -> bool:
-    """Whether it is not ready for the sake of this stage."""
+    """Return True if the daemon is not ready because of `stage`."""
     status, answer = await readiness(daemon)
     return status == 503 and stage in answer["failing"] and answer["checks"][stage] is False
 

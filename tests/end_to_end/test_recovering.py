@@ -14,20 +14,16 @@ from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.deliveries.replays import Recovery, Replays
 from dispatcher.services.inputs.replay_inputs import NewRecovery
 from dispatcher.store.session import Session
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver, Request
+from tests.waiting import until
 
 ENVIRONMENT = "env_default"
 SINCE = datetime(2024, 1, 2, tzinfo=UTC)
 
 
 class Desk:
-    """Where recoveries are asked for."""
+    """A person who starts and cancels recoveries."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -282,14 +278,22 @@ async def test_a_receiver_that_is_slow_is_not_flooded(
 
 
 async def test_a_replay_keeps_the_events_that_it_still_needs(
-    story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(replayer, "ROWS_LIMIT", 1)
+    monkeypatch.setattr(replayer, "PENDING_LIMIT", 1)
+    released = asyncio.Event()
+    receiver.otherwise = Answer(after=released)
     webhook = await story.subscribe(receiver.url, active=False)
     await daemons.start()
     await miss(story, 10)
     last = await story.connection.fetchval("SELECT max(id) FROM dispatcher.events")
     await story.change(webhook.id, active=True)
-    started = await desk.start(webhook.id, rate=4)
+    started = await desk.start(webhook.id)
     await receiver.wait_for(1)
 
     async def needed() -> bool:
@@ -299,6 +303,7 @@ async def test_a_replay_keeps_the_events_that_it_still_needs(
         return answer
 
     assert await needed()
+    released.set()
     await desk.done(started)
     await story.ended(DELIVERED=10)
     assert not await needed()

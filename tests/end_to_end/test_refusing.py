@@ -8,14 +8,9 @@ from dispatcher.encryption.cipher import Cipher
 from dispatcher.encryption.keyring import KeyRejectedError, unlock
 from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Session
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    configured,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, configured, numbers
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 async def test_another_key_than_the_databases_is_refused_and_changes_nothing(story: Story) -> None:

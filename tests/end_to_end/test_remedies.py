@@ -9,9 +9,10 @@ import pytest
 from dispatcher.engine.upkeep import maintenance
 from tests.conftest import Connection
 from tests.end_to_end.shell import Shell, Started
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.end_to_end.test_readiness import readiness
 from tests.receivers import Receiver
+from tests.waiting import until
 
 
 async def remedy(daemon: Started, event: str) -> str:

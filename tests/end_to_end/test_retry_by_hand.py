@@ -17,13 +17,9 @@ from dispatcher.services.deliveries.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver, Request
+from tests.waiting import until
 
 ENVIRONMENT = "env_default"
 AT_ONCE = 60.0
@@ -32,7 +28,7 @@ LATER = {"base": "1h", "retries": 3}
 
 
 class Person:
-    """Who has the wishes: at another daemon, or none."""
+    """A person who retries and cancels deliveries, at another daemon or at none."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

@@ -8,13 +8,9 @@ from typing import Any
 import pytest
 
 from dispatcher.engine.upkeep import maintenance
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver
+from tests.waiting import until
 
 EARLY = 0.005
 """Seconds: two clocks are compared here."""
@@ -105,10 +101,12 @@ async def test_an_endpoint_has_a_schedule_and_a_timeout_of_its_own(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     policy = '{"retries":1,"base":0.3,"factor":1,"jitter":0,"cap":1}'
-    await story.subscribe(receiver.url, retry=policy, timeout_ms=100)
+    webhook = await story.subscribe(receiver.url, retry=policy, timeout_ms=100)
     await daemons.start()
     receiver.answers = [HANG, 500]
     await story.insert()
+    await receiver.wait_for(1)
+    await story.change(webhook.id, timeout_ms=20_000)  # the second answer may be late
     await story.ended(FAILED=1)
     first, second = await story.attempts()
     assert (first["outcome"], second["outcome"]) == ("timeout", "http")

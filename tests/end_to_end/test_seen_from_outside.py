@@ -15,8 +15,9 @@ from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.pauses import Pauses
 from dispatcher.store.session import Session
 from dispatcher.telemetry import metrics
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import RawReceiver, Receiver, read_request
+from tests.waiting import until
 
 NO_PAUSE = PauseTotals(None, 0, None)
 

@@ -11,14 +11,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dispatcher.store.session import CLIENT_GRACE_SECONDS
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Receiver
 from tests.silent_proxy import Proxy
+from tests.waiting import until
 
 SOON = 9.0
 """Seconds, on any machine. Without short client timeouts it takes 15."""

@@ -14,8 +14,9 @@ from aiohttp import ClientSession
 from dispatcher.daemon import daemon as daemon_module
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.encryption.cipher import Cipher
-from tests.end_to_end.stories import Story, configured, until
+from tests.end_to_end.stories import Story, configured
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 SENDING = "dispatcher.cli.database", "dispatcher.cli.checks.port_check", "dispatcher.daemon.daemon"
 """What `dispatcher run` loads before it sends."""
@@ -50,7 +51,7 @@ def test_sending_loads_no_module_of_the_admin_port() -> None:
     assert ended.stdout.strip() == ""
 
 
-async def test_it_sends_before_the_admin_port_is_loaded(
+async def test_a_daemon_sends_before_its_admin_port_is_loaded(
     story: Story, receiver: Receiver, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await story.subscribe(receiver.url)
@@ -68,7 +69,7 @@ async def test_it_sends_before_the_admin_port_is_loaded(
         assert daemon.dashboard.login_link("token")
 
 
-async def test_it_stops_while_the_admin_port_is_loading_and_never_reports_a_start(
+async def test_a_daemon_that_stops_while_its_admin_port_is_loading_never_reports_a_start(
     story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with loading(story, cipher, monkeypatch) as (daemon, running, _):

@@ -6,8 +6,9 @@ from typing import Any
 from dispatcher.services.overview import Overview
 from dispatcher.store.session import Session
 from tests.conftest import connected
-from tests.end_to_end.stories import Daemons, Story, until
+from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 SUMS = (
     "SELECT sum(attempts)::int AS attempts, sum(failed_attempts)::int AS failed_attempts, sum(delivered)::int AS delivered,"

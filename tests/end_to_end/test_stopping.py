@@ -18,14 +18,9 @@ from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.store.migration.migrate import migrate
 from tests.conftest import connected
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    configured,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, configured, numbers
 from tests.receivers import HANG, Answer, Receiver
+from tests.waiting import until
 
 
 async def test_stopping_under_load_again_and_again_sends_nothing_twice_and_loses_nothing(
@@ -61,8 +56,9 @@ async def test_a_draining_daemon_is_alive_and_not_ready(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
-    receiver.otherwise = Answer(200, delay=0.5)
-    daemon = await daemons.start()
+    released = asyncio.Event()
+    receiver.otherwise = Answer(200, after=released)
+    daemon = await daemons.start(delivery={"timeout": "30s"})
     await story.insert()
     await receiver.wait_for(1)
     async with ClientSession(daemon.admin_address) as client:
@@ -73,6 +69,7 @@ async def test_a_draining_daemon_is_alive_and_not_ready(
             assert (await response.json())["checks"]["running"] is False
         async with client.get("/livez") as response:
             assert response.status == 200
+    released.set()
     await stopping
     await story.ended(DELIVERED=1)
 
@@ -111,7 +108,7 @@ async def test_a_drain_waits_for_an_endpoint_with_a_longer_timeout_of_its_own(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(daemon_module, "DRAIN_MARGIN_SECONDS", 0.2)
-    await story.subscribe(receiver.url, timeout_ms=3_000)
+    await story.subscribe(receiver.url, timeout_ms=20_000)
     receiver.otherwise = Answer(200, delay=1.0)
     daemon = await daemons.start(delivery={"timeout": "200ms"})
     await story.insert()

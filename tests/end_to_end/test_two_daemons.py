@@ -10,13 +10,9 @@ from dispatcher.engine.ownership import other_daemons
 from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
-from tests.end_to_end.stories import (
-    Daemons,
-    Story,
-    numbers,
-    until,
-)
+from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 
 @pytest.fixture

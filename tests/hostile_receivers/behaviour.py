@@ -16,7 +16,7 @@ SEGMENT_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What a receiver does on each connection, and the right verdict of a POST to it.
+    """The actions of a receiver on each connection, and the right verdict of a POST to it.
 
     `verdict` is a status or an error code; with several, separated by `|`, each of them is right.
     `tls` names the server's TLS context, "" for none. With `is_https`, the URL is https all the

@@ -65,7 +65,7 @@ def test_packages_are_installed_by_their_hashes_and_nothing_is_fetched_otherwise
     assert "ADD" not in dict(INSTRUCTIONS)
 
 
-def test_what_is_copied_is_all_that_the_build_may_see() -> None:
+def test_the_build_sees_only_the_files_that_are_copied() -> None:
     ignored, *allowed = (ROOT / ".containerignore").read_text().split()
     assert ignored == "*"
     copied = [text.split()[:-1] for word, text in INSTRUCTIONS if word == "COPY"]
@@ -78,7 +78,7 @@ def test_what_is_copied_is_all_that_the_build_may_see() -> None:
     assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text()
 
 
-def test_it_runs_as_a_user_without_a_name_or_rights() -> None:
+def test_the_container_runs_as_a_user_without_a_name_or_rights() -> None:
     user, group = only("USER").split(":")
     assert int(user) >= 10_000
     assert int(group) >= 10_000
@@ -86,7 +86,7 @@ def test_it_runs_as_a_user_without_a_name_or_rights() -> None:
     assert only("RUN") == f"mkdir -p {variables()['CREDENTIALS_DIRECTORY']}"
 
 
-def test_it_starts_the_daemon_without_a_shell() -> None:
+def test_the_container_starts_the_daemon_without_a_shell() -> None:
     (name,) = PROJECT["scripts"]
     assert json.loads(only("ENTRYPOINT")) == [name]
     (command,) = json.loads(only("CMD"))
@@ -105,7 +105,7 @@ def test_its_settings_are_valid_and_secrets_are_read_from_files(tmp_path: Path) 
     assert config.database.dsn is not None
 
 
-def test_it_is_healthy_while_the_daemon_is_alive() -> None:
+def test_the_container_is_healthy_while_the_daemon_is_alive() -> None:
     timing, command = only("HEALTHCHECK").split(" CMD ")
     python, flag, code = json.loads(command)
     assert (python, flag) == ("python", "-c")

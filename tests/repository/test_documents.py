@@ -59,7 +59,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def quoted(text: str) -> list[str]:
-    """What stands between backticks in running text."""
+    """Return the texts between backticks in running text."""
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.findall(r"`([^`\n]+)`", prose)
 

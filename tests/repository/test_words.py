@@ -61,6 +61,23 @@ def test_code_speaks_plainly() -> None:
     assert found == []
 
 
+QUESTION_WORDS = re.compile(r"(?:How|What|Where|Whether|Who)\b")
+"""No first words of a docstring: it says what a function does, or names a thing."""
+
+
+def test_no_docstring_of_a_helper_of_tests_begins_as_a_question() -> None:
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    found = [
+        f"{name}:{node.lineno}: {docstring}"
+        for name, text in texts().items()
+        if name.startswith("tests/") and name.endswith(".py")
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, kinds)
+        if QUESTION_WORDS.match(docstring := ast.get_docstring(node) or "")
+    ]
+    assert found == []
+
+
 OTHER_NAMES_OF_LIMITS = re.compile(r"(?:^|_)(?:MOST|MAX|MAXIMUM|DEEPEST|LONGEST|LARGEST)(?:_|$)")
 UNFIT_NAMES = re.compile(r"(?:_GRACE|(?:^|_)(?:CACHED|KEPT|CAPACITY|REMEMBERED))$")
 """Ends of names that leave open how much that is: a time lacks its unit, a number its `_LIMIT`."""

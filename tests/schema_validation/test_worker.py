@@ -10,7 +10,7 @@ import pytest
 
 from dispatcher.schema_validation import worker as module
 from dispatcher.schema_validation.worker import Sandbox, SandboxUnavailableError
-from tests.end_to_end.stories import until
+from tests.waiting import until
 
 DOUBLED = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(100)}
 ENDLESS = json.dumps({"$defs": {**DOUBLED, "a100": {}}, "$ref": "#/$defs/a0"})

@@ -13,7 +13,7 @@ ACTOR = Actor("token:test", request_id="req_test", address="127.0.0.1")
 
 @pytest.fixture
 async def pool(dsn: str) -> AsyncIterator[Pool]:
-    """What the service layer is given its sessions from."""
+    """The pool from which the service layer gets its sessions."""
     sessions = [Session(dsn, f"people-{n}") for n in range(2)]
     yield Pool(sessions)
     for session in sessions:

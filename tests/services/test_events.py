@@ -12,7 +12,7 @@ from dispatcher.store.pool import Pool
 from dispatcher.store.queries.events import NewEventRow
 from dispatcher.store.session import Queryable
 from tests.conftest import Connection, connected
-from tests.store.rows import until
+from tests.store.rows import until_true
 
 ENVIRONMENT = "env_default"
 WAITING = """SELECT count(*) > 0 FROM pg_stat_activity
@@ -63,7 +63,7 @@ async def test_a_key_of_another_transaction_that_is_deleted_at_once_is_a_conflic
         await transaction.start()
         await other.execute("SELECT dispatcher.emit('batch.x', '{}', idempotency_key => 'k')")
         emitting = asyncio.create_task(events.emit_batch(ENVIRONMENT, batch("k")))
-        await until(connection, WAITING)
+        await until_true(connection, WAITING)
         await transaction.commit()
     with pytest.raises(TransactionConflictError):
         await emitting

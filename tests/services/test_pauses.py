@@ -49,7 +49,7 @@ async def endpoints(connection: Connection) -> list[UUID]:
 
 
 async def active(pool: Pool, endpoints: list[UUID]) -> list[bool]:
-    """Whether the sending side may send to each."""
+    """Return for each endpoint whether the sending side may send to it."""
     found = {row["id"]: row["may_send"] for row in await Endpoints(pool).for_sending(endpoints)}
     return [found[endpoint] for endpoint in endpoints]
 

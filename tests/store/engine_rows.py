@@ -14,7 +14,7 @@ DAEMON = 7
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many rows there are; the other tables are filled in proportion to the inbox."""
+    """The numbers of rows; the other tables are filled in proportion to the inbox."""
 
     endpoints: int
     types: int

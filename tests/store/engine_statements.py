@@ -211,7 +211,7 @@ def _keeping(queues: Queues) -> Rows:
 
 
 def _people(queues: Queues) -> Rows:
-    """What the engine, or a person's change of a delivery, does by their sessions."""
+    """Return the statements for changes by people, in the sessions of the engine and of people."""
     one = f"ARRAY[{queues.id(7)}]"
     again = f"ARRAY[{queues.id(8_000_000)}], {one}, ARRAY['{endpoint(5)}'::uuid], '{{a}}', '{{1}}', 'env_default'"
     return {

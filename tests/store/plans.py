@@ -26,7 +26,7 @@ MEASURED = ", ANALYZE, BUFFERS, TIMING off"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What EXPLAIN answered: `root` is the top node; `milliseconds` of execution if it ran."""
+    """An answer of EXPLAIN: `root` is the top node; `milliseconds` of execution if it ran."""
 
     root: Mapping[str, Any]
     milliseconds: float | None

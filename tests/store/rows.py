@@ -1,6 +1,5 @@
 """Rows that tests begin with, and rows as they find them. All written past the store."""
 
-import asyncio
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -12,6 +11,7 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery, Outcome, Result, Sent
 from dispatcher.store.queries.deliveries import Deliveries
 from tests.conftest import Connection
+from tests.waiting import until
 
 Row = asyncpg.Record
 
@@ -88,7 +88,7 @@ async def directed(
 
 
 async def leave_inbox(connection: Connection) -> None:
-    """What is queued again becomes pending, as by a fan-out."""
+    """Make pending what is queued again, as a fan-out does."""
     await connection.execute(
         """WITH picked AS (DELETE FROM dispatcher.inbox_directed RETURNING *)
            INSERT INTO dispatcher.deliveries (id, event_id, endpoint_id, environment_id, type, next_at, shard, attempt, base)
@@ -181,21 +181,19 @@ async def attempts(connection: Connection) -> list[Row]:
     return await connection.fetch("SELECT * FROM dispatcher.attempts ORDER BY id")
 
 
-async def until(connection: Connection, question: str, *values: object) -> None:
-    """Returns when the answer is true; TimeoutError after 30 s."""
-    async with asyncio.timeout(30):
-        while not await connection.fetchval(question, *values):
-            await connection.execute("SELECT pg_sleep(0.005)")
+async def until_true(connection: Connection, question: str, *values: object) -> None:
+    """Return when the answer of the database is true; TimeoutError contains the question."""
+    await until(lambda: connection.fetchval(question, *values), question)
 
 
 async def waits_for_lock(connection: Connection, pid: int) -> None:
-    await until(
+    await until_true(
         connection, "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1", pid
     )
 
 
 async def any_waits_for_lock(connection: Connection) -> None:
-    await until(
+    await until_true(
         connection,
         "SELECT EXISTS (SELECT FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock')",

@@ -47,7 +47,7 @@ async def ends(session: Session, connection: Connection) -> None:
     """The session's process is gone, and so are its locks."""
     (pid,) = (await session.fetch("SELECT pg_backend_pid()"))[0]
     await session.close()
-    await rows.until(
+    await rows.until_true(
         connection, "SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)", pid
     )
 
@@ -306,7 +306,7 @@ async def test_advisory_locks_do_not_delay_a_takeover(
         await squatter.fetch("SELECT pg_advisory_lock(1684632432, $1::int)", key)
     queued = asyncio.create_task(waiting.fetch("SELECT pg_advisory_lock(1684632432, 2)"))
     try:
-        await rows.until(
+        await rows.until_true(
             connection,
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)",
         )
@@ -354,7 +354,7 @@ async def test_a_frozen_daemon_that_resumes_in_time_keeps_its_shards(
 async def test_a_heartbeat_under_way_is_a_sign_of_life(
     connection: Connection, daemons: Daemons
 ) -> None:
-    """What is decided after the request was read could not be in its answer."""
+    """A decision after the request was read could not be in its answer."""
     await connection.execute(
         "INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (2, now() - interval '60 s');"
         "UPDATE dispatcher.shards SET owner = 2"

@@ -13,7 +13,7 @@ from dispatcher.store.pool import Pool, PoolBusyError, PoolShare
 from dispatcher.store.queries.events import EmittedRows, EventRejectedError, NewEventRow
 from dispatcher.store.session import Session
 from tests.conftest import Connection
-from tests.end_to_end.stories import until
+from tests.waiting import until
 
 LOCK_MS = 300
 HOLD = "INSERT INTO dispatcher.events (type, data, idempotency_key) VALUES ('a', '1', $1)"

@@ -102,7 +102,7 @@ async def ran(connection: Connection, name: str, arguments: str) -> Plan:
 
 
 def read_from(plan: Plan, *tables: str) -> int:
-    """How many rows were read from tables and their partitions, those thrown away too."""
+    """Return how many rows were read from tables and partitions, also those thrown away."""
     read = 0
     for node in plan.nodes:
         if str(node.get("Relation Name", "")).startswith(tables):

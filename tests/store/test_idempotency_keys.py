@@ -28,7 +28,7 @@ async def watcher(dsn: str) -> AsyncIterator[Connection]:
 
 
 async def count(connection: Connection) -> int:
-    """How many events there are, each of them in the inbox."""
+    """Return the number of events. Fail if one is not in the inbox."""
     events: int = await connection.fetchval("SELECT count(*) FROM dispatcher.events")
     assert len(await rows.inbox(connection)) == events
     return events

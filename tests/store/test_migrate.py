@@ -284,7 +284,7 @@ async def test_a_migration_that_waits_for_a_reader_does_not_block_producers(
         async with migrate.open_connection(dsn) as migrating:
             run = asyncio.create_task(migrate.migrate(migrating, directory=tmp_path))
             for _ in range(2):
-                await stored.until(
+                await stored.until_true(
                     reader,
                     "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = $1 AND NOT granted)",
                     migrating.get_server_pid(),

@@ -25,7 +25,7 @@ class Ear:
         await self._connection.add_listener("dispatcher", lambda *told: self._heard.append(told[3]))
 
     async def heard(self) -> int:
-        """How many notifications since the last time, all of them without a payload."""
+        """Return the number of notifications since the last call. Fail if one has a payload."""
         await self._connection.execute("SELECT 1")
         await asyncio.sleep(0)
         heard, self._heard = self._heard, []

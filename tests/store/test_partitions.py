@@ -283,7 +283,7 @@ async def test_a_second_daemon_does_not_drop_the_same_partition(
     await transaction.start()
     await connection.execute("SELECT dispatcher.drop_partition('attempts', '1 day')")
     second = asyncio.create_task(partitions.drop_one("attempts", DAY))
-    await rows.until(
+    await rows.until_true(
         connection,
         "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock')",
     )

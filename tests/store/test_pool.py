@@ -9,7 +9,7 @@ import pytest
 from dispatcher.store.pool import Pool, PoolBusyError
 from dispatcher.store.session import Session
 from tests.conftest import Connection
-from tests.end_to_end.stories import until
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ async def run_one_step(session: Session, endpoint: UUID) -> tuple[str, int]:
 
 
 async def at_once(connection: Connection) -> None:
-    """What waits for its time waits no longer."""
+    """Make due now what waits for its time."""
     await connection.execute("UPDATE dispatcher.replays SET next_at = now() - interval '1 ms'")
 
 

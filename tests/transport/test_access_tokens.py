@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -180,7 +181,8 @@ async def test_a_token_server_that_is_down_or_silent_fails_the_attempt_in_time(
     failed = await world.post(timeout=0.3)
     assert isinstance(failed, SendError)
     assert failed.code == "authentication"
-    assert 0.25 <= failed.duration < 5
+    assert 0.25 <= failed.duration < 30
+    await world.server.wait_for(1)
     assert len(world.server.requests) == 1
 
 
@@ -228,11 +230,13 @@ async def test_attempts_with_old_and_new_credentials_share_one_fetch_each(world:
 
 
 async def test_a_late_token_of_old_credentials_replaces_no_new_one(world: World) -> None:
-    world.server.answers = [replace(issued("old"), delay=0.5), issued("new"), issued("third")]
+    replaced = asyncio.Event()
+    world.server.answers = [replace(issued("old"), after=replaced), issued("new"), issued("third")]
     late = asyncio.create_task(world.post())
     await world.server.wait_for(1)
     world.client = replace(world.client, client_secret="another")
     await world.post()
+    replaced.set()
     await late
     await world.post()
     assert sorted(world.sent()) == ["Bearer new", "Bearer new", "Bearer old"]
@@ -295,11 +299,19 @@ async def test_the_number_of_fetches_without_a_waiting_attempt_is_limited(
 ) -> None:
     monkeypatch.setattr(access_tokens, "UNATTENDED_LIMIT", 2)
     world.server.otherwise = HANG
+
+    async def give_up_once_asked(endpoint_id: UUID) -> None:
+        attempt = asyncio.create_task(world.post(endpoint_id, timeout=60.0))
+        await world.server.wait_for(len(world.server.requests) + 1)
+        attempt.cancel()
+        with suppress(asyncio.CancelledError):
+            await attempt
+
     for number in range(5):
-        assert isinstance(await world.post(UUID(int=number), timeout=0.1), SendError)
+        await give_up_once_asked(UUID(int=number))
     await asyncio.sleep(0)  # so that those which were ended have ended
     assert len(fetches()) == 2
-    assert isinstance(await world.post(UUID(int=4), timeout=0.1), SendError)
+    await give_up_once_asked(UUID(int=4))
     assert len(world.server.requests) == 6, "the ended fetch is started again"
 
 

@@ -1,13 +1,11 @@
 """Connections are kept for a moment, bounded, replaced when the receiver ended them, and timed."""
 
-# ruff: noqa: ASYNC110  sockets have no events of the loop
-
 import asyncio
 import gc
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_address
 from time import monotonic
@@ -25,6 +23,7 @@ from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import HANG, Answer, RawReceiver, Receiver, Script, read_request
+from tests.waiting import until
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY = OK + b"Content-Length: 0\r\n\r\n"
@@ -53,12 +52,6 @@ async def posted(sender: Sender, url: str) -> Response:
     answer = await sender.post(Post(url, {}, b"{}", timeout=30))
     assert isinstance(answer, Response), answer
     return answer
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def keeps(head: bytes = b"") -> Script:
@@ -104,7 +97,7 @@ async def test_a_connection_that_was_idle_for_too_long_is_closed_and_not_used(
     monkeypatch.setattr(module, "CLOSE_IDLE_SECONDS", 0.05)
     async with RawReceiver(keeps()) as receiver:
         await posted(sender, receiver.url)
-        await until(lambda: len(sender._connections) == 0)
+        await until(lambda: len(sender._connections) == 0, "no connection is open")
         await posted(sender, receiver.url)
         assert receiver.connections == 2
         (connection,) = sender._connections._idle
@@ -129,7 +122,7 @@ async def test_bytes_on_an_idle_connection_close_it_without_using_an_attempt(
     async with RawReceiver(script) as receiver:
         await posted(sender, receiver.url)
         speak.set()
-        await until(lambda: len(sender._connections) == 0)
+        await until(lambda: len(sender._connections) == 0, "no connection is open")
         await posted(sender, receiver.url)
         assert receiver.connections == 2
 
@@ -162,7 +155,7 @@ async def test_of_too_many_idle_connections_the_longest_unused_is_closed() -> No
         for receiver in (a, b, a, c, a):
             await posted(sender, receiver.url)
         assert [r.connections for r in (a, b, c)] == [1, 1, 1]
-        await until(lambda: len(sender._connections) == 2)
+        await until(lambda: len(sender._connections) == 2, "two connections are open")
         await posted(sender, b.url)
         assert b.connections == 2
 
@@ -204,7 +197,7 @@ async def test_an_early_answer_counts_and_the_rest_of_the_body_is_not_sent(sende
         answer = await sender.post(Post(receiver.url, {}, b"x" * 64 * 1024 * 1024, timeout=30))
         assert isinstance(answer, Response)
         assert (answer.status, answer.body) == (413, b"no")
-        await until(lambda: len(sender._connections) == 0)
+        await until(lambda: len(sender._connections) == 0, "no connection is open")
 
 
 @pytest.mark.parametrize("said", [b"", EMPTY])
@@ -244,9 +237,15 @@ async def test_a_failed_post_leaves_nothing_to_garbage_collection(
         async with RawReceiver(script) as receiver:
             for _ in range(posts):
                 await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
-            await until(lambda: len(sender._connections) == len(sender._connections._idle))
+            await until(
+                lambda: len(sender._connections) == len(sender._connections._idle),
+                "all connections are idle",
+            )
             sender._connections.close()
-            await until(lambda: not any(isinstance(e, Connection) for e in gc.get_objects()))
+            await until(
+                lambda: not any(isinstance(e, Connection) for e in gc.get_objects()),
+                "no connection is in memory",
+            )
     finally:
         gc.enable()
 
@@ -287,7 +286,10 @@ async def test_few_tls_handshakes_with_one_receiver_are_made_at_a_time() -> None
             asyncio.ensure_future(sender.post(Post(url, {}, b"{}", timeout=30)))
             for _ in range(number)
         ]
-        await until(lambda: open_now == handshake_slots.HANDSHAKES_LIMIT)
+        await until(
+            lambda: open_now == handshake_slots.HANDSHAKES_LIMIT,
+            "as many handshakes run as may",
+        )
         async with Receiver() as healthy:
             await posted(sender, healthy.url)
         may_end.set()
@@ -408,7 +410,7 @@ async def test_a_new_connection_resumes_the_last_tls_session(
         for _ in range(3):
             await posted(sender, receiver.url)
             sender._connections.take(next(iter(sender._connections._origins)), 0.0).abort()  # type: ignore[union-attr]
-            await until(lambda: len(sender._connections) == 0)
+            await until(lambda: len(sender._connections) == 0, "no connection is open")
         context_of_ours = await sender._connections._contexts.get(None)
         ((host, (session, _)),) = context_of_ours._sessions.items()
         context_of_ours._sessions[host] = (session, 0.0)  # too old

@@ -20,7 +20,7 @@ async def test_a_block_that_takes_too_long_ends_with_a_timeout_at_its_deadline()
     started = asyncio.get_running_loop().time()
     with pytest.raises(TimeoutError), deadlines.within(0.05):
         await asyncio.Event().wait()
-    assert 0.04 <= asyncio.get_running_loop().time() - started < 5
+    assert 0.04 <= asyncio.get_running_loop().time() - started < 20
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 

@@ -14,6 +14,7 @@ from dispatcher.transport.addresses.egress import AddrInfo
 from dispatcher.transport.addresses.resolver import addr_info
 from dispatcher.transport.connecting import dial as dialling
 from dispatcher.transport.connecting.dial import dial
+from tests.waiting import until
 
 
 class Sockets:
@@ -126,18 +127,19 @@ def test_without_an_answer_the_error_is_that_of_all_addresses() -> None:
 
 
 def test_a_cancelled_dial_leaves_no_socket_open() -> None:
+    async def cancel_one(addresses: list[AddrInfo]) -> None:
+        sockets = Sockets()
+        running = asyncio.create_task(dial(addresses, sockets))
+        await until(lambda: len(sockets.made) == len(addresses), "all addresses are dialled")
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await asyncio.sleep(0)  # the dials of both addresses end now
+        assert sockets.open == []
+
     async def main() -> None:
         for addresses in ([falls_silent], [falls_silent, falls_silent]):
-            sockets = Sockets()
-            running = asyncio.create_task(dial(addresses, sockets))
-            async with asyncio.timeout(30):
-                while len(sockets.made) < len(addresses):  # noqa: ASYNC110 - a list has no event
-                    await asyncio.sleep(0.01)
-            running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
-            await asyncio.sleep(0)  # the dials of both addresses end now
-            assert sockets.open == []
+            await cancel_one(addresses)
 
     with silent() as falls_silent:
         on_either_loop(main)

@@ -19,8 +19,8 @@ from tests.certificates import Authority
 from tests.hostile_receivers.floods import FLOODS
 from tests.hostile_receivers.server import served
 from tests.receivers import RawReceiver, Receiver
+from tests.waiting import until
 
-# ruff: noqa: ASYNC110  a transport's buffer has no event
 LIMIT = 16 * 1024
 AT_ONCE = 100
 
@@ -56,7 +56,7 @@ async def test_each_post_of_a_flood_gets_its_outcome_and_no_connection_is_left(
             assert isinstance(result, Response)
             assert result.status == int(flood.verdict)
             assert len(result.body) <= LIMIT
-    await settled(sender, 1)
+    await until(lambda: len(sender._connections) == 1, "one connection is open")
 
 
 async def test_a_request_that_is_not_read_is_written_in_pieces(sender: Sender) -> None:
@@ -74,10 +74,13 @@ async def test_a_request_that_is_not_read_is_written_in_pieces(sender: Sender) -
             asyncio.create_task(sender.post(Post(receiver.url, {}, body, timeout=30)))
             for _ in range(20)
         ]
-        while arrived < len(posts) or any(
-            connection._unwritten is None for connection in sender._connections._made
-        ):
-            await asyncio.sleep(0.01)
+        await until(
+            lambda: (
+                arrived == len(posts)
+                and all(c._unwritten is not None for c in sender._connections._made)
+            ),
+            "each request waits for its receiver",
+        )
         waiting = [c.transport.get_write_buffer_size() for c in sender._connections._made]
         assert len(waiting) == len(posts)
         assert max(waiting) <= 2 * PIECE_BYTES
@@ -85,11 +88,4 @@ async def test_a_request_that_is_not_read_is_written_in_pieces(sender: Sender) -
             post.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*posts)
-    await settled(sender, 0)
-
-
-async def settled(sender: Sender, connections: int) -> None:
-    """Wait until so many connections are open."""
-    async with asyncio.timeout(30):
-        while len(sender._connections) != connections:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(sender._connections) == 0, "no connection is open")

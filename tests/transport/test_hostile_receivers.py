@@ -1,6 +1,5 @@
 """Each behaviour of the catalogue once: its verdict, the deadline, and nothing that stays open."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from tests.certificates import Authority
 from tests.hostile_receivers import CATALOGUE
 from tests.hostile_receivers.server import served
 from tests.transport.senders import LIMIT
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("trusted_authority")
 
@@ -38,9 +38,10 @@ async def test_a_hostile_receiver_gets_its_outcome_and_leaves_nothing_open(
             result = await sender.post(Post(urls[name], {}, body, timeout=timeout))
             assert verdict(result) in behaviour.verdict.split("|"), result
             assert len(result.body if isinstance(result, Response) else b"") <= LIMIT
-        async with asyncio.timeout(PATIENT_SECONDS):
-            while len(sender._connections) > len(sender._connections._idle):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await until(
+            lambda: len(sender._connections) == len(sender._connections._idle),
+            "all connections that are open are idle",
+        )
 
 
 def verdict(result: Response | SendError) -> str:

@@ -133,7 +133,7 @@ class Difference:
 
     @property
     def is_one(self) -> bool:
-        """Whether only one of the two takes it for a 2xx, or both with another status."""
+        """Return True if only one of the two takes it for a 2xx, or both with another status."""
         ours = self.ours.status if isinstance(self.ours, Response) else 0
         return self.theirs != ours and (self.is_stricter or 200 <= ours <= 299)
 

@@ -127,6 +127,7 @@ async def test_an_absent_and_a_silent_proxy_are_distinct_errors() -> None:
         assert await error_of(sender, "http://127.0.0.1:8080/") == (
             "connect", "no connection through the proxy within 0.5 s (phase=connect)",
         )  # fmt: skip
+    async with through(Tunnels(answer=b"")) as sender:
         sender._connections._proxy = Proxy("127.0.0.1", 1)
         assert await error_of(sender, "http://127.0.0.1:8080/") == (
             "connect", "no connection to the proxy: Connection refused",

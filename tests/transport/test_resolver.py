@@ -1,7 +1,5 @@
 """Names become addresses within a budget, and a silent name server costs only its own hosts."""
 
-# ruff: noqa: ASYNC110  threads know no events of the loop
-
 import asyncio
 import socket
 import threading
@@ -16,6 +14,7 @@ from dispatcher.transport.addresses.egress import BlockedError, Guard
 from dispatcher.transport.addresses.hosts_file import HostsFile, parse_hosts
 from dispatcher.transport.addresses.known_hosts import KnownHosts
 from dispatcher.transport.addresses.resolver import Resolver
+from tests.waiting import until
 
 PUBLIC = "93.184.216.34"
 BUDGET = 0.5
@@ -56,8 +55,7 @@ async def server() -> AsyncIterator[NameServer]:
     made = NameServer()
     yield made
     made.speak()
-    while made.waiting:
-        await asyncio.sleep(0.005)
+    await until(lambda: not made.waiting, "no lookup waits")
 
 
 @pytest.fixture
@@ -175,8 +173,8 @@ async def test_silent_hosts_do_not_hold_up_those_that_answered_before(
     forget_answers(resolver)
     server.silent = {f"silent-{n}.example" for n in range(count)}
     waiting = [asyncio.create_task(resolver.resolve(host, 443)) for host in server.silent]
-    while server.waiting < min(count, module.THREADS_OF_ONE_LIMIT["new"]):
-        await asyncio.sleep(0.005)
+    threads = min(count, module.THREADS_OF_ONE_LIMIT["new"])
+    await until(lambda: server.waiting >= threads, "all threads wait")
     assert await addresses(resolver, "known.example") == [PUBLIC]
     assert server.waiting <= module.THREADS_OF_ONE_LIMIT["new"]
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -189,8 +187,8 @@ async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_anothe
 ) -> None:
     server.silent = {f"silent-{n}.example" for n in range(200)}
     silent = asyncio.create_task(unanswered(resolver, server.silent, "env_a"))
-    while server.waiting < module.THREADS_OF_ONE_LIMIT["new"]:
-        await asyncio.sleep(0.005)
+    threads = module.THREADS_OF_ONE_LIMIT["new"]
+    await until(lambda: server.waiting >= threads, "all threads wait")
     for n in range(20):
         assert await addresses(resolver, f"new-{n}.example", "env_b") == [PUBLIC]
     await silent
@@ -209,8 +207,7 @@ async def test_when_the_silence_ends_new_hosts_are_served_again(
         await resolver.resolve("new.example", 443)
     assert "new.example." not in server.asked
     server.speak()
-    while server.waiting:
-        await asyncio.sleep(0.005)
+    await until(lambda: not server.waiting, "no lookup waits")
     assert await addresses(resolver, "new.example") == [PUBLIC]
 
 
@@ -228,8 +225,7 @@ async def test_a_cancelled_lookup_leaves_its_thread_to_the_next(
 ) -> None:
     server.silent = {f"silent-{n}.example" for n in range(module.THREADS_OF_ONE_LIMIT["new"])}
     silent = asyncio.create_task(unanswered(resolver, server.silent))
-    while server.waiting < len(server.silent):
-        await asyncio.sleep(0.005)
+    await until(lambda: server.waiting >= len(server.silent), "all silent hosts are asked for")
     first = asyncio.create_task(resolver.resolve("first.example", 443))
     second = asyncio.create_task(addresses(resolver, "second.example"))
     await asyncio.sleep(0)
@@ -245,15 +241,14 @@ async def test_a_host_that_times_out_is_skipped_for_growing_times(
     server.silent = {"silent.example"}
     await unanswered(resolver, ["silent.example"])
     server.speak()
-    while server.waiting or resolver._running:
-        await asyncio.sleep(0.005)
+    await until(lambda: not server.waiting and not resolver._running, "no lookup runs")
     with pytest.raises(socket.gaierror, match="a moment ago"):
         await resolver.resolve("silent.example", 443)
     assert server.asked == ["silent.example."]
-    timeouts, until = resolver._slow["silent.example"]
+    timeouts, skipped_until = resolver._slow["silent.example"]
     assert timeouts == 1
     now = asyncio.get_running_loop().time()
-    assert now < until <= now + module.FIRST_PAUSE_SECONDS
+    assert now < skipped_until <= now + module.FIRST_PAUSE_SECONDS
     resolver._slow["silent.example"] = (9, 0.0)  # the pause is over
     resolver._note_timeout("silent.example")
     assert resolver._slow["silent.example"][1] > now + module.PAUSE_LIMIT_SECONDS - 1

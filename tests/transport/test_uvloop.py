@@ -125,11 +125,15 @@ def test_a_silent_receiver_ends_at_the_deadline(scheme: str) -> None:
 
 def test_a_large_body_that_is_not_read_waits_outside_of_the_transport() -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK + b"Content-Length: 0\r\n\r\n")
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.Event().wait()
 
     async def main() -> None:
         async with RawReceiver(script) as receiver, new_sender() as sender:
+            first = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
+            assert isinstance(first, Response), "the connection is there before the deadline runs"
             result = await sender.post(Post(receiver.url, {}, b"x" * 2**25, timeout=0.5))
             assert isinstance(result, SendError)
             assert (result.code, "(phase=send)" in result.reason) == ("timeout", True)

@@ -124,6 +124,6 @@ PROTRUDING = """() => {
 
 
 async def protruding(page: Page) -> list[str]:
-    """What makes one scroll sideways; nothing if one need not."""
+    """Return the elements that are wider than the window."""
     found: list[str] = await page.evaluate(PROTRUDING)
     return found

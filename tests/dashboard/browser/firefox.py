@@ -16,6 +16,8 @@ from typing import Any
 
 import aiohttp
 
+from tests import waiting
+
 NAMES = ("firefox-esr", "firefox")
 PATIENCE = 60.0
 EVENTS = ("log.entryAdded", "network.beforeRequestSent", "network.responseCompleted")
@@ -107,9 +109,8 @@ class Firefox:
 
     async def until(self, expression: str) -> None:
         """Wait until an expression is true."""
-        async with asyncio.timeout(PATIENCE):
-            while not await self.evaluate(f"Boolean({expression})"):  # noqa: ASYNC110 - a page has no event
-                await asyncio.sleep(0.05)
+        asked = f"Boolean({expression})"
+        await waiting.until(lambda: self.evaluate(asked), expression, within=PATIENCE)
 
     async def click(self, selector: str) -> None:
         """Click the first element that matches, with the pointer."""

@@ -11,8 +11,8 @@ from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.browser.browsing import NARROW, WIDE, Browsing, Place, protruding
 from tests.dashboard.browser.conftest import found_place
-from tests.end_to_end.stories import until
 from tests.receivers import RawReceiver, read_request
+from tests.waiting import until
 
 MARKUP = (
     "</title></textarea></code></pre>'\"><script data-marker>window.marked = 1</script>"
@@ -121,7 +121,7 @@ async def pages(
 
 
 async def faults(page: Page) -> list[str]:
-    """What of others' texts is more than text."""
+    """Return the texts of others that are more than text on the page."""
     found = [f"{await page.evaluate(MARKED)} of others' elements"]
     found += await page.evaluate(STRANGE)
     found += await page.evaluate(TURNED)

@@ -18,8 +18,8 @@ from tests.api.conftest import Api
 from tests.conftest import Connection
 from tests.dashboard.browser.browsing import Browsing, Place
 from tests.dashboard.browser.conftest import found_place
-from tests.end_to_end.stories import until
 from tests.receivers import Answer, Receiver
+from tests.waiting import until
 
 LIMIT = 3
 ORDER = "ord_894287"
@@ -131,26 +131,30 @@ async def _complained(api: Api, database: Connection, initech: Receiver, hooli: 
 SENT = r"order\.created was sent to Initech twice, answered 500 each time, given up at \d\d:\d\d:\d\d UTC"
 
 
-async def test_did_initech_get_the_order_by_its_number(complaint: Complaint) -> None:
+async def test_the_search_for_an_order_says_that_its_delivery_failed(complaint: Complaint) -> None:
     support = await complaint.asks("1, did they get it, by order")
     await support.reads(await support.types(ORDER), SENT, "other webhooks: 1 delivered")
 
 
-async def test_did_initech_get_the_order_by_the_customer(complaint: Complaint) -> None:
+async def test_the_deliveries_of_a_customer_show_the_order_that_failed(
+    complaint: Complaint,
+) -> None:
     support = await complaint.asks("1, did they get it, by customer")
     answer = await support.types("Initech")
     await support.clicks(answer.get_by_role("link", name="Look at it"))
     await support.reads(support.deliveries.filter(has_text=ORDER), "failed", "500")
 
 
-async def test_did_anybody_miss_an_order_by_the_complaint(complaint: Complaint) -> None:
+async def test_the_list_of_deliveries_shows_the_order_that_failed(complaint: Complaint) -> None:
     support = await complaint.asks("1, did they get it, by complaint")
     await support.clicks(support.in_menu("Deliveries"))
     row = support.deliveries.filter(has_text=ORDER).filter(has_text="Initech")
     await support.reads(row, "failed", "500")
 
 
-async def test_why_did_it_fail_by_its_number(complaint: Complaint) -> None:
+async def test_the_cause_of_a_failure_is_found_by_the_number_of_the_order(
+    complaint: Complaint,
+) -> None:
     support = await complaint.asks("2, why, by order")
     answer = await support.types(ORDER)
     await support.clicks(answer.get_by_role("link", name="Look at the delivery"))
@@ -167,7 +171,7 @@ async def test_the_cause_of_a_failure_is_found_by_the_name_of_the_customer(
     await support.reads(support.page.locator("#live"), "500", "the SKU is unknown")
 
 
-async def test_why_does_something_fail_by_the_complaint(complaint: Complaint) -> None:
+async def test_the_cause_of_a_failure_is_found_from_the_verdict(complaint: Complaint) -> None:
     support = await complaint.asks("2, why, by complaint")
     await expect(support.verdict.get_by_role("row", name=re.compile("Initech"))).to_contain_text(
         "500"
@@ -177,7 +181,9 @@ async def test_why_does_something_fail_by_the_complaint(complaint: Complaint) ->
     await support.reads(support.page.locator("#live"), "500", "the SKU is unknown")
 
 
-async def test_it_is_sent_again_by_its_number(own_complaint: Complaint) -> None:
+async def test_an_order_is_sent_again_from_the_search_for_its_number(
+    own_complaint: Complaint,
+) -> None:
     support = await own_complaint.asks("3, send it again, by order")
     own_complaint.initech.otherwise = 200
     answer = await support.types(ORDER)
@@ -186,7 +192,9 @@ async def test_it_is_sent_again_by_its_number(own_complaint: Complaint) -> None:
     await own_complaint.initech.wait_for(3)
 
 
-async def test_what_failed_is_sent_again_by_the_customer(own_complaint: Complaint) -> None:
+async def test_failed_deliveries_are_sent_again_from_the_search_for_the_customer(
+    own_complaint: Complaint,
+) -> None:
     support = await own_complaint.asks("3, send it again, by customer")
     own_complaint.initech.otherwise = 200
     answer = await support.types("Initech")
@@ -198,7 +206,7 @@ async def test_what_failed_is_sent_again_by_the_customer(own_complaint: Complain
     await own_complaint.initech.wait_for(3)
 
 
-async def test_what_failed_is_sent_again_by_the_complaint(own_complaint: Complaint) -> None:
+async def test_failed_deliveries_are_sent_again_from_the_verdict(own_complaint: Complaint) -> None:
     support = await own_complaint.asks("3, send it again, by complaint")
     own_complaint.initech.otherwise = 200
     await support.clicks(support.verdict.get_by_role("button", name=re.compile("Retry failed")))
@@ -207,26 +215,28 @@ async def test_what_failed_is_sent_again_by_the_complaint(own_complaint: Complai
     await own_complaint.initech.wait_for(3)
 
 
-async def test_what_fails_now_and_since_when_by_the_complaint(complaint: Complaint) -> None:
+async def test_the_verdict_says_which_webhook_fails_and_since_when(complaint: Complaint) -> None:
     support = await complaint.asks("4, what fails since when, by complaint")
     time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
     await support.reads(support.verdict, r"1 webhook fails\.", "Initech", time, "500")
 
 
-async def test_since_when_does_it_fail_by_the_customer(complaint: Complaint) -> None:
+async def test_the_search_for_a_customer_says_since_when_its_webhook_fails(
+    complaint: Complaint,
+) -> None:
     support = await complaint.asks("4, what fails since when, by customer")
     answer = await support.types("Initech")
     await support.reads(answer, r"Initech has failed since \d\d:\d\d:\d\d UTC")
 
 
-async def test_since_when_does_it_fail_by_an_order(complaint: Complaint) -> None:
+async def test_the_webhook_of_an_order_shows_since_when_it_fails(complaint: Complaint) -> None:
     support = await complaint.asks("4, what fails since when, by order")
     answer = await support.types(ORDER)
     await support.clicks(answer.get_by_role("link", name="Look at the webhook"))
     await support.reads(support.page.locator("#health"), "Failing since")
 
 
-async def test_all_is_well_and_nothing_is_behind(
+async def test_the_verdict_says_that_all_is_well_and_nothing_waits(
     place: Place, receiver: Receiver, browsing: Browsing
 ) -> None:
     await place.webhook(receiver.url, name="Hooli")
@@ -237,20 +247,24 @@ async def test_all_is_well_and_nothing_is_behind(
     await support.reads(support.verdict, "All is well", "Nothing fails", "nothing waits longer")
 
 
-async def test_is_a_customer_healthy(complaint: Complaint) -> None:
+async def test_the_search_for_a_customer_says_that_its_webhook_is_healthy(
+    complaint: Complaint,
+) -> None:
     support = await complaint.asks("5, are we healthy, by customer")
     answer = await support.types("Hooli")
     await support.reads(answer, "Hooli is active: 100 % of 1 attempts in the last 24 hours")
 
 
-async def test_what_was_changed_and_by_whom(complaint: Complaint) -> None:
+async def test_the_audit_log_shows_a_change_and_who_made_it(complaint: Complaint) -> None:
     support = await complaint.asks("6, what changed, by complaint")
     await support.clicks(support.in_menu("Audit"))
     row = support.page.locator("tbody tr").filter(has_text="webhook.update")
     await support.reads(row, "Initech", "of a test", "url", "/in", "/moved")
 
 
-async def test_what_was_changed_at_a_customer(complaint: Complaint) -> None:
+async def test_the_history_of_a_customer_shows_the_change_of_its_webhook(
+    complaint: Complaint,
+) -> None:
     support = await complaint.asks("6, what changed, by customer")
     answer = await support.types("Initech")
     await support.clicks(answer.get_by_role("link", name="Look at it"))
@@ -259,7 +273,7 @@ async def test_what_was_changed_at_a_customer(complaint: Complaint) -> None:
     await support.reads(row, "of a test", "url", "/in", "/moved")
 
 
-async def test_what_was_changed_at_the_customer_of_an_order(complaint: Complaint) -> None:
+async def test_the_history_of_an_orders_webhook_shows_its_change(complaint: Complaint) -> None:
     support = await complaint.asks("6, what changed, by order")
     answer = await support.types(ORDER)
     await support.clicks(answer.get_by_role("link", name="Look at the webhook"))

@@ -86,7 +86,7 @@ async def test_an_id_and_a_url_are_copied_with_a_word_about_it(
 
 
 async def pasted(page: Page) -> str:
-    """What the clipboard has, as a field gets it."""
+    """Return the text of the clipboard, as a field gets it."""
     await page.locator("#q").fill("")
     await page.locator("#q").press("Control+v")
     return await page.locator("#q").input_value()

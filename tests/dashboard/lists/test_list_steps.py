@@ -13,8 +13,8 @@ from tests.api.conftest import Client
 from tests.dashboard.conftest import Page as Shown
 from tests.dashboard.conftest import Visitor
 from tests.dashboard.test_webhooks import made
-from tests.end_to_end.stories import until
 from tests.receivers import Receiver
+from tests.waiting import until
 
 MINUTE = 60_000 << ids.TIME_SHIFT
 

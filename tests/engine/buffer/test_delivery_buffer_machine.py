@@ -75,7 +75,7 @@ class Application:
 
 @dataclass
 class Daemon:
-    """What is under way: attempts, attempts to be recorded, and recorded ones not yet stale."""
+    """The attempts under way, those to be recorded, and recorded ones that are not yet stale."""
 
     in_flight: list[Delivery] = field(default_factory=list)
     finished: list[Delivery] = field(default_factory=list)
@@ -206,7 +206,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def read_everything(self) -> None:
-        """What the refill does in one pass, with nothing in between."""
+        """Do what the refill does in one pass, with nothing in between."""
         self.rescan()
         for shard in SHARDS:
             self.begin_to_read_ahead(shard, 2)

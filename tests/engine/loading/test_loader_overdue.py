@@ -68,7 +68,7 @@ def loading(
 
 
 async def searched(connection: Connection, session: Session, moments: int) -> list[int]:
-    """How many rows are neither in memory nor parked after each pass that was made at once."""
+    """Return how many rows are neither in memory nor parked, after each pass that ran at once."""
     endpoint = await rows.endpoint(connection)
     loader, buffer = loading(endpoint, Deliveries(session))
     await connection.execute(FORGOTTEN, endpoint, SHARD, moments, ROWS)

@@ -46,7 +46,7 @@ class Table:
 
 
 class Ends:
-    """What became of the results."""
+    """The results that were recorded or refused, by their end."""
 
     def __init__(self, table: Table) -> None:
         self.recorded: list[int] = []

@@ -79,7 +79,7 @@ async def test_a_deletion_ends_what_was_put_into_the_inbox_at_the_same_time(
     async with pool.transaction() as session:
         await enqueue(session, actor, one)
         deletion = asyncio.create_task(delete(pool, actor, one.endpoint_id))
-        await rows.until(connection, WAITING)
+        await rows.until_true(connection, WAITING)
     await deletion
     assert await rows.inbox(connection) == []
     last = (await rows.attempts(connection))[-1]
@@ -111,7 +111,7 @@ async def test_nothing_is_put_into_the_inbox_of_a_webhook_that_is_being_deleted(
     async with pool.of("deletion").transaction() as session:
         await webhooks(session, actor).delete(one.endpoint_id)
         late = asyncio.create_task(attempt())
-        await rows.until(connection, WAITING)
+        await rows.until_true(connection, WAITING)
     with pytest.raises(refusal):
         await late
     assert await rows.inbox(connection) == []
