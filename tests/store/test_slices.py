@@ -142,7 +142,7 @@ async def test_the_oldest_row_is_quarantined_with_the_reason(
     )
 
 
-async def test_a_directed_row_keeps_its_direction_in_quarantine(
+async def test_a_directed_row_keeps_its_direction_in_quarantine_under_the_id_of_its_delivery(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection)
@@ -153,7 +153,7 @@ async def test_a_directed_row_keeps_its_direction_in_quarantine(
     row = await connection.fetchrow("SELECT * FROM dispatcher.quarantine")
     assert row is not None
     assert (row["id"], row["event_id"], row["endpoint_id"], row["delivery_id"], row["attempt"]) == (
-        directed,
+        12,
         event,
         endpoint,
         12,

@@ -40,14 +40,22 @@ class Deliveries:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def record(self, results: Sequence[Result]) -> dict[int, float | None]:
-        """Write attempts, and update or end their deliveries.
+    async def record(
+        self, results: Sequence[Result], *, within: Queryable | None = None
+    ) -> dict[int, float | None]:
+        """Write attempts, and update or end their deliveries. `within` is an open transaction.
 
         Return the next time of each updated delivery, in epoch seconds, or None if it ended. A
         delivery is missing from the result if another daemon has changed it since: see
         `record_late`.
         """
-        return await _record(self._session, results)
+        rows = await (within or self._session).fetch(
+            statement("deliveries/record"),
+            *_attempt_columns(results),
+            _array_with_null([r.outcome.state for r in results]),
+            _array_with_null([r.outcome.delay for r in results]),
+        )
+        return {row["id"]: row["next_at"] for row in rows}
 
     async def record_for_others(self, results: Sequence[Result]) -> dict[int, float | None]:
         """Do the same as `record`, and send change notices to the daemons of the deliveries.
@@ -55,7 +63,7 @@ class Deliveries:
         Another one may own their shards by now, and hold them as they were before.
         """
         async with self._session.transaction() as opened:
-            recorded = await _record(opened, results)
+            recorded = await self.record(results, within=opened)
             notified = [r.delivery for r in results if r.delivery.id in recorded]
             await ChangeNotices(opened).add(notified)
         return recorded
@@ -173,17 +181,6 @@ class Deliveries:
             step.horizon,
         )
         return rows[0]["last"], rows[0]["moved"]
-
-
-async def _record(session: Queryable, results: Sequence[Result]) -> dict[int, float | None]:
-    """Run the statement of `Deliveries.record`."""
-    rows = await session.fetch(
-        statement("deliveries/record"),
-        *_attempt_columns(results),
-        _array_with_null([r.outcome.state for r in results]),
-        _array_with_null([r.outcome.delay for r in results]),
-    )
-    return {row["id"]: row["next_at"] for row in rows}
 
 
 def _attempt_columns(results: Sequence[Result]) -> list[str | list[Any]]:

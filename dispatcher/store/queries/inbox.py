@@ -261,7 +261,7 @@ class Inbox:
 
     async def announce_parked(self) -> None:
         """Notify the other daemons that parked deliveries were made in their shards."""
-        await self._session.fetch(statement("server/notify"), PARKED_CHANNEL)
+        await self._session.fetch(statement("inbox/announce_parked"), PARKED_CHANNEL)
 
     async def announce_listening(self, milliseconds: int) -> None:
         """Announce that a daemon listens for notifications for this time."""
