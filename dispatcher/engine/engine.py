@@ -293,7 +293,7 @@ class Engine:
             in_flight=self.deliverer.in_flight,
             unrecorded=len(self.recorder),
             shards=len(self.lease.owned),
-            lease_valid=self.lease.valid,
+            lease_valid=self.lease.is_valid,
             listening=self.listener.is_listening,
             stages_failing=stages_failing,
             connections_busy=busy,

@@ -106,7 +106,7 @@ class Fanout:
         picked, is_empty = await self._empty_inbox()
         await self._move_mark()  # last, as events wait for nothing else
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
-        if plan.renew:
+        if plan.must_renew:
             await self._inbox.promise_polling(POLLING_WINDOW_MS)
         wait = plan.wait if is_empty else 0.0
         if wait < IDLE_SECONDS:
@@ -335,5 +335,5 @@ class Fanout:
 
     def _raise_unless_valid(self, error: StatementTimeoutError) -> None:
         """Raise the error if heartbeats fail too: then the database is slow, and no event is."""
-        if not self._lease.valid:
+        if not self._lease.is_valid:
             raise error

@@ -64,20 +64,20 @@ class Lease:
         self._has_left = False
 
     def __repr__(self) -> str:
-        return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.valid}>"
+        return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.is_valid}>"
 
     def database_time(self) -> float:
         """Return the database's time in epoch seconds, carried forward from the last heartbeat."""
         return self._clock.now()
 
     @property
-    def valid(self) -> bool:
+    def is_valid(self) -> bool:
         """Return True while sends may start."""
         return boottime() - self._confirmed_at < VALID_SECONDS
 
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
-        return self.valid and shard in self.owned
+        return self.is_valid and shard in self.owned
 
     def give_up(self) -> None:
         """Give up all shards until the next join, as others may take over: the session is lost."""

@@ -49,7 +49,7 @@ def fanout(inbox: Late) -> Fanout:
     async def admit(*_: Any, **__: Any) -> bool:
         return False
 
-    lease = SimpleNamespace(owned={1}, daemon=7, valid=True, database_time=lambda: 0.0)
+    lease = SimpleNamespace(owned={1}, daemon=7, is_valid=True, database_time=lambda: 0.0)
     return Fanout(
         cast("Inbox", inbox),
         cast("Lease", lease),

@@ -98,7 +98,9 @@ def _time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def looked(inbox: Stuck) -> None:
-    lease = SimpleNamespace(owned=frozenset({1}), valid=True, daemon=7, database_time=lambda: 0.0)
+    lease = SimpleNamespace(
+        owned=frozenset({1}), is_valid=True, daemon=7, database_time=lambda: 0.0
+    )
     fanout = Fanout(
         cast(Inbox, inbox),
         cast(Lease, lease),

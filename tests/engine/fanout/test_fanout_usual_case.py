@@ -53,7 +53,9 @@ async def test_the_usual_case_is_tried_again_a_second_after_it_did_not_fit(
 
     stage = Fanout(
         cast("Inbox", inbox),
-        cast("Lease", SimpleNamespace(owned={1}, daemon=7, valid=True, database_time=lambda: 0.0)),
+        cast(
+            "Lease", SimpleNamespace(owned={1}, daemon=7, is_valid=True, database_time=lambda: 0.0)
+        ),
         reading=lambda: nullcontext(set()),
         admit=admit,
         saturated=lambda coming: [],
