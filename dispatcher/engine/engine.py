@@ -5,7 +5,7 @@ Stages that work together get each other's callables here, so that their modules
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from time import monotonic
 
 from dispatcher.config.sections import Config
@@ -47,12 +47,12 @@ from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.queries.queues import Queues
 from dispatcher.store.queries.statistics import Statistics
 from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents
+from dispatcher.store.session import Transaction
 from dispatcher.telemetry import observe
 from dispatcher.transport.access_tokens import AccessTokens
 from dispatcher.transport.addresses.egress_from_config import guard_from_config
 from dispatcher.transport.addresses.own_ports import admin_port
-from dispatcher.transport.connecting.proxy_from_config import proxy_from_config
-from dispatcher.transport.sender import Sender
+from dispatcher.transport.sender_from_config import sender_from_config
 
 BUFFERED_LIMIT = 20_000
 """Most deliveries in memory; the others stay in the table."""
@@ -142,16 +142,9 @@ class Engine:
 
     def _build_sending(self) -> None:
         """Build what makes attempts."""
-        delivery, requests = self._config.delivery, self._config.signing.request_builder()
+        delivery = self._config.delivery
         self.guard = guard_from_config(self._config, self._dsn)
-        self.sender = Sender(
-            guard=self.guard,
-            connect_timeout=delivery.connect_timeout,
-            body_limit=delivery.response_body,
-            concurrency=delivery.concurrency,
-            user_agent=requests.user_agent,
-            proxy=proxy_from_config(self._config),
-        )
+        self.sender = sender_from_config(self._config, self.guard)
         self.tokens = AccessTokens(self.sender)
         attempts = AttemptRunner(
             buffer=self.buffer,
@@ -159,7 +152,7 @@ class Engine:
             lease=self.lease,
             endpoints=self.endpoints,
             bodies=self.bodies,
-            requests=requests,
+            requests=self._config.signing.request_builder(),
             sender=self.sender,
             tokens=self.tokens,
             recorder=self.recorder,
@@ -211,16 +204,9 @@ class Engine:
             daemon=lambda: self.lease.daemon,
             status=self._status,
         )
-        retention = self._config.retention
-        steps = MaintenanceSteps(
-            self.sessions.upkeep,
-            keep_events=retention.events,
-            keep_attempts=retention.attempts,
-            keep_audit=retention.audit,
-            now=self.clock.now,
-        )
+        steps = MaintenanceSteps(self.sessions.upkeep, self._config.retention, now=self.clock.now)
         self.maintenance = Maintenance(steps.table())
-        self.triggers = steps.triggers
+        self._triggers = steps.triggers
         self.replayer = Replayer(self.sessions.upkeep)
         self.bulk_actions = BulkActionRunner(self.sessions.upkeep)
         self.backstop = Backstop(
@@ -281,6 +267,14 @@ class Engine:
             self._leave,
             self.statistics.drain,
         )
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a transaction for a change by the daemon itself, see Session.transaction."""
+        return self.sessions.upkeep.transaction()
+
+    def disabled_triggers(self) -> Mapping[str, float]:
+        """Return for how many seconds each disabled trigger is known, by `trigger <name>`."""
+        return self._triggers.failing()
 
     def longest_timeout(self) -> float:
         """Return the longest time in seconds that an attempt may take."""

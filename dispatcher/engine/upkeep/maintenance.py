@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
+from dispatcher.config.sections import Retention
 from dispatcher.core import ids
 from dispatcher.core.durations import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
 from dispatcher.core.figures import COUNTED_LIMIT
@@ -107,18 +108,10 @@ class Maintenance:
 class MaintenanceSteps:
     """The maintenance steps of a daemon.
 
-    `keep_…` are retention times in seconds; `now` returns the database's time in epoch seconds.
+    `keep` has the retention times; `now` returns the database's time in epoch seconds.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        *,
-        keep_events: float,
-        keep_attempts: float,
-        keep_audit: float,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, session: Session, keep: Retention, *, now: Callable[[], float]) -> None:
         self._partitions = Partitions(session)
         self._deliveries = Deliveries(session)
         self._daemons = Daemons(session)
@@ -133,9 +126,7 @@ class MaintenanceSteps:
         self._replicated = Replicated(session)
         self._settings = Settings(session)
         self.triggers = TriggerCheck(Triggers(session))
-        self._keep_events = keep_events
-        self._keep_attempts = keep_attempts
-        self._keep_audit = keep_audit
+        self._keep = keep
         self._now = now
 
     def table(self) -> Sequence[Step]:
@@ -203,19 +194,19 @@ class MaintenanceSteps:
         return False
 
     async def _drop_attempts(self) -> bool:
-        name = await self._partitions.drop_one("attempts", self._keep_attempts)
+        name = await self._partitions.drop_one("attempts", self._keep.attempts)
         if name is not None:
             observe.maintenance.partition_dropped(name)
         return name is not None
 
     async def _drop_events(self) -> bool:
-        name = await self._partitions.drop_one("events", self._keep_events)
+        name = await self._partitions.drop_one("events", self._keep.events)
         if name is not None:
             observe.maintenance.partition_dropped(name)
         return name is not None
 
     async def _prune_idempotency_keys(self) -> bool:
-        oldest = self._floor(self._keep_events + DAY_SECONDS)
+        oldest = self._floor(self._keep.events + DAY_SECONDS)
         return await self._partitions.forget_keys(oldest, KEYS_LIMIT) == KEYS_LIMIT
 
     async def _prune_idempotent_responses(self) -> bool:
@@ -229,16 +220,16 @@ class MaintenanceSteps:
         return await self._statistics.prune(SUMS_LIMIT) == SUMS_LIMIT
 
     async def _prune_replays(self) -> bool:
-        return await self._replays.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
+        return await self._replays.prune(self._keep.events, ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_bulk_actions(self) -> bool:
-        return await self._bulk_actions.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
+        return await self._bulk_actions.prune(self._keep.events, ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_audit_log(self) -> bool:
-        return await self._audit.prune(self._floor(self._keep_audit), ROWS_LIMIT) == ROWS_LIMIT
+        return await self._audit.prune(self._floor(self._keep.audit), ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_tokens(self) -> bool:
-        return await self._tokens.prune(self._keep_audit, ROWS_LIMIT) == ROWS_LIMIT
+        return await self._tokens.prune(self._keep.audit, ROWS_LIMIT) == ROWS_LIMIT
 
     async def _prune_dashboard_sessions(self) -> bool:
         return await self._dashboard_sessions.prune(ROWS_LIMIT) == ROWS_LIMIT
@@ -250,7 +241,7 @@ class MaintenanceSteps:
 
     def _expired(self) -> int:
         """Return the id below which everything must end now: its events are dropped in a day."""
-        return self._floor(self._keep_events - DAY_SECONDS)
+        return self._floor(self._keep.events - DAY_SECONDS)
 
     def _floor(self, age: float) -> int:
         """Return the smallest id of the time `age` seconds ago; 0 before the first possible id."""
