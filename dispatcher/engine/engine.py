@@ -180,6 +180,7 @@ class Engine:
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
             self.lease,
+            clock,
             reading=self.buffer.reading,
             admit=admission.admit_new,
             saturated=self.buffer.endpoints_without_room,

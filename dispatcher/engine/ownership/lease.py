@@ -66,10 +66,6 @@ class Lease:
     def __repr__(self) -> str:
         return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.is_valid}>"
 
-    def database_time(self) -> float:
-        """Return the database's time in epoch seconds, carried forward from the last heartbeat."""
-        return self._clock.now()
-
     @property
     def is_valid(self) -> bool:
         """Return True while sends may start."""
