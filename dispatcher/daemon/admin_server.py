@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from socket import socket
+from typing import NamedTuple
 
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.app import AdminPort, Checks, Failing, Paused, build
@@ -37,48 +38,53 @@ class Probes:
     paused: Paused
 
 
-class AdminServer:
-    """The admin port with the API and the dashboard."""
+class AdminServer(NamedTuple):
+    """The admin port, which is not open yet, and the dashboard on it."""
 
-    def __init__(
-        self,
-        config: Config,
-        sessions: DaemonSessions,
-        cipher: Cipher,
-        probes: Probes,
-        listening: Sequence[socket],
-    ) -> None:
-        settings, root_token = ServiceSettings.from_config(config, cipher), root_token_hash(config)
-        auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
-        body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
-        pipeline = RequestPipeline(
-            sessions.people,
-            settings,
-            auth=auth,
-            cursors=Cursors(cipher.cursor_key()),
-            work=WorkLimits(body_limit),
-        )
-        app = build(
-            probes.checks,
-            pipeline,
-            ROUTES,
-            body_limit_bytes=body_limit,
-            failing=probes.failing,
-            paused=probes.paused,
-        )
-        if config.admin.hosts:
-            app.middlewares.append(only_for(config.admin.hosts))
-        self.dashboard = Dashboard(
-            sessions.people,
-            settings,
-            auth,
-            root_token,
-            authentication=sessions.authentication,
-            title=config.dashboard.title,
-        )
-        self.dashboard.add(app, PAGES)
-        app.on_cleanup.append(lambda _: settings.close())
-        self.port = AdminPort(app, listening, _connection_limits(config.limits))
+    port: AdminPort
+    dashboard: Dashboard
+
+
+def build_admin_server(
+    config: Config,
+    sessions: DaemonSessions,
+    cipher: Cipher,
+    probes: Probes,
+    listening: Sequence[socket],
+) -> AdminServer:
+    """Return the admin port with the API and the dashboard, on sockets that listen already."""
+    settings, root_token = ServiceSettings.from_config(config, cipher), root_token_hash(config)
+    auth = Auth(TokenAuthenticator(sessions.authentication, root_token))
+    body_limit = max(config.limits.body_bytes, 2 * config.delivery.max_data)
+    pipeline = RequestPipeline(
+        sessions.people,
+        settings,
+        auth=auth,
+        cursors=Cursors(cipher.cursor_key()),
+        work=WorkLimits(body_limit),
+    )
+    app = build(
+        probes.checks,
+        pipeline,
+        ROUTES,
+        body_limit_bytes=body_limit,
+        failing=probes.failing,
+        paused=probes.paused,
+    )
+    if config.admin.hosts:
+        app.middlewares.append(only_for(config.admin.hosts))
+    dashboard = Dashboard(
+        sessions.people,
+        settings,
+        auth,
+        root_token,
+        authentication=sessions.authentication,
+        title=config.dashboard.title,
+    )
+    dashboard.add(app, PAGES)
+    app.on_cleanup.append(lambda _: settings.close())
+    port = AdminPort(app, listening, _connection_limits(config.limits))
+    return AdminServer(port, dashboard)
 
 
 def _connection_limits(limits: Limits) -> ConnectionLimits:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +26,7 @@ from dispatcher.store.errors import StoreError
 from dispatcher.telemetry import observe, systemd
 
 if TYPE_CHECKING:
-    from dispatcher.daemon.admin_server import AdminServer, Probes
+    from dispatcher.daemon.admin_server import AdminServer
     from dispatcher.dashboard.app import Dashboard
 
 DRAIN_MARGIN_SECONDS = 5.0
@@ -162,7 +163,7 @@ class Daemon:
         """
         while not self._stopping.is_set():
             try:
-                async with self._engine.sessions.upkeep.transaction() as opened:
+                async with self._engine.transaction() as opened:
                     return await change(Pauses(opened, Actor("dispatcher")))
             except TRANSIENT as error:
                 observe.database.unavailable("pause", error, PAUSE_RETRY_SECONDS)
@@ -205,16 +206,17 @@ class Daemon:
 
         Loading its modules takes longer than all that the first attempt needs, so a thread does it.
         """
-        server, probes = await asyncio.to_thread(_load_admin_server)
-        admin = server(
+        await asyncio.to_thread(_load_admin_server)
+        from dispatcher.daemon.admin_server import Probes, build_admin_server
+
+        self._admin = build_admin_server(
             self._config,
             self._engine.sessions,
             self._cipher,
-            probes(self._checks, self._failing_since, self._paused),
+            Probes(self._checks, self._failing_since, self._paused),
             self._listening,
         )
-        self._admin = admin
-        await admin.port.open()
+        await self._admin.port.open()
         self._is_served.set()
         if self._excludes_loaded:
             gc.freeze()
@@ -334,14 +336,12 @@ class Daemon:
         A disabled trigger is named too, because inserted events are not sent while it is disabled.
         """
         now = self._engine.clock.now()
-        failing = {**self._runner.failing(), **self._engine.triggers.failing()}
+        failing = {**self._runner.failing(), **self._engine.disabled_triggers()}
         return {
             stage: datetime.fromtimestamp(now - seconds, UTC).isoformat(timespec="seconds")
             for stage, seconds in failing.items()
         }
 
 
-def _load_admin_server() -> "tuple[type[AdminServer], type[Probes]]":
-    from dispatcher.daemon.admin_server import AdminServer, Probes
-
-    return AdminServer, Probes
+def _load_admin_server() -> None:
+    importlib.import_module("dispatcher.daemon.admin_server")

@@ -5,7 +5,7 @@ Stages that work together get each other's callables here, so that their modules
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from time import monotonic
 
 from dispatcher.config.sections import Config
@@ -47,12 +47,12 @@ from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.queries.queues import Queues
 from dispatcher.store.queries.statistics import Statistics
 from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents
+from dispatcher.store.session import Transaction
 from dispatcher.telemetry import observe
 from dispatcher.transport.access_tokens import AccessTokens
 from dispatcher.transport.addresses.egress_from_config import guard_from_config
 from dispatcher.transport.addresses.own_ports import admin_port
-from dispatcher.transport.connecting.proxy_from_config import proxy_from_config
-from dispatcher.transport.sender import Sender
+from dispatcher.transport.sender_from_config import sender_from_config
 
 BUFFERED_LIMIT = 20_000
 """Most deliveries in memory; the others stay in the table."""
@@ -143,16 +143,9 @@ class Engine:
 
     def _build_sending(self) -> None:
         """Build what makes attempts."""
-        delivery, requests = self._config.delivery, self._config.signing.request_builder()
+        delivery = self._config.delivery
         self.guard = guard_from_config(self._config, self._dsn)
-        self.sender = Sender(
-            guard=self.guard,
-            connect_timeout=delivery.connect_timeout,
-            body_limit=delivery.response_body,
-            concurrency=delivery.concurrency,
-            user_agent=requests.user_agent,
-            proxy=proxy_from_config(self._config),
-        )
+        self.sender = sender_from_config(self._config, self.guard)
         self.tokens = AccessTokens(self.sender)
         attempts = AttemptRunner(
             buffer=self.buffer,
@@ -160,7 +153,7 @@ class Engine:
             lease=self.lease,
             endpoints=self.endpoints,
             bodies=self.bodies,
-            requests=requests,
+            requests=self._config.signing.request_builder(),
             sender=self.sender,
             tokens=self.tokens,
             recorder=self.recorder,
@@ -187,6 +180,7 @@ class Engine:
         self.fanout = Fanout(
             Inbox(self.sessions.fanout),
             self.lease,
+            clock,
             reading=self.buffer.reading,
             admit=admission.admit_new,
             saturated=self.buffer.endpoints_without_room,
@@ -212,16 +206,9 @@ class Engine:
             daemon=lambda: self.lease.daemon,
             status=self._status,
         )
-        retention = self._config.retention
-        steps = MaintenanceSteps(
-            self.sessions.upkeep,
-            keep_events=retention.events,
-            keep_attempts=retention.attempts,
-            keep_audit=retention.audit,
-            now=self.clock.now,
-        )
+        steps = MaintenanceSteps(self.sessions.upkeep, self._config.retention, now=self.clock.now)
         self.maintenance = Maintenance(steps.table())
-        self.triggers = steps.triggers
+        self._triggers = steps.triggers
         self.replayer = Replayer(self.sessions.upkeep)
         self.bulk_actions = BulkActionRunner(self.sessions.upkeep)
         self.backstop = Backstop(
@@ -283,6 +270,14 @@ class Engine:
             self.statistics.drain,
         )
 
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a transaction for a change by the daemon itself, see Session.transaction."""
+        return self.sessions.upkeep.transaction()
+
+    def disabled_triggers(self) -> Mapping[str, float]:
+        """Return for how many seconds each disabled trigger is known, by `trigger <name>`."""
+        return self._triggers.failing()
+
     def longest_timeout(self) -> float:
         """Return the longest time in seconds that an attempt may take."""
         return self.endpoints.longest_timeout(self._config.delivery.timeout)
@@ -294,7 +289,7 @@ class Engine:
             in_flight=self.deliverer.in_flight,
             unrecorded=len(self.recorder),
             shards=len(self.lease.owned),
-            lease_valid=self.lease.valid,
+            lease_valid=self.lease.is_valid,
             listening=self.listener.is_listening,
             stages_failing=stages_failing,
             connections_busy=busy,

@@ -140,7 +140,7 @@ class Session:
         self._turn = asyncio.Lock()
 
     @property
-    def listening(self) -> bool:
+    def is_listening(self) -> bool:
         """True if this connection listens to a channel."""
         return bool(self._channels)
 

@@ -139,7 +139,7 @@ class Exchanges:
         return -1 if isinstance(error, NotHttpError) else 0
 
     def _keep(self, _: Connection, head: Head) -> None:
-        assert head.keeps_alive
+        assert head.is_reusable
         self._kept += 1
 
     def _note(self, _: Connection) -> None:
@@ -155,7 +155,7 @@ def check(data: bytes, rng: random.Random, exchanges: Exchanges) -> int:
     assert verdict == exchanged, (verdict, exchanged, data)
     assert len(answer.body) <= BODY_LIMIT, data
     assert sum(len(n) + len(v) for n, v in answer.headers) <= HEADERS_LIMIT_BYTES, data
-    assert not (answer.keeps_alive and answer.ended and answer.truncated), data
+    assert not (answer.is_reusable and answer.has_ended and answer.truncated), data
     assert monotonic() - began < ANSWER_LIMIT_SECONDS, data
     return verdict
 

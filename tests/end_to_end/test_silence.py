@@ -53,7 +53,7 @@ async def test_sending_goes_on_soon_after_a_server_process_froze(
     async with frozen(story, session):
         if session == "lease":
             lease = daemon._engine.lease
-            await until(lambda: not lease.valid, "it may not send any more")
+            await until(lambda: not lease.is_valid, "it may not send any more")
         await story.insert(3, first=4)
         await receiver.wait_for(6, within=SOON)
         await until(lambda: _delivered(story, 6), "they are recorded", within=SOON)

@@ -73,7 +73,7 @@ async def test_a_daemon_that_stops_while_its_admin_port_is_loading_never_reports
     story: Story, cipher: Cipher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with loading(story, cipher, monkeypatch) as (daemon, running, _):
-        await until(lambda: daemon._engine.lease.valid, "its engine runs")
+        await until(lambda: daemon._engine.lease.is_valid, "its engine runs")
         with pytest.raises(RuntimeError, match="not ready"):
             _ = daemon.dashboard
         with structlog.testing.capture_logs() as lines:

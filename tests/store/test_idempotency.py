@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dispatcher.core.durations import DAY_SECONDS as DAY
+from dispatcher.config.sections import Retention
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.errors import RefusedError
 from dispatcher.engine.upkeep.maintenance import Maintenance, MaintenanceSteps
@@ -90,7 +90,7 @@ async def test_maintenance_forgets_an_answer_after_a_day(
     connection: Connection, session: Session
 ) -> None:
     upkeep = MaintenanceSteps(
-        session, keep_events=60 * DAY, keep_attempts=30 * DAY, keep_audit=60 * DAY, now=time.time
+        session, Retention(events="60d", attempts="30d", audit="60d"), now=time.time
     )
     maintenance = Maintenance(upkeep.table())
     for hours in (23, 25):

@@ -48,6 +48,7 @@ class Ends:
             on_recorded=lambda delivery, _: self.settled.append(delivery.id),
             on_late=lambda delivery: self.lost.append(delivery.id),
             on_room=lambda: None,
+            on_batch=lambda _: None,
         )
 
     async def record(self, deliveries: Sequence[Delivery], limit: int = 40) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from dispatcher.config.sections import Retention
 from dispatcher.engine.upkeep.maintenance import MaintenanceSteps, Step
 from dispatcher.store.queries.audit import Audit
 from dispatcher.store.queries.dashboard_sessions import DashboardSessions
@@ -24,7 +25,7 @@ EVERYTHING = 2**62
 @pytest.fixture
 def steps(session: Session) -> dict[str, Step]:
     upkeep = MaintenanceSteps(
-        session, keep_events=30 * DAY, keep_attempts=14 * DAY, keep_audit=400 * DAY, now=time.time
+        session, Retention(events="30d", attempts="14d", audit="400d"), now=time.time
     )
     return {step.name: step for step in upkeep.table()}
 

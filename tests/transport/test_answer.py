@@ -40,10 +40,10 @@ def read(data: bytes, *, step: int = 0, then_end: bool = True) -> Answer:
     if whole is not None:
         head, body = whole
         assert (head.status, head.headers, body) == (answer.status, answer.headers, answer.body)
-        assert (answer.ended, answer.truncated, answer.keeps_alive) == (
+        assert (answer.has_ended, answer.truncated, answer.is_reusable) == (
             True,
             False,
-            head.keeps_alive,
+            head.is_reusable,
         )
     return answer
 
@@ -178,7 +178,7 @@ def test_the_framing_shortens_the_excerpt_and_costs_the_connection_not_the_verdi
 ) -> None:
     answer = read(OK + rest)
     assert answer.status == 200
-    assert (answer.body, answer.complete, answer.keeps_alive) == expected
+    assert (answer.body, answer.is_complete, answer.is_reusable) == expected
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"500 No", b"410 Gone", b"204 None", b"304 Same"])
@@ -210,11 +210,11 @@ def test_a_body_announced_where_none_may_be_closes_the_connection(
     status: int,
 ) -> None:
     line = b"HTTP/1.1 %d X\r\n" % status
-    assert read(line + b"\r\n").keeps_alive == (status != 101)
-    assert read(line + b"Content-Length: 0\r\n\r\n").keeps_alive == (status != 101)
-    assert not read(line + b"Content-Length: 2\r\n\r\n").keeps_alive
-    assert not read(line + b"Transfer-Encoding: chunked\r\n\r\n").keeps_alive
-    assert not read(line + b"\r\nab").keeps_alive
+    assert read(line + b"\r\n").is_reusable == (status != 101)
+    assert read(line + b"Content-Length: 0\r\n\r\n").is_reusable == (status != 101)
+    assert not read(line + b"Content-Length: 2\r\n\r\n").is_reusable
+    assert not read(line + b"Transfer-Encoding: chunked\r\n\r\n").is_reusable
+    assert not read(line + b"\r\nab").is_reusable
 
 
 @pytest.mark.parametrize(
@@ -233,17 +233,17 @@ def test_a_body_announced_where_none_may_be_closes_the_connection(
 )
 def test_the_keep_alive_timeout_of_a_receiver_is_read(head: bytes, seconds: int | None) -> None:
     found = parse_head(OK + head + b"Content-Length: 0\r\n\r\n")
-    assert (found.keeps_alive, found.keep_alive_seconds) == (True, seconds)
+    assert (found.is_reusable, found.keep_alive_seconds) == (True, seconds)
 
 
-@pytest.mark.parametrize(("spare", "keeps_alive"), [(0, True), (1, False)])
+@pytest.mark.parametrize(("spare", "is_reusable"), [(0, True), (1, False)])
 def test_a_connection_is_not_kept_after_a_head_too_long_to_be_checked(
-    spare: int, keeps_alive: bool
+    spare: int, is_reusable: bool
 ) -> None:
     head = OK + b"Content-Length: 0\r\nX: \r\n\r\n"
     padding = b"x" * (CLEAN_LIMIT_BYTES - len(head) + spare)
     answer = read(head.replace(b"X: ", b"X: " + padding))
-    assert (answer.status, answer.complete, answer.keeps_alive) == (200, True, keeps_alive)
+    assert (answer.status, answer.is_complete, answer.is_reusable) == (200, True, is_reusable)
 
 
 @pytest.mark.parametrize("interims", [1, INTERIM_LIMIT])
@@ -262,7 +262,7 @@ def test_more_interim_answers_than_the_limit_are_not_http(step: int) -> None:
 
 def test_interim_responses_alone_are_not_an_answer() -> None:
     answer = read(b"HTTP/1.1 102 Processing\r\n\r\n")
-    assert (answer.status, answer.ended) == (0, False)
+    assert (answer.status, answer.has_ended) == (0, False)
     assert not answer.end_of_input(clean=True)
 
 
@@ -278,21 +278,21 @@ def test_a_response_head_without_end_is_cut_at_the_limit() -> None:
     while not answer.feed(b"X-A: b\r\n" * 100):
         fed += 800
         assert fed <= HEAD_LIMIT_BYTES
-    assert (answer.status, answer.truncated, answer.keeps_alive) == (200, True, False)
+    assert (answer.status, answer.truncated, answer.is_reusable) == (200, True, False)
     assert ("X-A", "b") in answer.headers
     assert sum(len(n) + len(v) for n, v in answer.headers) <= HEADERS_LIMIT_BYTES
 
 
 def test_a_status_line_without_end_is_cut_at_the_limit() -> None:
     answer = read(b"HTTP/1.1 200 " + b"a" * 100_000, step=4096)
-    assert (answer.status, answer.ended, answer.headers) == (200, True, ())
+    assert (answer.status, answer.has_ended, answer.headers) == (200, True, ())
 
 
 def test_headers_beyond_the_excerpt_are_left_out_and_shorter_ones_behind_them_kept() -> None:
     big = b"Content-Security-Policy: " + b"a" * 9000 + b"\r\n"
     answer = read(OK + big + b"Retry-After: 5\r\nContent-Length: 2\r\n\r\nok")
     assert answer.headers == (("Retry-After", "5"), ("Content-Length", "2"))
-    assert (answer.body, answer.complete, answer.keeps_alive) == (b"ok", True, True)
+    assert (answer.body, answer.is_complete, answer.is_reusable) == (b"ok", True, True)
 
 
 @pytest.mark.parametrize(
@@ -369,6 +369,6 @@ def test_any_bytes_in_any_segments_give_the_same_verdict(data: bytes, cuts: list
             verdicts.append(-1)
         assert len(answer.body) <= LIMIT
         assert sum(len(n) + len(v) for n, v in answer.headers) <= HEADERS_LIMIT_BYTES
-        assert not (answer.keeps_alive and answer.truncated and answer.ended)
+        assert not (answer.is_reusable and answer.truncated and answer.has_ended)
     assert verdicts[0] == verdicts[1]
     assert whole_status(data) in (None, verdicts[0])

@@ -78,7 +78,7 @@ class FanoutFairness:
     @property
     def is_searching(self) -> bool:
         """Return True while a search below the mark, or the taking of its result, is under way."""
-        return self._sweep.under_way or self._found is not None
+        return self._sweep.is_under_way or self._found is not None
 
     def next_slice(self, now: float) -> Slice:
         """Return the part of the inbox that the next statement takes."""

@@ -11,6 +11,7 @@ from uuid import UUID
 from dispatcher.core import ids
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
+from dispatcher.engine.clock import Clock
 from dispatcher.engine.fanout.fairness import FanoutFairness, Slice
 from dispatcher.engine.fanout.inbox_polling import IDLE_SECONDS, POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.ownership.lease import Lease
@@ -67,6 +68,7 @@ class Fanout:
         self,
         inbox: Inbox,
         lease: Lease,
+        clock: Clock,
         *,
         reading: Callable[[], AbstractContextManager[set[int | UUID]]],
         admit: Admit,
@@ -77,6 +79,7 @@ class Fanout:
     ) -> None:
         self._inbox = inbox
         self._lease = lease
+        self._clock = clock
         self._reading = reading
         self._admit = admit
         self._saturated = saturated
@@ -106,7 +109,7 @@ class Fanout:
         picked, is_empty = await self._empty_inbox()
         await self._move_mark()  # last, as events wait for nothing else
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
-        if plan.renew:
+        if plan.must_renew:
             await self._inbox.promise_polling(POLLING_WINDOW_MS)
         wait = plan.wait if is_empty else 0.0
         if wait < IDLE_SECONDS:
@@ -199,7 +202,7 @@ class Fanout:
             after_id=slice_.after_id,
             deliveries_limit=self._size.scale(DELIVERIES_LIMIT),
             small_bytes=SMALL_BYTES,
-            small_ids=ids.of_days(self._lease.database_time(), SMALL_DAYS),
+            small_ids=ids.of_days(self._clock.now(), SMALL_DAYS),
         )
         return await self._fan_out_usual(slice_, batch) or await self._inbox.fan_out(
             **batch,
@@ -335,5 +338,5 @@ class Fanout:
 
     def _raise_unless_valid(self, error: StatementTimeoutError) -> None:
         """Raise the error if heartbeats fail too: then the database is slow, and no event is."""
-        if not self._lease.valid:
+        if not self._lease.is_valid:
             raise error

@@ -34,12 +34,13 @@ events."""
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The next step: renew the polling window if `renew`, then read again after `wait` seconds.
+    """The next step of the fan-out.
 
-    A notification ends the wait early.
+    Renew the polling window if `must_renew`, then read again after `wait` seconds. A notification
+    ends the wait early.
     """
 
-    renew: bool
+    must_renew: bool
     wait: float
 
 
@@ -63,8 +64,8 @@ class PollingWindow:
         if backlog:
             wait = POLL_WITH_BACKLOG_SECONDS
         if events >= BUSY_EVENTS:
-            renew = self._until - now < RENEW_BEFORE_SECONDS
-            if renew:
+            must_renew = self._until - now < RENEW_BEFORE_SECONDS
+            if must_renew:
                 self._until = now + POLLING_WINDOW_MS / 1000
-            return Plan(renew, wait)
+            return Plan(must_renew, wait)
         return Plan(False, wait if now < self._until + GRACE_SECONDS else IDLE_SECONDS)

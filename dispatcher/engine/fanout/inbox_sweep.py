@@ -35,7 +35,7 @@ class Sweep:
         self._previous_seconds = 0.0
 
     @property
-    def under_way(self) -> bool:
+    def is_under_way(self) -> bool:
         return self._from < self._top
 
     def next(self, now: float, mark: int) -> tuple[int, int] | None:
@@ -43,7 +43,7 @@ class Sweep:
 
         Return None if no round is due.
         """
-        if not self.under_way:
+        if not self.is_under_way:
             if now - self._began < ROUND_EVERY_SECONDS or mark <= 0:
                 return None
             self._began, self._from, self._top, self._previous_seconds = now, 0, mark, 0.0

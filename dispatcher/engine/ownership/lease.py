@@ -65,14 +65,10 @@ class Lease:
         self._has_left = False
 
     def __repr__(self) -> str:
-        return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.valid}>"
-
-    def database_time(self) -> float:
-        """Return the database's time in epoch seconds, carried forward from the last heartbeat."""
-        return self._clock.now()
+        return f"<Lease {self.daemon}: {len(self.owned)} of {SHARDS} shards, valid {self.is_valid}>"
 
     @property
-    def valid(self) -> bool:
+    def is_valid(self) -> bool:
         """Return True while sends may start."""
         return boottime() - self._confirmed_at < VALID_SECONDS
 
@@ -83,7 +79,7 @@ class Lease:
 
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
-        return self.valid and shard in self.owned
+        return self.is_valid and shard in self.owned
 
     def give_up(self) -> None:
         """Give up all shards until the next join, as others may take over: the session is lost."""

@@ -111,7 +111,7 @@ class Deliverer:
 
     @property
     def _may_start(self) -> bool:
-        return self._is_starting and self._lease.valid and self._recorder.has_room
+        return self._is_starting and self._lease.is_valid and self._recorder.has_room
 
     def _start_workers(self) -> bool:
         """Start a worker for each delivery that can and may start, at most STARTS_LIMIT.

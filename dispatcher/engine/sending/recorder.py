@@ -42,7 +42,7 @@ class Recorder:
         on_recorded: Callable[[Delivery, Delivery | None], None],
         on_late: Callable[[Delivery], None],
         on_room: Callable[[], None],
-        on_batch: Callable[[Sequence[Result]], None] = observe.deliveries.recorded,
+        on_batch: Callable[[Sequence[Result]], None],
     ) -> None:
         self._deliveries = deliveries
         self._covered = covered

@@ -6,8 +6,10 @@ step that fails is tried again with growing delays, while the others go on.
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 
+from dispatcher.config.sections import Retention
 from dispatcher.core import ids
 from dispatcher.core.durations import DAY_SECONDS, HOUR_SECONDS, MINUTE_SECONDS
 from dispatcher.core.figures import BACKLOG_COUNT_LIMIT
@@ -60,12 +62,13 @@ RESPONSES_LIMIT = 1_000
 class Step:
     """One kind of maintenance work.
 
-    `run` does a bounded part of it and returns True if more is left. `due_at` is in monotonic
+    `run` does a bounded part of it and returns True if more is left; work without parts returns
+    None. `due_at` is in monotonic
     seconds; `failures` counts the failures in a row.
     """
 
     name: str
-    run: Callable[[], Awaitable[bool]]
+    run: Callable[[], Awaitable[bool | None]]
     every_seconds: float
     due_at: float = float("-inf")
     failures: int = 0
@@ -107,18 +110,10 @@ class Maintenance:
 class MaintenanceSteps:
     """The maintenance steps of a daemon.
 
-    `keep_…` are retention times in seconds; `now` returns the database's time in epoch seconds.
+    `keep` has the retention times; `now` returns the database's time in epoch seconds.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        *,
-        keep_events: float,
-        keep_attempts: float,
-        keep_audit: float,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, session: Session, keep: Retention, *, now: Callable[[], float]) -> None:
         self._partitions = Partitions(session)
         self._deliveries = Deliveries(session)
         self._daemons = Daemons(session)
@@ -133,9 +128,7 @@ class MaintenanceSteps:
         self._replicated = Replicated(session)
         self._settings = Settings(session)
         self.triggers = TriggerCheck(Triggers(session))
-        self._keep_events = keep_events
-        self._keep_attempts = keep_attempts
-        self._keep_audit = keep_audit
+        self._keep = keep
         self._now = now
 
     def table(self) -> Sequence[Step]:
@@ -147,21 +140,25 @@ class MaintenanceSteps:
             Step("cancel_deliveries", self._cancel_deliveries, CANCEL_SECONDS),
             Step("adopt_replicated_events", self._adopt_replicated_events, REPLICATED_SECONDS),
             Step("check_triggers", self.triggers.run, TRIGGERS_SECONDS),
-            Step("refresh_fast_path", self._refresh_fast_path, MINUTE_SECONDS),
+            Step("refresh_fast_path", self._settings.refresh_fast_path, MINUTE_SECONDS),
             Step("create_partitions", self._create_partitions, HOUR_SECONDS),
             Step("expire_quarantine", self._expire_quarantine, MINUTE_SECONDS),
             Step("skip_dropped_events", self._skip_dropped_events, MINUTE_SECONDS),
             Step("drop_attempts", self._drop_attempts, HOUR_SECONDS),
             Step("drop_events", self._drop_events, HOUR_SECONDS),
-            Step("prune_idempotency_keys", self._prune_idempotency_keys, HOUR_SECONDS),
-            Step("prune_idempotent_responses", self._prune_idempotent_responses, HOUR_SECONDS),
+            _prune("prune_idempotency_keys", self._prune_keys, KEYS_LIMIT),
+            _prune(
+                "prune_idempotent_responses",
+                partial(self._responses.prune, DAY_SECONDS),
+                RESPONSES_LIMIT,
+            ),
             Step("sample_backlog", self._sample_backlog, MINUTE_SECONDS),
-            Step("prune_statistics", self._prune_statistics, HOUR_SECONDS),
-            Step("prune_replays", self._prune_replays, HOUR_SECONDS),
-            Step("prune_bulk_actions", self._prune_bulk_actions, HOUR_SECONDS),
-            Step("prune_audit_log", self._prune_audit_log, HOUR_SECONDS),
-            Step("prune_tokens", self._prune_tokens, HOUR_SECONDS),
-            Step("prune_dashboard_sessions", self._prune_dashboard_sessions, HOUR_SECONDS),
+            _prune("prune_statistics", self._statistics.prune, SUMS_LIMIT),
+            _prune("prune_replays", partial(self._replays.prune, self._keep.events)),
+            _prune("prune_bulk_actions", partial(self._bulk_actions.prune, self._keep.events)),
+            _prune("prune_audit_log", self._prune_audit_log),
+            _prune("prune_tokens", partial(self._tokens.prune, self._keep.audit)),
+            _prune("prune_dashboard_sessions", self._dashboard_sessions.prune),
             Step("prune_daemons", self._prune_daemons, HOUR_SECONDS),
         )
 
@@ -181,15 +178,10 @@ class MaintenanceSteps:
             observe.events.replicated(fates)
         return len(fates) == ROWS_LIMIT
 
-    async def _refresh_fast_path(self) -> bool:
-        await self._settings.refresh_fast_path()
-        return False
-
-    async def _create_partitions(self) -> bool:
+    async def _create_partitions(self) -> None:
         created = await self._partitions.ensure(DAYS_AHEAD)
         if created:
             observe.maintenance.partitions_created(created)
-        return False
 
     async def _expire_quarantine(self) -> bool:
         expired = await self._quarantine.expire(self._expired(), ROWS_LIMIT)
@@ -197,62 +189,50 @@ class MaintenanceSteps:
             observe.events.quarantine_expired(event_id, reason)
         return len(expired) == ROWS_LIMIT
 
-    async def _skip_dropped_events(self) -> bool:
+    async def _skip_dropped_events(self) -> None:
         for replay in await self._replays.skip_dropped_events(self._expired()):
             observe.replays.dropped_events_skipped(replay)
-        return False
 
     async def _drop_attempts(self) -> bool:
-        name = await self._partitions.drop_one("attempts", self._keep_attempts)
+        name = await self._partitions.drop_one("attempts", self._keep.attempts)
         if name is not None:
             observe.maintenance.partition_dropped(name)
         return name is not None
 
     async def _drop_events(self) -> bool:
-        name = await self._partitions.drop_one("events", self._keep_events)
+        name = await self._partitions.drop_one("events", self._keep.events)
         if name is not None:
             observe.maintenance.partition_dropped(name)
         return name is not None
 
-    async def _prune_idempotency_keys(self) -> bool:
-        oldest = self._floor(self._keep_events + DAY_SECONDS)
-        return await self._partitions.forget_keys(oldest, KEYS_LIMIT) == KEYS_LIMIT
+    async def _prune_keys(self, limit: int) -> int:
+        oldest = self._floor(self._keep.events + DAY_SECONDS)
+        return await self._partitions.forget_keys(oldest, limit)
 
-    async def _prune_idempotent_responses(self) -> bool:
-        return await self._responses.prune(DAY_SECONDS, RESPONSES_LIMIT) == RESPONSES_LIMIT
-
-    async def _sample_backlog(self) -> bool:
+    async def _sample_backlog(self) -> None:
         await self._statistics.sample_backlog(BACKLOG_COUNT_LIMIT)
-        return False
 
-    async def _prune_statistics(self) -> bool:
-        return await self._statistics.prune(SUMS_LIMIT) == SUMS_LIMIT
+    async def _prune_audit_log(self, limit: int) -> int:
+        return await self._audit.prune(self._floor(self._keep.audit), limit)
 
-    async def _prune_replays(self) -> bool:
-        return await self._replays.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
-
-    async def _prune_bulk_actions(self) -> bool:
-        return await self._bulk_actions.prune(self._keep_events, ROWS_LIMIT) == ROWS_LIMIT
-
-    async def _prune_audit_log(self) -> bool:
-        return await self._audit.prune(self._floor(self._keep_audit), ROWS_LIMIT) == ROWS_LIMIT
-
-    async def _prune_tokens(self) -> bool:
-        return await self._tokens.prune(self._keep_audit, ROWS_LIMIT) == ROWS_LIMIT
-
-    async def _prune_dashboard_sessions(self) -> bool:
-        return await self._dashboard_sessions.prune(ROWS_LIMIT) == ROWS_LIMIT
-
-    async def _prune_daemons(self) -> bool:
+    async def _prune_daemons(self) -> None:
         await self._daemons.forget_dead()
         await self._daemons.forget_status()
-        return False
 
     def _expired(self) -> int:
         """Return the id below which everything must end now: its events are dropped in a day."""
-        return self._floor(self._keep_events - DAY_SECONDS)
+        return self._floor(self._keep.events - DAY_SECONDS)
 
     def _floor(self, age: float) -> int:
         """Return the smallest id of the time `age` seconds ago; 0 before the first possible id."""
         milliseconds = int((self._now() - age) * 1000) - ids.EPOCH_MS
         return max(0, milliseconds << ids.TIME_SHIFT)
+
+
+def _prune(name: str, prune: Callable[[int], Awaitable[int]], limit: int = ROWS_LIMIT) -> Step:
+    """Return a step that deletes at most `limit` rows at a time, and again while there are more."""
+
+    async def run() -> bool:
+        return await prune(limit) == limit
+
+    return Step(name, run, HOUR_SECONDS)

@@ -19,11 +19,8 @@ class TriggerCheck:
         self._seen_at: dict[str, float] = {}
         self._logged_at = float("-inf")
 
-    async def run(self) -> bool:
-        """Read which triggers do not fire, and log it when that changes. Return False.
-
-        It is a step of maintenance, and the returned value says that nothing is left to do.
-        """
+    async def run(self) -> None:
+        """Read which triggers do not fire, and log it when that changes."""
         names, now = await self._triggers.silent(), self._now()
         has_changed = set(names) != self._seen_at.keys()
         self._seen_at = {name: self._seen_at.get(name, now) for name in names}
@@ -33,7 +30,6 @@ class TriggerCheck:
         if names and (has_changed or now - self._logged_at >= REPEAT_LOG_SECONDS):
             self._logged_at = now
             observe.maintenance.triggers_disabled(names)
-        return False
 
     def failing(self) -> Mapping[str, float]:
         """Return for how many seconds each disabled trigger is known, by `trigger <name>`."""

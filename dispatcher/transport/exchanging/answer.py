@@ -51,10 +51,9 @@ def whole_answer(data: bytes, body_limit: int) -> tuple[Head, bytes] | None:
 class Answer:
     """One answer, parsed from pieces of any size.
 
-    `status` is 0 until a final status line has been read, which decides the outcome. `ended` is
-    True when no more bytes are needed, `complete` when the body ended correctly. `keeps_alive` is
-    True when another request may follow on the connection. At most `body_limit` bytes of body are
-    kept.
+    `status` is 0 until a final status line has been read, which decides the outcome. `has_ended` is
+    True when no more bytes are needed, `is_complete` when the body ended correctly, `is_reusable`
+    when another request may follow on the connection. At most `body_limit` bytes of body are kept.
     """
 
     __slots__ = (
@@ -66,19 +65,19 @@ class Answer:
         "_remaining",
         "_searched",
         "_wire",
-        "complete",
-        "ended",
+        "has_ended",
         "head",
-        "keeps_alive",
+        "is_complete",
+        "is_reusable",
         "status",
     )
 
     def __init__(self, body_limit: int) -> None:
         self.status = 0
         self.head: Head | None = None
-        self.ended = False
-        self.complete = False
-        self.keeps_alive = False
+        self.has_ended = False
+        self.is_complete = False
+        self.is_reusable = False
         self._body_limit = body_limit
         self._body: bytes | bytearray = b""
         self._partial: bytearray | None = None
@@ -100,31 +99,31 @@ class Answer:
     @property
     def truncated(self) -> bool:
         """Return True if the excerpt is not the whole body."""
-        return not self.complete or len(self._body) > self._body_limit
+        return not self.is_complete or len(self._body) > self._body_limit
 
     def response(self, duration: float, timings: Timings) -> Response:
         """Return the answer as a value; `duration` is in seconds."""
         return Response(self.status, self.headers, self.body, self.truncated, duration, timings)
 
     def feed(self, data: bytes) -> bool:
-        """Parse the next bytes, and return `ended`.
+        """Parse the next bytes, and return `has_ended`.
 
         Raises NotHttpError if they are not HTTP, before a final status only.
         """
         if self.head is None:
             rest = self._feed_head(data)
             if rest is None:
-                return self.ended
+                return self.has_ended
             data = rest
         self._feed_body(data)
-        return self.ended
+        return self.has_ended
 
     def feed_pieces(self, data: bytes) -> bool:
         """Parse as `feed` does, in pieces that end where the answer does."""
         for at in range(0, len(data), PARSED_LIMIT_BYTES):
             if self.feed(data[at : at + PARSED_LIMIT_BYTES]):
                 break
-        return self.ended
+        return self.has_ended
 
     def end_of_input(self, *, clean: bool) -> bool:
         """Note that the connection has ended; `clean` is True if it ended without an error.
@@ -133,8 +132,9 @@ class Answer:
         """
         if not self.status:
             return False
-        if not self.ended:
-            self.complete = clean and self.head is not None and self.head.framing == "until-close"
+        if not self.has_ended:
+            framing = self.head.framing if self.head is not None else None
+            self.is_complete = clean and framing == "until-close"
             self._stop()
         return True
 
@@ -179,7 +179,7 @@ class Answer:
     def _begin_body(self, head: Head) -> None:
         self.head = head
         self.status = head.status
-        self.keeps_alive = head.keeps_alive
+        self.is_reusable = head.is_reusable
         self._remaining = head.length
         self._wire = 0
         self._chunks: _Chunks | None = None
@@ -199,7 +199,7 @@ class Answer:
             self._keep(data)
             if framing == "unknown":
                 self._stop()
-        if len(self._body) > self._body_limit and not self.ended:
+        if len(self._body) > self._body_limit and not self.has_ended:
             self._stop()
 
     def _feed_chunks(self, data: bytes) -> None:
@@ -209,8 +209,8 @@ class Answer:
         self._wire += len(data)
         if not self._chunks.feed(data):
             self._stop()
-        elif self._chunks.ended:
-            self._finish(surplus=self._chunks.surplus)
+        elif self._chunks.has_ended:
+            self._finish(surplus=self._chunks.has_surplus)
         elif self._wire > self._body_limit + CHUNK_FRAMING_LIMIT_BYTES:
             self._stop()
 
@@ -223,23 +223,23 @@ class Answer:
             self._body += data
 
     def _finish(self, *, surplus: bool) -> None:
-        self.ended = self.complete = True
-        self.keeps_alive = self.keeps_alive and not surplus
+        self.has_ended = self.is_complete = True
+        self.is_reusable = self.is_reusable and not surplus
 
     def _stop(self) -> None:
-        self.ended = True
-        self.keeps_alive = False
+        self.has_ended = True
+        self.is_reusable = False
 
 
 class _Chunks:
     """The content of a chunked body, parsed by llhttp; httptools defines the callbacks' names."""
 
-    __slots__ = ("_parser", "content", "ended", "surplus")
+    __slots__ = ("_parser", "content", "has_ended", "has_surplus")
 
     def __init__(self) -> None:
         self.content = bytearray()
-        self.ended = False
-        self.surplus = False
+        self.has_ended = False
+        self.has_surplus = False
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._parser.feed_data(_CHUNKED_HEAD)
 
@@ -253,23 +253,23 @@ class _Chunks:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            if not self.ended:
+            if not self.has_ended:
                 self._parser = None
                 return False
-            self.surplus = True
-        if self.ended:
+            self.has_surplus = True
+        if self.has_ended:
             self._parser = None  # break the cycle. Otherwise memory waits for garbage collection
         return True
 
     def on_body(self, data: bytes) -> None:
-        if not self.ended:
+        if not self.has_ended:
             self.content += data
 
     def on_message_complete(self) -> None:
-        self.ended = True
+        self.has_ended = True
 
     def on_message_begin(self) -> None:
-        self.surplus = self.ended
+        self.has_surplus = self.has_ended
 
 
 def _end_of_head(data: bytes | bytearray, start: int) -> int:

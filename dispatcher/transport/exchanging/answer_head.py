@@ -55,7 +55,7 @@ class NotHttpError(Exception):
 class Head(NamedTuple):
     """A parsed head.
 
-    `length` is the body's length in bytes if `framing` is "length". `keeps_alive` is True if
+    `length` is the body's length in bytes if `framing` is "length". `is_reusable` is True if
     another request may follow on the connection. `keep_alive_seconds` is how long the receiver
     announces to keep it, None if it announces nothing. `whole_length` is the number of bytes after
     which the answer is complete, -1 if the head is malformed or does not say it, or if another
@@ -65,7 +65,7 @@ class Head(NamedTuple):
     status: int
     framing: Framing
     length: int
-    keeps_alive: bool
+    is_reusable: bool
     keep_alive_seconds: int | None
     headers: tuple[tuple[str, str], ...]
     whole_length: int
@@ -129,7 +129,7 @@ def _parse(head: bytes) -> Head:
     if status in _NO_BODY:
         # The head may announce a body although its status has none, and the body may be sent.
         framing = "none" if framing == "until-close" or not length else "unknown"
-    keeps_alive = (
+    is_reusable = (
         clean is not None
         and framing in ("none", "length", "chunked")
         and not _is_last(notable)
@@ -141,7 +141,7 @@ def _parse(head: bytes) -> Head:
         headers = kept_headers(head)
     is_length_known = clean and framing in ("none", "length") and not is_interim(status)
     whole_length = length if is_length_known else -1
-    return Head(status, framing, length, keeps_alive, keep_alive_seconds, headers, whole_length)
+    return Head(status, framing, length, is_reusable, keep_alive_seconds, headers, whole_length)
 
 
 # The same as `parse_head`, for heads of at most CACHED_HEAD_LIMIT_BYTES; in C, as all calls are

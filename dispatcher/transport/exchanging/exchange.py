@@ -252,7 +252,7 @@ class Connection(asyncio.Protocol):
         seconds = self.first_byte_at - self._started_at
         timings = Timings(None, None, None, seconds)
         response = Response(head.status, head.headers, body, False, seconds, timings)
-        self._finish(response, head if head.keeps_alive else None)
+        self._finish(response, head if head.is_reusable else None)
 
     def _finish_part(self, answer: Answer) -> None:
         """End the exchange with as much of the answer as has come."""
@@ -260,7 +260,7 @@ class Connection(asyncio.Protocol):
         response = answer.response(monotonic() - self._started_at, first_byte)
         self._answer = None
         self._is_shortened = False
-        self._finish(response, answer.head if answer.ended and answer.keeps_alive else None)
+        self._finish(response, answer.head if answer.has_ended and answer.is_reusable else None)
 
     def _finish(self, response: Response, head: Head | None) -> None:
         """Wake the sender, and keep the connection for another exchange if there is a `head`."""

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from dispatcher.core.ids import LARGEST_ID
+from dispatcher.engine.clock import Clock
 from dispatcher.engine.fanout.fanout import Fanout
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.store.queries.inbox import FannedOut, Inbox
@@ -49,10 +50,11 @@ def fanout(inbox: Late) -> Fanout:
     async def admit(*_: Any, **__: Any) -> bool:
         return False
 
-    lease = SimpleNamespace(owned={1}, daemon=7, valid=True, database_time=lambda: 0.0)
+    lease = SimpleNamespace(owned={1}, daemon=7, is_valid=True)
     return Fanout(
         cast("Inbox", inbox),
         cast("Lease", lease),
+        Clock(),
         reading=lambda: nullcontext(set()),
         admit=admit,
         saturated=lambda coming: [],

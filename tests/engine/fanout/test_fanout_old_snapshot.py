@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.ids import LARGEST_ID
+from dispatcher.engine.clock import Clock
 from dispatcher.engine.fanout import fanout as fanout_module
 from dispatcher.engine.fanout.fanout import Fanout
 from dispatcher.engine.ownership.lease import Lease
@@ -98,10 +99,11 @@ def _time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def looked(inbox: Stuck) -> None:
-    lease = SimpleNamespace(owned=frozenset({1}), valid=True, daemon=7, database_time=lambda: 0.0)
+    lease = SimpleNamespace(owned=frozenset({1}), is_valid=True, daemon=7)
     fanout = Fanout(
         cast(Inbox, inbox),
         cast(Lease, lease),
+        Clock(),
         reading=lambda: nullcontext(set()),
         admit=_admit,
         saturated=lambda coming: (),

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from dispatcher.engine.clock import Clock as DatabaseClock
 from dispatcher.engine.fanout import fanout as fanout_module
 from dispatcher.engine.fanout.fanout import UNUSUAL_SECONDS, Fanout
 from dispatcher.engine.ownership.lease import Lease
@@ -53,7 +54,8 @@ async def test_the_usual_case_is_tried_again_a_second_after_it_did_not_fit(
 
     stage = Fanout(
         cast("Inbox", inbox),
-        cast("Lease", SimpleNamespace(owned={1}, daemon=7, valid=True, database_time=lambda: 0.0)),
+        cast("Lease", SimpleNamespace(owned={1}, daemon=7, is_valid=True)),
+        DatabaseClock(),
         reading=lambda: nullcontext(set()),
         admit=admit,
         saturated=lambda coming: [],

@@ -66,7 +66,7 @@ def test_while_busy_the_window_never_ends_and_is_not_renewed_at_every_poll() -> 
     for n in range(1000):
         now = START + n * POLL_SECONDS
         plan = window.plan(now, 5, backlog=False)
-        if plan.renew:
+        if plan.must_renew:
             until, renewals = now + WINDOW_SECONDS, renewals + 1
         # The first eight reads find too few events to open a window.
         assert n < 7 or until - now > GRACE_SECONDS
@@ -81,7 +81,7 @@ def test_polling_goes_on_until_a_little_after_the_window() -> None:
         (WINDOW_SECONDS + GRACE_SECONDS - 0.001, 0),
         (WINDOW_SECONDS + GRACE_SECONDS + 0.001, 0),
     )
-    assert busy.renew
+    assert busy.must_renew
     assert quiet == [Plan(False, POLL_SECONDS)] * 3 + [Plan(False, IDLE_SECONDS)]
 
 

@@ -153,7 +153,7 @@ async def test_after_a_lost_session_the_daemon_joins_with_a_new_id_and_names_the
     await lease.run_once()
     first = lease.daemon
     lease.give_up()
-    assert not lease.valid
+    assert not lease.is_valid
     table.refuses = True
     for _ in range(2):
         with pytest.raises(ConnectionError):

@@ -21,12 +21,12 @@ from tests.engine.buffer.test_delivery_buffer import NOW, configure, delivery, o
 
 
 class Standing:
-    """Stands for lease, recorder and endpoint cache: `valid` says whether a send may start."""
+    """Stands for lease, recorder and endpoint cache: `is_valid` says whether a send may start."""
 
     has_room = True
 
-    def __init__(self, *, valid: bool) -> None:
-        self.valid = valid
+    def __init__(self, *, is_valid: bool) -> None:
+        self.is_valid = is_valid
 
     async def load(self, ids: Iterable[UUID]) -> None:
         pass
@@ -39,7 +39,7 @@ def made(
     concurrency: int,
     valid: bool = True,
 ) -> Deliverer:
-    stands = Standing(valid=valid)
+    stands = Standing(is_valid=valid)
     return Deliverer(
         buffer,
         cast(Lease, stands),
@@ -67,7 +67,7 @@ async def started_by_admit(*, valid: bool = True, running: bool = True) -> int:
         await asyncio.wait([run])
     admission = Admission(
         buffer,
-        cast(EndpointCache, Standing(valid=valid)),
+        cast(EndpointCache, Standing(is_valid=valid)),
         cast(Deliveries, None),
         Clock(),
         deliverer.start,

@@ -57,6 +57,7 @@ class Ends:
             on_recorded=lambda delivery, _: self.recorded.append(delivery.id),
             on_late=lambda delivery: self.lost.append(delivery.id),
             on_room=lambda: None,
+            on_batch=lambda _: None,
         )
 
 
