@@ -73,7 +73,7 @@ class Connection(web.RequestHandler):
         self._request = request
         self._content = request.content
 
-    def ended(self) -> None:
+    def note_end(self) -> None:
         """Note that the request was handled and its response is being sent, or was sent."""
         self._request = None
         self._heard_at = None
