@@ -102,7 +102,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         response = _refusal(request, error)
     finally:
         if connection is not None:
-            connection.ended()
+            connection.note_end()
     if _asks_for_another_protocol(request):
         response.force_close()
     response.headers["X-Request-Id"] = request_id(request)

@@ -50,7 +50,7 @@ COLOUR: dict[str, Any] = {
 }
 
 
-SUMMARY_CHARACTERS = 200
+SUMMARY_LIMIT_CHARACTERS = 200
 """The longest summary of a command. One that is too long for a line is continued on the next."""
 
 
@@ -97,7 +97,7 @@ def _set_configuration(context: click.Context, _: click.Parameter, config: Path 
 def _add(group: click.Group, command: click.Command) -> None:
     after = click.Option(["--config"], expose_value=False, callback=_set_configuration, **CONFIG)
     command.params += [after, click.Option(["--color"], **COLOUR, callback=_set_colour)]
-    command.short_help = command.get_short_help_str(SUMMARY_CHARACTERS)  # otherwise it is cut
+    command.short_help = command.get_short_help_str(SUMMARY_LIMIT_CHARACTERS)  # otherwise it is cut
     group.add_command(command)
     if isinstance(command, click.Group):
         for subcommand in list(command.commands.values()):

@@ -96,13 +96,13 @@ def call_api(
     """
     import asyncio
 
-    async def named(client: "AsyncApi") -> "T":
+    async def ask(client: "AsyncApi") -> "T":
         if client.environment is not None:
             client = client.within(await _environment_id(client, client.environment))
         return await request(client)
 
     if target.url is not None:
-        return asyncio.run(_over_the_api(target, target.url, named))
+        return asyncio.run(_over_the_api(target, target.url, ask))
     from dispatcher.cli import database
     from dispatcher.cli.in_process_client import open_client
     from dispatcher.config.loading import load
@@ -113,7 +113,7 @@ def call_api(
         async with open_client(config, target_database, target.environment) as client:
             if needs_daemon:
                 await database.warn_without_daemon(target_database, config)
-            return await named(client)
+            return await ask(client)
 
     return asyncio.run(on_the_database())
 

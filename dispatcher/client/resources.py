@@ -163,7 +163,7 @@ class Response:
     body: bytes
 
     def data(self) -> Any:
-        """Return the data in the envelope. Raises ApiError."""
+        """Return the data in the envelope. Raise ApiError."""
         document = self._document()
         if self.status == HTTPStatus.NO_CONTENT:
             return None

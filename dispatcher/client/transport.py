@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Address:
     """The address of the API, and the token.
 
-    Raises ValueError, without the token, if one of them is invalid.
+    Raise ValueError, without the token, if one of them is invalid.
     """
 
     url: str
@@ -63,7 +63,7 @@ class Address:
 def encoded(body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> bytes | None:
     """Return the body as JSON, None if there is none; a JsonText in it stays as it is.
 
-    Raises ValueError and TypeError for values that are not JSON.
+    Raise ValueError and TypeError for values that are not JSON.
     """
     if body is None:
         return None

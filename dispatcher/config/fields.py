@@ -28,7 +28,7 @@ _BRACKETED = re.compile(r"\[([^]]+)\]:(\d+)", re.ASCII)
 def seconds(text: str) -> float:
     """Return the seconds in a duration such as `250ms`, `1.5h` or `3d`.
 
-    Raises ValueError for any other text.
+    Raise ValueError for any other text.
     """
     match = _DURATION.fullmatch(text)
     if not match:
@@ -39,7 +39,7 @@ def seconds(text: str) -> float:
 def one_line(text: str) -> str:
     """Return the text without spaces around it.
 
-    Raises ValueError if it is empty, or has line breaks or characters that are invisible.
+    Raise ValueError if it is empty, or has line breaks or characters that are invisible.
     """
     text = text.strip()
     if not text or not text.isprintable():
@@ -50,7 +50,7 @@ def one_line(text: str) -> str:
 def network(text: str) -> tuple[Network, int | None]:
     """Return the addresses and the port of `10.1.0.0/16`, `10.1.2.3:80` or `[fd00::/8]:80`.
 
-    The port is None if the text has none. Raises ValueError for any other text.
+    The port is None if the text has none. Raise ValueError for any other text.
     """
     address, port = text, ""
     if bracketed := _BRACKETED.fullmatch(text):
@@ -71,7 +71,7 @@ def network(text: str) -> tuple[Network, int | None]:
 def header_name(text: str) -> str:
     """Return the name if it is a valid HTTP header name (an RFC 9110 token).
 
-    Raises ValueError otherwise.
+    Raise ValueError otherwise.
     """
     if not _HEADER_NAME.fullmatch(text):
         raise ValueError("must be the name of an HTTP header")
@@ -120,7 +120,7 @@ def _network_text(text: str) -> str:
 def _dsn(value: SecretStr) -> SecretStr:
     """Return the address if it is valid.
 
-    Raises ValueError with every problem in one message, which contains nothing of the address.
+    Raise ValueError with every problem in one message, which contains nothing of the address.
     """
     parameters = dsn.parse(value.get_secret_value())
     variables = dsn.from_environment(os.environ)
@@ -142,7 +142,7 @@ def _key(value: SecretStr) -> SecretStr:
 def _proxy(text: str) -> str:
     """Return the address of an HTTP proxy if it is valid.
 
-    Raises ValueError, without the text, which may contain a password.
+    Raise ValueError, without the text, which may contain a password.
     """
     if "@" in text:
         raise ValueError("must not contain credentials: put them into egress.proxy_credentials")

@@ -42,7 +42,7 @@ def load(
     """Return the configuration, merged from all its places.
 
     Without `path`, the file is `$DISPATCHER_CONFIG`, else `config.toml` in the working directory,
-    else `/etc/dispatcher/config.toml`, else none. `overrides` has the form of the file. Raises
+    else `/etc/dispatcher/config.toml`, else none. `overrides` has the form of the file. Raise
     ConfigError with every problem.
     """
     file = path or default_file(environ)

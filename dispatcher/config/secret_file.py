@@ -22,7 +22,7 @@ def read_secret_file(setting: str, path: Path, parse: Callable[[str], Secret]) -
     """Return the secret in a file, as `parse` makes it from the text without surrounding space.
 
     `setting` is the key of the configuration that the problems are reported for. `parse` raises
-    ValueError, without the text, if the text cannot be the secret. Raises SecretFileMissingError
+    ValueError, without the text, if the text cannot be the secret. Raise SecretFileMissingError
     if the file does not exist, and ConfigError if it cannot be used.
     """
     try:

@@ -152,7 +152,7 @@ class Signing(_Section):
     def _writable(cls, template: str, info: ValidationInfo) -> str:
         """Return the header's name with the brand in it.
 
-        Raises ValueError if the name is invalid, or if another header of the request has it.
+        Raise ValueError if the name is invalid, or if another header of the request has it.
         """
         earlier = info.data
         brand, schemes = earlier.get("brand"), earlier.get("schemes", ())
@@ -279,7 +279,7 @@ class Config(_Section):
     def _outlives_retries(cls, retention: Retention, info: ValidationInfo) -> Retention:
         """Return the retention if no event is dropped while a retry or an attempt still needs it.
 
-        Raises an error at `retention.events` otherwise.
+        Raise an error at `retention.events` otherwise.
         """
         if retry := info.data.get("retry"):
             needed = (retention.attempts + retry.longest_span()) / UNITS["d"]
@@ -294,7 +294,7 @@ class Config(_Section):
     def state_directory(self, environ: Mapping[str, str] = os.environ) -> Path:
         """Return the directory of the embedded server and the key file.
 
-        Raises ConfigError if it is not configured and there is no home directory.
+        Raise ConfigError if it is not configured and there is no home directory.
         """
         if self.database.state_directory:
             return self.database.state_directory

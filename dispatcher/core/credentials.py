@@ -66,7 +66,7 @@ def basic(username: str, password: str) -> str:
 def parse_authentication(text: str) -> BasicCredentials | OAuth2Client:
     """Return the credentials of a decrypted JSON text.
 
-    Raises TypeError or ValueError if the text does not hold credentials.
+    Raise TypeError or ValueError if the text does not hold credentials.
     """
     parts = _parts(text)
     kind = parts.pop("type", None)
@@ -80,7 +80,7 @@ def parse_authentication(text: str) -> BasicCredentials | OAuth2Client:
 def parse_tls(text: str) -> TlsIdentity:
     """Return the TLS identity of a decrypted JSON text.
 
-    Raises TypeError or ValueError if the text does not hold one.
+    Raise TypeError or ValueError if the text does not hold one.
     """
     parts = _parts(text)
     return tls_identity(parts.get("certificate"), parts.get("key"), parts.get("ca"))

@@ -80,7 +80,7 @@ class DsnError(ValueError):
 def parse(text: str) -> dict[str, str]:
     """Return the parameters of an address by their libpq names, without empty ones.
 
-    Several hosts or ports are one text with commas, as in libpq. Raises DsnError.
+    Several hosts or ports are one text with commas, as in libpq. Raise DsnError.
     """
     for prefix in URI_PREFIXES:
         if text.startswith(prefix):

@@ -58,7 +58,7 @@ class EndpointUrl:
 
 
 def parse_url(text: str, *, https_only: bool = False) -> EndpointUrl:
-    """Return the parsed URL. Raises UrlError if it cannot be delivered to."""
+    """Return the parsed URL. Raise UrlError if it cannot be delivered to."""
     _check_text(text)
     scheme, separator, rest = text.partition("://")
     scheme = scheme.lower()
@@ -133,7 +133,7 @@ def _split(authority: str) -> tuple[str, int | None]:
 def _host(typed: str) -> tuple[str, str]:
     """Return the host to connect to and the host to display.
 
-    Raises ValueError unless the host is in its only normal form.
+    Raise ValueError unless the host is in its only normal form.
     """
     url = URL(f"http://{typed}/")
     host, shown = url.raw_host or "", url.host or ""

@@ -21,7 +21,7 @@ _RESERVED = ("endpoint.", "delivery.")
 
 
 def parse_type(text: str) -> str:
-    """Return `text` if it is an event type. Raises ValueError with the problem otherwise."""
+    """Return `text` if it is an event type. Raise ValueError with the problem otherwise."""
     _check_length("an event type", text)
     if not is_type(text):
         raise ValueError(
@@ -31,7 +31,7 @@ def parse_type(text: str) -> str:
 
 
 def parse_pattern(text: str) -> str:
-    """Return `text` if it is a pattern. Raises ValueError with the problem otherwise."""
+    """Return `text` if it is a pattern. Raise ValueError with the problem otherwise."""
     _check_length("a pattern", text)
     if text != ALL_TYPES and not is_type(text.removesuffix(".*")):
         raise ValueError(f"{text!r} is not a pattern: an event type, a prefix as in user.*, or *")

@@ -28,7 +28,7 @@ from dispatcher.core.retry_schedule import next_delay, retry_after
 
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 
-LOCATION_CHARACTERS = 200
+LOCATION_LIMIT_CHARACTERS = 200
 """Longest part of a redirect's target that an error repeats."""
 
 BROKEN_RETRIES = 5
@@ -119,8 +119,8 @@ def _describe(response: Response) -> str:
 
 def _printable(text: str) -> str:
     """Return `text` for a log line and a database column: printable, and cut to a length."""
-    shown = "".join(c if c.isprintable() else "?" for c in text[:LOCATION_CHARACTERS])
-    return shown if len(text) <= LOCATION_CHARACTERS else f"{shown}…"
+    shown = "".join(c if c.isprintable() else "?" for c in text[:LOCATION_LIMIT_CHARACTERS])
+    return shown if len(text) <= LOCATION_LIMIT_CHARACTERS else f"{shown}…"
 
 
 def _values(response: Response, name: str) -> list[str]:

@@ -93,7 +93,7 @@ class PageBounds:
 
 FIRST_STEP = 16
 """Rows that are read before their size is known."""
-STEP_BYTES = 32_768
+STEP_LIMIT_BYTES = 32_768
 """Bytes of rows that the event loop makes into items before other tasks may run."""
 
 
@@ -110,8 +110,9 @@ async def fill_page(
 
     `read` returns at most a number of rows after a position, `key` the position of a row, `size`
     its bytes, and `make` the item for a row. Items are made step by step, so that the event loop is
-    not blocked: the first step has FIRST_STEP rows, the others about STEP_BYTES. A page has at
-    least one row, however large. At most one step of rows beyond the limit of bytes is in memory.
+    not blocked: the first step has FIRST_STEP rows, the others about STEP_LIMIT_BYTES. A page has
+    at least one row, however large. At most one step of rows beyond the limit of bytes is in
+    memory.
     """
     items: list[Item] = []
     size_bytes = 0
@@ -131,4 +132,4 @@ async def fill_page(
 
 def _step(rows: int, size_bytes: int) -> int:
     """Return how many rows to read after `rows` of this size."""
-    return max(STEP_BYTES * rows // size_bytes, 1) if size_bytes else FIRST_STEP
+    return max(STEP_LIMIT_BYTES * rows // size_bytes, 1) if size_bytes else FIRST_STEP

@@ -121,7 +121,7 @@ class RequestBuilder:
         """Sign `event` for `endpoint`, and return the headers.
 
         Both times are in epoch seconds: receivers compare `now` with their clocks; `as_of` is the
-        database's time, by which a rotated secret ends. Raises ValueError if signing fails.
+        database's time, by which a rotated secret ends. Raise ValueError if signing fails.
         """
         prepared = self._prepared(endpoint.schemes, endpoint.secrets_at(as_of))
         name, attempt = ids.delivery_name(delivery.id), str(delivery.attempt + 1)

@@ -74,7 +74,7 @@ class Signer:
     that hold a list carry both signatures, the others only the current one. `names` are the names
     of the headers.
 
-    Raises ValueError if there is no scheme, no secret, an unknown scheme or a secret that cannot
+    Raise ValueError if there is no scheme, no secret, an unknown scheme or a secret that cannot
     sign. So no request goes out unsigned. The message contains no secret.
     """
 
@@ -110,7 +110,7 @@ def sign(
     timestamp: int,
     body: bytes,
 ) -> dict[str, str]:
-    """Return the headers of all `schemes`, as `Signer` makes them. Raises ValueError."""
+    """Return the headers of all `schemes`, as `Signer` makes them. Raise ValueError."""
     signer = Signer(schemes, names, secrets)
     return dict(zip(signer.names, signer.sign(event_id, str(timestamp), body), strict=True))
 
@@ -118,7 +118,7 @@ def sign(
 def validate_secret(text: str) -> str:
     """Return `text` if it can sign under every scheme.
 
-    Raises ValueError, without the text, if it is not padded base64 of 24 to 64 bytes in its one
+    Raise ValueError, without the text, if it is not padded base64 of 24 to 64 bytes in its one
     canonical form, with or without the prefix `whsec_`. Verifiers differ on anything laxer: some
     ignore the characters of the URL-safe alphabet and sign with the rest. 64 hexadecimal characters
     are valid: they are base64 of 48 bytes.
@@ -135,7 +135,7 @@ def validate_secret(text: str) -> str:
 def key_for_standard(secret: str) -> bytes:
     """Return the key of the `standard` scheme in bytes.
 
-    Raises ValueError, without the secret, if it is not strict base64.
+    Raise ValueError, without the secret, if it is not strict base64.
     """
     key = _key(secret)
     if not key:

@@ -10,7 +10,7 @@ from dispatcher.services.deliveries.history_resources import Attempt
 
 CHANGES_LIMIT: Final = 20
 """Changes that are listed between two groups. A receiver may send very many headers."""
-SHOWN_CHARACTERS: Final = 120
+SHOWN_LIMIT_CHARACTERS: Final = 120
 """Longest part of a value or a body that a change shows."""
 _CONTEXT_CHARACTERS: Final = 20
 """Characters before the first difference of two bodies that are shown with it."""
@@ -112,9 +112,9 @@ def _difference(old: str, new: str) -> tuple[str, str]:
 
 
 def _cut(text: str | None) -> str | None:
-    if text is None or len(text) <= SHOWN_CHARACTERS:
+    if text is None or len(text) <= SHOWN_LIMIT_CHARACTERS:
         return text
-    return f"{text[:SHOWN_CHARACTERS]}…"
+    return f"{text[:SHOWN_LIMIT_CHARACTERS]}…"
 
 
 def _text(number: int | None) -> str | None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from dispatcher.services.deliveries.signed_requests import SignedRequest
 
-INLINE_BYTES: Final = 8 * 1024
+INLINE_LIMIT_BYTES: Final = 8 * 1024
 """Largest body that stands in the command. A larger one is read from a file."""
 _CREDENTIALS: Final = {
     "basic": ("--user", "<user name>:<password>"),
@@ -45,7 +45,7 @@ def is_inline(body: bytes) -> bool:
     may hide a part of the command. Shells differ on a double backslash.
     """
     text = body.decode()
-    return len(body) <= INLINE_BYTES and text.isprintable() and "\\\\" not in text
+    return len(body) <= INLINE_LIMIT_BYTES and text.isprintable() and "\\\\" not in text
 
 
 def _header(name: str, value: str) -> str:

@@ -35,9 +35,9 @@ COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
 """Browsers accept a cookie with this prefix only over TLS and from this exact host. Otherwise a
 site on a sibling host name could set it."""
-KEPT_BYTES: Final = 256 * 1024
+KEPT_FORM_LIMIT_BYTES: Final = 256 * 1024
 """A larger form is dropped at a sign-in, because it travels to the browser and back twice."""
-SMALL_FORM_BYTES: Final = 8 * 1024
+SMALL_FORM_LIMIT_BYTES: Final = 8 * 1024
 LARGE_FORMS_LIMIT: Final = 16
 """Large forms of clients without a session that are read at a time."""
 LARGE_FORMS_OF_ONE_LIMIT: Final = 4
@@ -175,7 +175,7 @@ class SignInPages:
         if not is_surely_ours(request):
             return None
         fields = [(n, v) for n, v in (await self._fields(request)).items() if n not in _DROPPED]
-        if sum(len(n) + len(v) for n, v in fields) > KEPT_BYTES:
+        if sum(len(n) + len(v) for n, v in fields) > KEPT_FORM_LIMIT_BYTES:
             return None
         return KeptForm(request.rel_url.raw_path_qs, fields)
 
@@ -187,7 +187,7 @@ class SignInPages:
         one with just a token, never waits for them.
         """
         length = request.content_length
-        if length is not None and length <= SMALL_FORM_BYTES:
+        if length is not None and length <= SMALL_FORM_LIMIT_BYTES:
             return await form_body.fields(request)
         try:
             async with self._large_forms.hold(request.remote or ""):

@@ -45,7 +45,7 @@ _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 
 NOTHING = "\N{EN DASH}"
 """The text for a missing value."""
-SHOWN_CHARACTERS = 64 * 1024
+SHOWN_LIMIT_CHARACTERS = 64 * 1024
 """Longest text that a page shows. Setting out a longer one would hold the event loop."""
 _INDENT_LIMIT = 8
 """Levels that are indented. Otherwise a small text of deep levels would become a page of
@@ -100,12 +100,12 @@ def _alphabets(label: str) -> set[str]:
 
 def beginning(text: str) -> str:
     """Return as much of a text as a page shows."""
-    return text[:SHOWN_CHARACTERS]
+    return text[:SHOWN_LIMIT_CHARACTERS]
 
 
 def is_long(text: str) -> bool:
     """Return True if a page shows only the beginning of the text."""
-    return len(text) > SHOWN_CHARACTERS
+    return len(text) > SHOWN_LIMIT_CHARACTERS
 
 
 def pretty(text: str) -> str:

@@ -17,7 +17,7 @@ from dispatcher.store.queries.sealed_values import SealedValues, SealedValuesRow
 from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Queryable, Session
 
-STEP: Final = 100
+STEP_LIMIT_WEBHOOKS: Final = 100
 """Webhooks of one step. Other changes of webhooks wait for it, a few milliseconds."""
 PASS_LIMIT: Final = 10
 """Most times that all webhooks are read. One that changes nothing is the last one."""
@@ -85,7 +85,7 @@ class KeyRotation:
             async with self._session.transaction() as opened:
                 rows = await self._step(opened, after, done, unreadable)
             done.webhooks += len(rows)
-            if len(rows) < STEP:
+            if len(rows) < STEP_LIMIT_WEBHOOKS:
                 break
             after = rows[-1]["id"]
         done.unreadable = unreadable
@@ -99,7 +99,7 @@ class KeyRotation:
     ) -> list[SealedValuesRow]:
         await Endpoints(session).next_version()  # no other change of webhooks until the commit
         values = SealedValues(session)
-        rows = list(await values.list(after, STEP))
+        rows = list(await values.list(after, STEP_LIMIT_WEBHOOKS))
         changed: list[SealedValuesRow] = []
         for row in rows:
             again, number, left = self._again(row)

@@ -149,7 +149,7 @@ class Pauses:
         """Pause, and return the pause and a version of endpoints.
 
         Nothing is sent once daemons have applied that version (see
-        `propagation.wait_until_applied`). Nothing happens if it is paused. Raises NotFoundError.
+        `propagation.wait_until_applied`). Nothing happens if it is paused. Raise NotFoundError.
         """
         # The version first: endpoints that are made at the same time then get it as well.
         version = await self._endpoints.next_version()
@@ -178,7 +178,7 @@ class Pauses:
 
         A restored dump counts as another database, so it is paused again.
         """
-        # in the same order as `pause`; otherwise the two could deadlock
+        # In the same order as `pause`. Otherwise the two could deadlock.
         version = await self._endpoints.next_version()
         state = await self._pauses.configured()
         if state["applied"]:

@@ -16,7 +16,7 @@ async def bisect(
     """Run the statement `run` for all items; after a data error, split them in halves.
 
     `on_refused(item, error)` is called for each item that fails alone. With k such items among n,
-    about k log n statements run. Raises every exception of `run` that is not a data error.
+    about k log n statements run. Raise every exception of `run` that is not a data error.
     """
     if not items:
         return

@@ -121,7 +121,7 @@ class DaemonSessions:
     async def open_all(self) -> None:
         """Open every connection that is not open yet.
 
-        Raises StoreError, which says how many could be opened: a limit that only shows when
+        Raise StoreError, which says how many could be opened: a limit that only shows when
         it is reached, such as a pooler's, would otherwise be noticed by the stage that comes last.
         """
         closed = [session for session in self._all if not session.is_open]

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-_MESSAGE_CHARACTERS = 300
+_MESSAGE_LIMIT_CHARACTERS = 300
 
 _DATA_ERRORS = (
     asyncpg.DataError,  # out of range, not a date, an unknown character
@@ -33,5 +33,5 @@ def describe(error: BaseException) -> str:
     The DETAIL lines of PostgreSQL are left out, because they repeat whole rows.
     """
     message = str(error.args[0]) if error.args else ""
-    printable = "".join(c if c.isprintable() else "?" for c in message[:_MESSAGE_CHARACTERS])
+    printable = "".join(c if c.isprintable() else "?" for c in message[:_MESSAGE_LIMIT_CHARACTERS])
     return f"{type(error).__name__}: {printable}"

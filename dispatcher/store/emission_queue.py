@@ -21,8 +21,8 @@ from dispatcher.store.queries.events import (
     UnknownEnvironmentError,
 )
 
-EVENTS_AT_ONCE = 1_000
-CHARACTERS_AT_ONCE = 2**20
+STATEMENT_LIMIT_EVENTS = 1_000
+STATEMENT_LIMIT_CHARACTERS = 2**20
 """Limits of one statement, so that it takes milliseconds. A larger request has its own
 statement."""
 WAITING_LIMIT = 512
@@ -59,7 +59,7 @@ class _Lane:
         while self.waiting:
             number += len(self.waiting[0].rows)
             size += self.waiting[0].size
-            if taken and (number > EVENTS_AT_ONCE or size > CHARACTERS_AT_ONCE):
+            if taken and (number > STATEMENT_LIMIT_EVENTS or size > STATEMENT_LIMIT_CHARACTERS):
                 break
             taken.append(self.waiting.popleft())
         return [emission for emission in taken if not emission.result.done()]

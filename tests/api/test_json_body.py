@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from dispatcher.api.requests import json_body
-from dispatcher.api.requests.request_parser import FORM_BYTES
+from dispatcher.api.requests.request_parser import FORM_LIMIT_BYTES
 from dispatcher.api.types import HttpError
 from dispatcher.schema_validation.validate import NESTING_LIMIT
 from tests.api.conftest import JSONAPI, Client
@@ -62,8 +62,8 @@ def test_only_brackets_outside_of_strings_count_as_levels(inside: str) -> None:
 async def test_a_body_that_is_large_without_an_events_data_is_refused(
     ask: Client, media_type: str
 ) -> None:
-    large = orjson.dumps({"unknown": ["x"] * (FORM_BYTES // 4)})
+    large = orjson.dumps({"unknown": ["x"] * (FORM_LIMIT_BYTES // 4)})
     for path in ("/api/webhooks", "/api/events"):
         answer = await ask("POST", path, large, Content_Type=media_type)
         assert answer.status == 422
-        assert str(FORM_BYTES).encode() in answer.body
+        assert str(FORM_LIMIT_BYTES).encode() in answer.body

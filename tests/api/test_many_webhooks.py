@@ -55,7 +55,7 @@ async def _gaps() -> AsyncIterator[list[float]]:
 async def test_all_webhooks_are_listed_once_in_one_list_or_in_pages(
     admin: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(webhooks, "WEBHOOKS_AT_ONCE", at_once)
+    monkeypatch.setattr(webhooks, "STEP_LIMIT_WEBHOOKS", at_once)
     await _fill(connection, 250)
     rows = await connection.fetch("SELECT id FROM dispatcher.endpoints ORDER BY created_at, id")
     whole = (await admin("GET", "/api/webhooks")).data

@@ -113,7 +113,7 @@ async def test_a_link_without_a_database_shows_an_error_page(
     async def lost(*_: object) -> None:
         raise StoreUnavailableError("gone")
 
-    monkeypatch.setattr("dispatcher.api.auth.Auth.known", lost)
+    monkeypatch.setattr("dispatcher.api.auth.Auth.authenticate", lost)
     page = await stranger.get(standing.daemon.dashboard.login_link("any"))
     assert (page.status, page.headers["Content-Type"][:9]) == (503, "text/html")
     assert "The database is not available" in page.text
@@ -126,7 +126,7 @@ async def test_without_a_database_every_page_says_so(
         raise StoreUnavailableError("gone")
 
     monkeypatch.setattr(
-        "dispatcher.services.access.dashboard_sessions.DashboardSessions.known", lost
+        "dispatcher.services.access.dashboard_sessions.DashboardSessions.find", lost
     )
     for path in ("/", f"/e/{home}/webhooks", "/webhooks"):
         page = await visitor.follow(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dispatcher.dashboard.curl_command import INLINE_BYTES, command, is_inline
+from dispatcher.dashboard.curl_command import INLINE_LIMIT_BYTES, command, is_inline
 from dispatcher.receiver import verify
 from dispatcher.services.deliveries.signed_requests import SignedRequest
 from tests.api.conftest import Api, Client
@@ -205,7 +205,7 @@ async def test_what_cannot_be_signed_is_refused_with_the_reason(
     [
         (b'{"a":"b\\n\\u00e9"}', True),
         ('{"a":"é€"}'.encode(), True),
-        (b'{"a":"' + b"x" * INLINE_BYTES + b'"}', False),
+        (b'{"a":"' + b"x" * INLINE_LIMIT_BYTES + b'"}', False),
         (b'{"a":\n1}', False),
         (b'{"a":\t1}', False),
         ('{"a":"\u202e"}'.encode(), False),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatcher.dashboard.template_filters import SHOWN_CHARACTERS, pretty
+from dispatcher.dashboard.template_filters import SHOWN_LIMIT_CHARACTERS, pretty
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
 from tests.dashboard.conftest import Visitor
@@ -344,7 +344,7 @@ def test_deep_or_long_json_does_not_grow_without_bound() -> None:
     deep = "[" * 500 + "1," * 7000 + "1" + "]" * 500
     assert len(pretty(deep)) < 12 * len(deep)
     long = "[" + "1," * 100_000 + "1]"
-    assert pretty(long) == long[:SHOWN_CHARACTERS]
+    assert pretty(long) == long[:SHOWN_LIMIT_CHARACTERS]
 
 
 async def test_only_the_newest_groups_of_attempts_are_shown(

@@ -1,6 +1,5 @@
 """How the deliveries of an event went, told from the event alone if it has all of them."""
 
-from dispatcher.dashboard import event_outcome
 from tests.dashboard.words.test_search_sentence import FIVES, delivery, event
 
 
@@ -14,7 +13,8 @@ def test_the_deliveries_of_an_event_are_counted_by_how_they_went() -> None:
         delivery("FAILED", FIVES, id="dlv_2"),
         delivery("CANCELLED", id="dlv_1"),
     )
-    found = event_outcome.of_all(of)
+    found = of.count_deliveries()
+    assert found is not None
     assert found.counts == (
         ("delivered", 2),
         ("failed", 2),
@@ -23,4 +23,6 @@ def test_the_deliveries_of_an_event_are_counted_by_how_they_went() -> None:
         ("cancelled", 1),
     )
     assert (found.failed_delivery_id, found.place, found.is_partial) == ("dlv_5", None, False)
-    assert event_outcome.of_all(event(waiting="inbox")).place == "inbox"
+    waiting = event(waiting="inbox").count_deliveries()
+    assert waiting is not None
+    assert waiting.place == "inbox"

@@ -59,7 +59,7 @@ async def check_value(connection: Connection) -> bytes:
 async def test_all_values_are_encrypted_again_and_the_database_has_the_new_key(
     connection: Connection, rotation: KeyRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_rotation, "STEP", 2)
+    monkeypatch.setattr(key_rotation, "STEP_LIMIT_WEBHOOKS", 2)
     await keyed(connection, OLD)
     full = await sealed(connection, OLD, *COLUMNS)
     bare = [await sealed(connection, OLD, "secret") for _ in range(4)]
@@ -83,7 +83,7 @@ async def test_all_values_are_encrypted_again_and_the_database_has_the_new_key(
 async def test_a_rotation_that_was_cut_short_goes_on(
     connection: Connection, rotation: KeyRotation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_rotation, "STEP", 2)
+    monkeypatch.setattr(key_rotation, "STEP_LIMIT_WEBHOOKS", 2)
     await keyed(connection, OLD)
     endpoints = [await sealed(connection, OLD, "secret") for _ in range(5)]
     replace, calls = SealedValues.replace, iter([True, False])

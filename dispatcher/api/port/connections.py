@@ -15,7 +15,7 @@ from aiohttp import StreamReader, web
 from dispatcher.api.port.connection_limits import ConnectionLimits
 from dispatcher.api.port.first_request import FirstRequest
 
-DROPPED_AT_ONCE = 16
+DROPPED_LIMIT = 16
 DROP_PAUSE_SECONDS = 0.02
 PART = 16
 """If there are too many connections, one of so many is dropped at a time."""
@@ -73,7 +73,7 @@ class Connection(web.RequestHandler):
         self._request = request
         self._content = request.content
 
-    def ended(self) -> None:
+    def note_end(self) -> None:
         """Note that the request was handled and its response is being sent, or was sent."""
         self._request = None
         self._heard_at = None
@@ -165,7 +165,7 @@ class Connections:
             for number, connection in enumerate(overdue):
                 connection.drop()
                 # Closing many at once would hold up requests, and so would their return at once.
-                if number % DROPPED_AT_ONCE == DROPPED_AT_ONCE - 1:
+                if number % DROPPED_LIMIT == DROPPED_LIMIT - 1:
                     await asyncio.sleep(DROP_PAUSE_SECONDS)
 
     def drop_unread(self) -> None:

@@ -34,8 +34,8 @@ LARGE_BODY_BYTES = 64 * 1024
 """From this size on, a body is parsed in a thread. Otherwise it would block the event loop, which
 must send heartbeats."""
 
-FORM_BYTES = 256 * 1024
-FORM_VALUES = 10_000
+FORM_LIMIT_BYTES = 256 * 1024
+FORM_LIMIT_VALUES = 10_000
 """A body that has more of both, without its verbatim field, is refused before its validation.
 
 Validation holds the interpreter lock, and copies what is wrong for each error: with 1 MB of small
@@ -266,8 +266,8 @@ def _batch_format(
 
 def _limit(body: bytes) -> None:
     """Raise an InvalidError if a body has so many values that validating it would take too long."""
-    if len(body) > FORM_BYTES and body.count(b",") > FORM_VALUES:
-        reason = f"must have at most {FORM_BYTES} bytes, not counting an event's data"
+    if len(body) > FORM_LIMIT_BYTES and body.count(b",") > FORM_LIMIT_VALUES:
+        reason = f"must have at most {FORM_LIMIT_BYTES} bytes, not counting an event's data"
         raise InvalidError(Problem((), reason))
 
 

@@ -14,7 +14,7 @@ from dispatcher.api.requests.idempotency import StoredResponse
 from dispatcher.api.requests.request_parser import ParsedRequest
 from dispatcher.api.types import HandlerResult
 
-ITEMS_AT_ONCE = 10
+STEP_LIMIT_ITEMS = 10
 """How many resources are written before other tasks may run. A thread would not help: it would
 compete for the interpreter lock."""
 SHORT_ITEMS = 50
@@ -84,7 +84,7 @@ async def _items(
     shape = result.shape or parsed.route.shape
     items: list[orjson.Fragment] = []
     for number, resource in enumerate(resources):
-        if number and number % ITEMS_AT_ONCE == 0:
+        if number and number % STEP_LIMIT_ITEMS == 0:
             await asyncio.sleep(0 if number < SHORT_ITEMS else PAUSE_SECONDS)
         item = parsed.dialect.item(resource, shape, secrets=True)
         items.append(orjson.Fragment(orjson.dumps(item)))

@@ -66,7 +66,7 @@ def list_(
 ) -> None:
     """List changes, newest first. Without --environment, list those of every environment."""
 
-    async def listed(client: "AsyncApi") -> "list[Resource]":
+    async def fetch(client: "AsyncApi") -> "list[Resource]":
         entries = client.within(None).audit.each(
             environment_id=client.environment,
             actor=actor,
@@ -76,7 +76,7 @@ def list_(
         )
         return await first(entries, limit + 1)
 
-    entries = call_api(target, listed)
+    entries = call_api(target, fetch)
     empty = "There are no such changes."
     if not entries and action is not None:
         empty += _unknown_action(action)

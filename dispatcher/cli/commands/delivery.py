@@ -40,22 +40,24 @@ def delivery() -> None:
 def list_(target: Target, filters: dict[str, Any], limit: int, as_json: bool) -> None:
     """List deliveries, newest first. Without --environment, list those of every environment."""
 
-    def listed(api: "AsyncApi", size: int) -> "AsyncIterator[Resource]":
+    def list_deliveries(api: "AsyncApi", size: int) -> "AsyncIterator[Resource]":
         return api.deliveries.each(**filters, limit=size)
 
-    async def found(client: "AsyncApi") -> "list[Resource]":
+    async def fetch(client: "AsyncApi") -> "list[Resource]":
         filters.update(await with_webhook_id(client, filters))
         most = limit + 1
         size = min(most, PAGE_LIMIT)
         if "webhook_id" in filters:
-            items = await in_its_environment(client, lambda api: first(listed(api, size), most))
+            items = await in_its_environment(
+                client, lambda api: first(list_deliveries(api, size), most)
+            )
         else:
-            items = await newest(client, lambda api: listed(api, size), most)
+            items = await newest(client, lambda api: list_deliveries(api, size), most)
         if not as_json:
             await add_names(client, items)
         return items
 
-    deliveries = call_api(target, found)
+    deliveries = call_api(target, fetch)
     print_items(
         deliveries,
         DELIVERIES,
@@ -111,10 +113,10 @@ def cancel(target: Target, delivery_id: str | None, selection: Selection, as_jso
 def _print(
     target: Target, request: "Callable[[AsyncApi], Awaitable[Resource]]", as_json: bool
 ) -> None:
-    async def named(api: "AsyncApi") -> "Resource":
+    async def fetch(api: "AsyncApi") -> "Resource":
         delivery = await request(api)
         if not as_json:
             await add_names(api, [delivery])
         return delivery
 
-    print_item(call_about_one(target, named), print_delivery, as_json=as_json)
+    print_item(call_about_one(target, fetch), print_delivery, as_json=as_json)

@@ -174,7 +174,7 @@ async def _lines_over_the_api(client: "AsyncApi", file: BinaryIO, as_json: bool)
     from dispatcher.client import InvalidError
     from dispatcher.client.resources import JsonText
 
-    async def emitted(batch: event_lines.Batch) -> Sequence[str]:
+    async def emit_batch(batch: event_lines.Batch) -> Sequence[str]:
         events = [
             {
                 "type": row.type,
@@ -190,7 +190,7 @@ async def _lines_over_the_api(client: "AsyncApi", file: BinaryIO, as_json: bool)
             message = event_lines.explain(error.details, batch.lines, error.message)
             raise MisuseError(message) from None
 
-    await _each_batch(file, emitted, as_json)
+    await _each_batch(file, emit_batch, as_json)
 
 
 async def _lines_on_the_database(
@@ -207,25 +207,27 @@ async def _lines_on_the_database(
         await database.check_schema(target_database)
     async with database.session(target_database, config) as session:
 
-        async def emitted(batch: event_lines.Batch) -> Sequence[str]:
+        async def emit_batch(batch: event_lines.Batch) -> Sequence[str]:
             try:
                 return await Events(session).emit_each(environment, batch.events)
             except EventRejectedError as error:
                 kind = CommandError if isinstance(error, UnknownEnvironmentError) else MisuseError
                 raise kind(f"{batch.place}: {error}") from None
 
-        await _each_batch(file, emitted, as_json)
+        await _each_batch(file, emit_batch, as_json)
 
 
 async def _each_batch(
-    file: BinaryIO, emitted: Callable[[event_lines.Batch], Awaitable[Sequence[str]]], as_json: bool
+    file: BinaryIO,
+    emit_batch: Callable[[event_lines.Batch], Awaitable[Sequence[str]]],
+    as_json: bool,
 ) -> None:
     """Emit one batch after another, and print the ids. After an error, say what was emitted."""
     last_line = 0
     batch: event_lines.Batch | None = None
     try:
         for batch in event_lines.batches(file, most_data=DATA_LIMIT_BYTES):
-            for row, id_ in zip(batch.events, await emitted(batch), strict=True):
+            for row, id_ in zip(batch.events, await emit_batch(batch), strict=True):
                 click.echo(json.dumps({"id": id_, "type": row.type}) if as_json else id_)
             last_line = batch.lines[-1]
     except Exception as error:

@@ -44,7 +44,7 @@ def environment() -> None:
 def list_(target: Target, limit: int, as_json: bool) -> None:
     """List the environments, newest first. With --environment, list only that one."""
 
-    async def listed(client: "AsyncApi") -> list["Resource"]:
+    async def fetch(client: "AsyncApi") -> list["Resource"]:
         environments = client.within(None).environments.each(limit=PAGE_LIMIT)
         if client.environment is None:
             return await first(environments, limit + 1)
@@ -52,7 +52,7 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
             (each async for each in environments if each.id == client.environment), 1
         )
 
-    environments = call_api(target, listed)
+    environments = call_api(target, fetch)
     print_items(
         environments, COLUMNS, as_json=as_json, empty="There are no such environments.", limit=limit
     )

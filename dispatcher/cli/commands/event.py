@@ -87,13 +87,13 @@ def list_(
 def get(target: Target, event_id: str, as_json: bool) -> None:
     """Show one event with its deliveries."""
 
-    async def named(api: "AsyncApi") -> "Resource":
+    async def fetch(api: "AsyncApi") -> "Resource":
         event = await api.events.get(event_id)
         if not as_json:
             await add_names(api, event.deliveries)
         return event
 
-    event = call_about_one(target, named)
+    event = call_about_one(target, fetch)
     print_item(event, _print_event, as_json=as_json)
 
 
@@ -105,14 +105,14 @@ def get(target: Target, event_id: str, as_json: bool) -> None:
 def deliveries(target: Target, event_id: str, limit: int, as_json: bool) -> None:
     """List all deliveries of one event, newest first."""
 
-    async def named(api: "AsyncApi") -> "list[Resource]":
+    async def fetch(api: "AsyncApi") -> "list[Resource]":
         size = min(limit + 1, PAGE_LIMIT)
         items = await first(api.events.each_delivery(event_id, limit=size), limit + 1)
         if not as_json:
             await add_names(api, items)
         return items
 
-    items = call_about_one(target, named)
+    items = call_about_one(target, fetch)
     empty = "The event has no deliveries."
     print_items(items, DELIVERIES_OF_AN_EVENT, as_json=as_json, empty=empty, limit=limit)
 

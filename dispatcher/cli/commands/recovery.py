@@ -85,11 +85,11 @@ def recover(
 def recoveries(target: Target, webhook_id: UUID | str, limit: int, as_json: bool) -> None:
     """List the recoveries of a webhook, newest first: also those that `dispatcher replay` made."""
 
-    async def listed(api: "AsyncApi", id_: UUID) -> list["Resource"]:
+    async def fetch(api: "AsyncApi", id_: UUID) -> list["Resource"]:
         each = api.webhooks.each_recovery(id_, limit=min(limit + 1, PAGE_LIMIT))
         return await first(each, limit + 1)
 
-    items = call_about_webhook(target, webhook_id, listed)
+    items = call_about_webhook(target, webhook_id, fetch)
     empty = "The webhook has no recoveries."
     print_items(items, COLUMNS, as_json=as_json, empty=empty, limit=limit)
 

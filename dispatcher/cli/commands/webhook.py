@@ -88,14 +88,14 @@ def create(
 def list_(target: Target, search: str | None, state: str | None, as_json: bool) -> None:
     """List the webhooks, oldest first. Without --environment, list those of every environment."""
 
-    async def listed(client: "AsyncApi") -> list["Resource"]:
+    async def fetch(client: "AsyncApi") -> list["Resource"]:
         pages = [
             await api.webhooks.list(search=search or None, state=state)
             async for api in each_environment(client)
         ]
         return [webhook for page in pages for webhook in page]
 
-    webhooks = sorted(call_api(target, listed), key=lambda webhook: str(webhook.created_at))
+    webhooks = sorted(call_api(target, fetch), key=lambda webhook: str(webhook.created_at))
     print_items(
         webhooks,
         WEBHOOKS,
@@ -248,11 +248,11 @@ def deliveries(
 ) -> None:
     """List the deliveries of a webhook, newest first."""
 
-    async def listed(api: "AsyncApi", id_: UUID) -> list["Resource"]:
+    async def fetch(api: "AsyncApi", id_: UUID) -> list["Resource"]:
         each = api.deliveries.each(**filters, webhook_id=id_, limit=min(limit + 1, PAGE_LIMIT))
         return await first(each, limit + 1)
 
-    items = call_about_webhook(target, webhook_id, listed)
+    items = call_about_webhook(target, webhook_id, fetch)
     print_items(
         items,
         DELIVERIES_OF_A_WEBHOOK,

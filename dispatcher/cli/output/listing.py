@@ -44,15 +44,17 @@ async def first(items: "AsyncIterator[Resource]", limit: int) -> "list[Resource]
 
 
 def call_newest(
-    target: Target, listed: "Callable[[AsyncApi, int], AsyncIterator[Resource]]", limit: int
+    target: Target, list_items: "Callable[[AsyncApi, int], AsyncIterator[Resource]]", limit: int
 ) -> "list[Resource]":
     """Return the newest items of the named environment, or of all environments, and one more.
 
-    `listed` returns the listing of one environment, in requests of as many items as the number
+    `list_items` returns the listing of one environment, in requests of as many items as the number
     says. By the one more than `limit`, `print_items` knows that there are others.
     """
     size = min(limit + 1, PAGE_LIMIT)
-    return call_api(target, lambda client: newest(client, lambda api: listed(api, size), limit + 1))
+    return call_api(
+        target, lambda client: newest(client, lambda api: list_items(api, size), limit + 1)
+    )
 
 
 def call_about_one(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]") -> T:
@@ -61,16 +63,18 @@ def call_about_one(target: Target, request: "Callable[[AsyncApi], Awaitable[T]]"
 
 
 async def newest(
-    client: "AsyncApi", listed: "Callable[[AsyncApi], AsyncIterator[Resource]]", limit: int
+    client: "AsyncApi", list_items: "Callable[[AsyncApi], AsyncIterator[Resource]]", limit: int
 ) -> "list[Resource]":
     """Return the newest items of the named environment, or of all environments.
 
-    `listed` returns the listing of one environment. The ids of its items are a prefix and a number
-    that grows with time.
+    `list_items` returns the listing of one environment. The ids of its items are a prefix and a
+    number that grows with time.
     """
     items: list[Resource] = []
     async for api in each_environment(client):
-        items = sorted(items + await first(listed(api), limit), key=_number, reverse=True)[:limit]
+        items = sorted(items + await first(list_items(api), limit), key=_number, reverse=True)[
+            :limit
+        ]
     return items
 
 

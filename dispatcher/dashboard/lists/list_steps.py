@@ -14,7 +14,7 @@ ROUNDS_LIMIT: Final = 24
 LONG_READS_LIMIT: Final = 2
 """Reads for one step that looked at thousands of rows and found few. A step must be quick. The list
 goes on searching by itself."""
-READ_AT_ONCE: Final = 50
+READ_LIMIT: Final = 50
 _FIRST_SPAN: Final = 600_000 << ids.TIME_SHIFT
 """The ids of ten minutes."""
 _FACTOR: Final = 16
@@ -62,10 +62,10 @@ async def newer(read: Read, number: int) -> str | None:
     for _ in range(ROUNDS_LIMIT):
         known = end + 1 if nearest is None else ids.number_of(nearest.id)
         below = min(above + 1 + span, known)
-        page = await read(above, below, READ_AT_ONCE)
+        page = await read(above, below, READ_LIMIT)
         if page.next is not None:
             nearest = page.items[-1] if page.items else nearest
-            long_reads += len(page.items) < READ_AT_ONCE
+            long_reads += len(page.items) < READ_LIMIT
             if long_reads >= LONG_READS_LIMIT:
                 break
             span = max(1, span // _FACTOR)

@@ -49,9 +49,9 @@ async def begin(request: DashboardRequest) -> web.Response:
     typed_filter = await delivery_filter_form.read(request, typed)
     is_selection = typed.get("of") == "selected"
     if is_selection and not selected:
-        return _refused(request, typed_filter, NONE_SELECTED, status=422)
+        return _refuse(request, typed_filter, NONE_SELECTED, status=422)
     if typed_filter.wrong:
-        return _refused(request, typed_filter, " ".join(typed_filter.wrong.values()), status=422)
+        return _refuse(request, typed_filter, " ".join(typed_filter.wrong.values()), status=422)
     try:
         form = NewBulkAction.model_validate(
             _given(typed, typed_filter, selected if is_selection else []), strict=False
@@ -69,9 +69,9 @@ async def begin(request: DashboardRequest) -> web.Response:
             )
         return await _start(request, form, counted)
     except (ValidationError, InvalidError) as error:
-        return _refused(request, typed_filter, " ".join(field_errors(error).values()), status=422)
+        return _refuse(request, typed_filter, " ".join(field_errors(error).values()), status=422)
     except ConflictError as error:
-        return _refused(request, typed_filter, str(error), status=409)
+        return _refuse(request, typed_filter, str(error), status=409)
 
 
 async def one(request: DashboardRequest) -> web.Response:
@@ -134,7 +134,7 @@ def _given(
     return given
 
 
-def _refused(
+def _refuse(
     request: DashboardRequest, typed_filter: TypedFilter, reason: str, *, status: int
 ) -> web.Response:
     return request.page(

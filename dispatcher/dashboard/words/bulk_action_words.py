@@ -9,7 +9,7 @@ from dispatcher.core import times
 from dispatcher.services.deliveries.bulk_actions import BulkActionFilters
 
 SELECTED: Final = "selected one by one"
-_AT_ONCE: Final = timedelta(seconds=2)
+_START_TOLERANCE: Final = timedelta(seconds=2)
 """An action that concerns all deliveries up to this time before its start has no end of its own."""
 
 
@@ -53,7 +53,7 @@ def query(filters: BulkActionFilters) -> dict[str, str]:
 
 
 def _end(filters: BulkActionFilters, started: datetime) -> str | None:
-    return times.exact(filters.until) if filters.until < started - _AT_ONCE else None
+    return times.exact(filters.until) if filters.until < started - _START_TOLERANCE else None
 
 
 def _typed(at: datetime) -> str:

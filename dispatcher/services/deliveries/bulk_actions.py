@@ -27,7 +27,7 @@ from dispatcher.store.queries.delivery_search import DeliverySearch
 from dispatcher.store.queries.history import HistoryFilter
 from dispatcher.store.session import Queryable, without_locks
 
-COUNT_STEP: Final = 1_000
+COUNT_STEP_LIMIT: Final = 1_000
 """Deliveries that one step counts."""
 RUNNING_LIMIT: Final = 5
 """Bulk actions of one environment that run at the same time."""
@@ -159,7 +159,9 @@ class BulkActions:
         deadline = monotonic() + COUNT_SECONDS
         number, high = 0, criteria.high
         while True:
-            page = await self._search.page(environment_id, replace(criteria, high=high), COUNT_STEP)
+            page = await self._search.page(
+                environment_id, replace(criteria, high=high), COUNT_STEP_LIMIT
+            )
             if page is None:
                 raise no_webhook(criteria.endpoint_id)
             number += len(page.items)

@@ -1,5 +1,6 @@
 """Build deliveries, attempts and events, as people read them, from rows. Do no I/O."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -209,6 +210,34 @@ class Event(EventItem):
             deliveries=deliveries.items,
             more_deliveries=deliveries.next is not None,
         )
+
+    def count_deliveries(self) -> EventOutcome | None:
+        """Return how the deliveries went, or None if the event has not all of them.
+
+        They count as in `event_outcomes/of_events.sql`. An event whose attempts are too old to be
+        kept is not told from one without deliveries.
+        """
+        if self.more_deliveries:
+            return None
+        ways = Counter(map(_way, self.deliveries))
+        failed = (delivery.id for delivery in self.deliveries if delivery.status == "FAILED")
+        return EventOutcome(
+            place=self.waiting,
+            delivered=ways["delivered"],
+            failed=ways["failed"],
+            cancelled=ways["cancelled"],
+            retrying=ways["retrying"],
+            waiting=ways["waiting"],
+            failed_delivery_id=next(failed, None),
+            is_partial=False,
+            is_kept=True,
+        )
+
+
+def _way(delivery: DeliveryItem) -> str:
+    if delivery.status == "PENDING":
+        return "retrying" if delivery.attempts else "waiting"
+    return delivery.status.lower()
 
 
 def _payload(row: DeliveryItemRow, data: EventData | None) -> tuple[RawJson | None, int | None]:

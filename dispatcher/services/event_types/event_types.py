@@ -20,7 +20,7 @@ from dispatcher.store.session import Queryable
 
 OUTLINED_LIMIT: Final = 1000
 """Types on one page of the dashboard."""
-TYPES_AT_ONCE: Final = 20
+STEP_LIMIT_TYPES: Final = 20
 """Types that are read in one step. Each may have texts of 128 KiB."""
 ROW_BYTES: Final = 200
 """Approximate bytes that field names, times and the like take in a response."""
@@ -56,7 +56,7 @@ class EventTypes:
         return await fill_page(
             partial(self._stored.list, environment_id),
             after,
-            PageBounds(limit, most_bytes, TYPES_AT_ONCE),
+            PageBounds(limit, most_bytes, STEP_LIMIT_TYPES),
             key=lambda row: row["name"],
             size=_size,
             make=EventType.from_row,

@@ -17,8 +17,8 @@ from dispatcher.services.inputs.credential_inputs import (
 )
 
 HEADERS_LIMIT = 20
-HEADERS_BYTES = 4096
-METADATA_BYTES = 16_384
+HEADERS_LIMIT_BYTES = 4096
+METADATA_LIMIT_BYTES = 16_384
 EVENTS_LIMIT = 200
 
 
@@ -37,8 +37,8 @@ def _header_name(name: str) -> str:
 def _few_headers(headers: dict[str, Any]) -> dict[str, Any]:
     if len({name.lower() for name in headers}) < len(headers):
         raise ValueError("names one header twice")
-    if sum(len(name) + len(value or "") for name, value in headers.items()) > HEADERS_BYTES:
-        raise ValueError(f"must be at most {HEADERS_BYTES} bytes in all")
+    if sum(len(name) + len(value or "") for name, value in headers.items()) > HEADERS_LIMIT_BYTES:
+        raise ValueError(f"must be at most {HEADERS_LIMIT_BYTES} bytes in all")
     return headers
 
 
@@ -52,8 +52,8 @@ def _small(metadata: dict[str, Any]) -> dict[str, Any]:
         size = len(orjson.dumps(metadata))
     except (TypeError, ValueError):
         raise ValueError("must be JSON, with numbers of 64 bits") from None
-    if size > METADATA_BYTES:
-        raise ValueError(f"must be at most {METADATA_BYTES} bytes")
+    if size > METADATA_LIMIT_BYTES:
+        raise ValueError(f"must be at most {METADATA_LIMIT_BYTES} bytes")
     return metadata
 
 

@@ -17,7 +17,7 @@ from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.services.inputs.credential_inputs import Authentication, TlsSettings
 from dispatcher.transport.connecting.tls import ClientContext
 
-SUBJECT_CHARACTERS = 500
+SUBJECT_LIMIT_CHARACTERS = 500
 """Longest part of a certificate's subject that is shown."""
 _SHOWN = ("type", "token_url", "client_id", "scope", "audience", "auth_method")
 """Fields of an authentication that are no secret. A user name may be one: some are API keys."""
@@ -149,7 +149,7 @@ def _subject(certificate: x509.Certificate) -> str:
         text = certificate.subject.rfc4514_string()
     except ValueError:
         return "(unreadable)"
-    return "".join(c if c.isprintable() else "?" for c in text[:SUBJECT_CHARACTERS])
+    return "".join(c if c.isprintable() else "?" for c in text[:SUBJECT_LIMIT_CHARACTERS])
 
 
 def _certificate(parts: Mapping[str, Any]) -> WebhookCertificate:

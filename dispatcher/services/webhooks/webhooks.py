@@ -28,7 +28,7 @@ from dispatcher.store.queries.events import Events
 from dispatcher.store.session import Queryable
 
 SECRET_BYTES = 32
-WEBHOOKS_AT_ONCE = 50
+STEP_LIMIT_WEBHOOKS = 50
 """Webhooks read in one step. More would block the event loop and delay heartbeats."""
 TEST_TYPE = "webhook.test"
 SAMPLE = RawJson('{"test":true,"text":"If you can read this, your webhook works."}')
@@ -126,7 +126,7 @@ class Webhooks:
         return await fill_page(
             read,
             after,
-            PageBounds(limit or limits.page, limits.page_bytes, WEBHOOKS_AT_ONCE),
+            PageBounds(limit or limits.page, limits.page_bytes, STEP_LIMIT_WEBHOOKS),
             key=lambda row: row["id"],
             size=webhook_columns.size,
             make=self._webhook,

@@ -65,12 +65,12 @@ class _Route:
         """Return the addresses of one host, in the same order."""
         return sorted(places, key=lambda place: (place != self._good, place in self._failed))
 
-    def succeeded(self, place: _Place) -> None:
+    def note_success(self, place: _Place) -> None:
         """Record that a place answered."""
         self._good = place
         self._failed -= {place, place.host}
 
-    def failed(self, what: Host | _Place) -> None:
+    def note_failure(self, what: Host | _Place) -> None:
         """Record that a host or a place did not answer."""
         if len(self._failed) < PLACES_LIMIT:
             self._failed.add(what)
@@ -119,7 +119,7 @@ class _Opening:
             for place in places:
                 if monotonic() < deadline and (opened := await self._try(place, limit)):
                     return opened
-            self._route.failed(host)
+            self._route.note_failure(host)
         raise ConnectError("; ".join(self._problems))
 
     def _limit(self, timeout_seconds: float, *, alone: bool) -> float:
@@ -156,7 +156,7 @@ class _Opening:
         try:
             async with asyncio.timeout(limit):
                 connection = await self._open_any(place)
-            self._route.succeeded(place)
+            self._route.note_success(place)
         except (tls.TlsError, setup.UnusableError) as error:
             self._problems[f"{place.host}: {error}"] = None
         except (OSError, TimeoutError, ValueError) as error:
@@ -173,7 +173,7 @@ class _Opening:
                 raise ConnectError("; ".join(self._problems)) from error
         else:
             return connection
-        self._route.failed(place)
+        self._route.note_failure(place)
         return None
 
     def _note(self, error: Exception, host: Host, seconds: float) -> None:

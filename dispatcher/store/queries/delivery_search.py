@@ -33,7 +33,7 @@ MERGED_ENDPOINTS_LIMIT: Final = 50
 """Most endpoints whose histories are merged. With more, all deliveries are read through."""
 EVENTS_WITH_REFERENCE_LIMIT: Final = 1_000
 """Most events with one reference whose deliveries are searched for one page."""
-EVENTS_AT_ONCE: Final = 100
+STATEMENT_LIMIT_EVENTS: Final = 100
 """Events whose deliveries one statement reads."""
 DELIVERIES_WITH_REFERENCE_LIMIT: Final = 500
 """Deliveries of such events that are read for one page."""
@@ -197,8 +197,8 @@ class DeliverySearch:
     ) -> list[int]:
         """Return the ids of the deliveries of some events, newest first."""
         delivery_ids: set[int] = set()
-        for start in range(0, len(event_ids), EVENTS_AT_ONCE):
-            batch = event_ids[start : start + EVENTS_AT_ONCE]
+        for start in range(0, len(event_ids), STATEMENT_LIMIT_EVENTS):
+            batch = event_ids[start : start + STATEMENT_LIMIT_EVENTS]
             for above, until in await self._history.spans(min(batch)):
                 rows = await self._session.fetch(
                     statement("delivery_search/of_events"),

@@ -85,7 +85,7 @@ async def test_a_step_over_very_many_others_ends_with_a_word() -> None:
 
 
 async def test_a_burst_later_on_is_reached_in_few_reads() -> None:
-    burst = [NOW - 1000 + each for each in range(list_steps.READ_AT_ONCE + 30)]
+    burst = [NOW - 1000 + each for each in range(list_steps.READ_LIMIT + 30)]
     listing = Listing([NOW - 2 * MINUTE, *burst])
     assert await list_steps.newer(listing.read, NOW - 2 * MINUTE) == str(burst[0])
     assert listing.reads <= 4

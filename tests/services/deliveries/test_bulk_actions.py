@@ -373,7 +373,7 @@ async def test_counting_stops_at_a_limit(
     connection: Connection, session: Session, read: BulkActions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "COUNT_LIMIT", 2)
-    monkeypatch.setattr(service, "COUNT_STEP", 1)
+    monkeypatch.setattr(service, "COUNT_STEP_LIMIT", 1)
     made = await some(connection, session, 4)
     counted = await read.count(OURS, form(status="FAILED"), later())
     assert (counted.number, counted.more) == (2, True)

@@ -6,6 +6,7 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery, Outcome
 from dispatcher.services.deliveries import event_outcomes
 from dispatcher.services.deliveries.event_outcomes import EventOutcome, EventOutcomes
+from dispatcher.services.deliveries.history import History as ShownHistory
 from dispatcher.store.pool import Pool
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.history import History
@@ -119,6 +120,31 @@ async def test_deliveries_in_quarantine_count_as_pending(
     assert (await of_one(outcomes, number)).counts == (("failed", 1), ("retrying", 1))
     await rows.resent_and_quarantined(connection, store, other)
     assert (await of_one(outcomes, number)).counts == (("retrying", 2),)
+
+
+async def test_an_event_with_all_its_deliveries_counts_them_as_the_statement_does(
+    connection: Connection, outcomes: EventOutcomes, store: Deliveries, pool: Pool
+) -> None:
+    number = await event(connection)
+    made: list[Delivery] = []
+    for _ in range(7):
+        webhook = await rows.endpoint(connection, "*")
+        made.append(await rows.delivery(connection, webhook, event_id=number))
+    ends = (DELIVERED, FAILED, FAILED, RETRIED, CANCELLED, FAILED)
+    for delivery, outcome in zip(made, ends, strict=False):
+        await store.record([result(delivery, outcome)])
+    await rows.resent_and_quarantined(connection, store, made[5])
+    counted = await of_one(outcomes, number)
+    assert counted.counts == (
+        ("delivered", 1),
+        ("failed", 2),
+        ("retrying", 2),
+        ("waiting", 1),
+        ("cancelled", 1),
+    )
+    assert (
+        await ShownHistory(pool).event(OURS, ids.event_name(number))
+    ).count_deliveries() == counted
 
 
 @pytest.mark.parametrize("table", ["inbox", "unvalidated_events", "quarantine"])

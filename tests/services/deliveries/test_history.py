@@ -625,7 +625,7 @@ async def test_all_events_with_a_reference_are_searched_page_by_page(
     at_once: int,
 ) -> None:
     monkeypatch.setattr(delivery_search, "EVENTS_WITH_REFERENCE_LIMIT", most)
-    monkeypatch.setattr(delivery_search, "EVENTS_AT_ONCE", at_once)
+    monkeypatch.setattr(delivery_search, "STATEMENT_LIMIT_EVENTS", at_once)
     endpoint = await rows.endpoint(connection)
     made = []
     for _ in range(12):
