@@ -138,6 +138,7 @@ async def test_retry_after_pauses_no_other_endpoint(
     await daemons.start(retry={"base": "10ms"})
     receiver.answers = [Answer(429, {"Retry-After": "3600"})]
     await story.insert()
+    await until(lambda: _attempted(story, 2), "the answer of each is on record")
     await story.ended(DELIVERED=1, PENDING=1)
     await story.insert(5, first=2)
     await another.wait_for(6)
@@ -261,8 +262,8 @@ async def test_deleting_an_endpoint_cancels_what_is_pending(
     assert len(receiver.requests) == 3
 
 
-async def _attempted(story: Story) -> bool:
-    return bool(await story.attempts())
+async def _attempted(story: Story, times: int = 1) -> bool:
+    return len(await story.attempts()) >= times
 
 
 async def _fanned_out(story: Story) -> bool:
