@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dispatcher.engine.upkeep import maintenance
+from tests.end_to_end.inside import a_share_each
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver
 from tests.waiting import until
@@ -175,9 +176,7 @@ async def test_a_pause_applies_to_every_daemon_also_to_one_that_joins(
     await receiver.wait_for(21)
     await asyncio.sleep(SOON)  # the other has read of the pause, which goes on
     third = await daemons.start(retry={"base": "10ms"})
-    await until(
-        lambda: all(len(d._engine.lease.owned) <= 22 for d in (one, other, third)), "a share each"
-    )
+    await a_share_each(one, other, third)
     await story.insert(20, first=22)
     refused, *later = (await receiver.wait_for(42))[20:]
     assert min(r.at for r in later) >= refused.at + 2 - EARLY
