@@ -11,6 +11,7 @@ import pytest
 
 from tests.api.conftest import OTHER, SCHEMES, Api, ApiResponse, Client
 from tests.api.load import Attempt, attempts, each_once, load
+from tests.end_to_end.inside import a_share_each
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Answer, Receiver
 from tests.waiting import until
@@ -28,10 +29,7 @@ async def admin(request: pytest.FixtureRequest, api: Api, daemons: Daemons) -> C
     """Asks one of so many daemons, which share the work."""
     if request.param == 2:
         other = await daemons.start(signing={"schemes": SCHEMES})
-        both = (api.daemon, other)
-        await until(
-            lambda: all(len(d._engine.lease.owned) == 32 for d in both), "they share the work"
-        )
+        await a_share_each(api.daemon, other)
     return await api.client()
 
 

@@ -39,12 +39,6 @@ def configured(**sections: Mapping[str, object]) -> Config:
     return Config.model_validate({n: {**DEFAULTS.get(n, {}), **sections.get(n, {})} for n in names})
 
 
-def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
-    """Return True if the daemon has read from the table that the endpoint is paused."""
-    queue = daemon._engine.queues._queues.get(endpoint_id)
-    return queue is not None and queue.settings.stored_rest > 0
-
-
 def numbers(requests: Sequence[Request]) -> Counter[int]:
     """Return how often each `{"n": …}` arrived."""
     return Counter(orjson.loads(request.body)["data"]["n"] for request in requests)

@@ -17,6 +17,7 @@ from dispatcher.store.pool import Pool
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.inbox import FannedOut
 from dispatcher.store.session import Session
+from tests.end_to_end.inside import in_memory
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Receiver
 from tests.waiting import until
@@ -96,7 +97,7 @@ async def test_a_delivery_cancelled_before_it_is_in_memory_is_never_sent(
     await story.insert(first=2)
     await story.ended(CANCELLED=1, DELIVERED=1)
     assert numbers(receiver.requests) == {2: 1}
-    await until(lambda: len(daemon._engine.buffer) == 0, "none is in memory")
+    await until(lambda: in_memory(daemon) == 0, "none is in memory")
 
 
 async def test_a_delivery_retried_before_it_is_in_memory_is_sent_once(

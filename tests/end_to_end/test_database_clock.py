@@ -14,6 +14,7 @@ from dispatcher.store.migration.migrate import migrate
 from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import connected
+from tests.end_to_end.inside import a_share_each, owned
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
 from tests.stepped_clock import LIBRARIES, SteppedClock, stepped_clock
@@ -86,7 +87,7 @@ async def test_retries_that_are_only_in_the_table_are_made_in_time(
     """Also what was parked, being due, before the clock was set back."""
     endpoint = (await story.subscribe(receiver.url)).id
     daemon = await daemons.start(**RETRY)
-    await until(lambda: len(daemon._engine.lease.owned) == 64, "it owns all")
+    await until(lambda: len(owned(daemon)) == 64, "it owns all")
     for n, parked in enumerate((False, True)):
         await rows.delivery(story.connection, endpoint, due_in=4, shard=n, parked=parked)
     await rows.delivery(story.connection, endpoint, due_in=-1, shard=3, parked=True)
@@ -138,7 +139,7 @@ async def test_a_clock_step_makes_no_daemon_count_as_dead(
     await story.subscribe(receiver.url)
     receiver.otherwise = Answer(200, delay=0.02)
     pair = [await daemons.start(**RETRY), await daemons.start(**RETRY)]
-    await until(lambda: all(len(d._engine.lease.owned) == 32 for d in pair), "half each")
+    await a_share_each(*pair)
     epochs = await story.connection.fetch("SELECT epoch FROM dispatcher.shards ORDER BY shard")
     for n in range(40):
         if n == 10:

@@ -5,7 +5,8 @@ import pytest
 from dispatcher.encryption.cipher import Cipher
 from dispatcher.engine.loading import endpoint_cache as endpoints_module
 from dispatcher.services.inputs.webhook_inputs import NewWebhook
-from tests.end_to_end.stories import Daemons, SharedStory, Story, knows_pause, numbers
+from tests.end_to_end.inside import knows_pause, owned
+from tests.end_to_end.stories import Daemons, SharedStory, Story, numbers
 from tests.receivers import Answer, Receiver
 from tests.waiting import until
 
@@ -114,7 +115,7 @@ async def test_very_many_changes_at_once_are_acted_on_bit_by_bit(
     await story.insert()
     await story.ended(DELIVERED=14)
     assert {r.path for r in receiver.requests[7:]} == {f"/{n}/moved" for n in range(7)}
-    assert len(daemon._engine.lease.owned) == 64
+    assert len(owned(daemon)) == 64
 
 
 @pytest.mark.parametrize("is_sealed", [True, False])

@@ -3,6 +3,7 @@
 import time
 
 from dispatcher.engine.buffer.endpoint_queue import CATCH_UP_SECONDS
+from tests.end_to_end.inside import a_share_each
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Receiver, Request
 from tests.waiting import until
@@ -39,10 +40,7 @@ async def test_two_daemons_keep_to_the_limit_together(
 ) -> None:
     await story.subscribe(receiver.url, rate_limit=20)
     daemon, other = await daemons.start(), await daemons.start()
-    await until(
-        lambda: len(daemon._engine.lease.owned) == len(other._engine.lease.owned) == 32,
-        "a share each",
-    )
+    await a_share_each(daemon, other)
     began = time.time()
     for n in range(40):
         await story.insert(first=n)

@@ -10,13 +10,13 @@ import pytest
 
 from dispatcher.core import ids
 from dispatcher.core.errors import ConflictError
-from dispatcher.daemon.daemon import Daemon
 from dispatcher.engine import engine as engine_module
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.deliveries.delivery_actions import DeliveryActions
 from dispatcher.services.propagation import wait_until_acknowledged
 from dispatcher.store.pool import Pool
 from dispatcher.store.session import Session
+from tests.end_to_end.inside import a_share_each, holds
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver, Request
 from tests.waiting import until
@@ -80,10 +80,6 @@ async def waiting(story: Story, count: int = 1) -> list[int]:
 
 async def _waiting(story: Story, count: int) -> bool:
     return await story.count("attempt = 1") == count
-
-
-def holds(daemon: Daemon, delivery_id: int) -> bool:
-    return delivery_id in daemon._engine.buffer
 
 
 # ── retry ───────────────────────────────────────────────────────────────────────────────────────
@@ -324,9 +320,7 @@ async def test_with_two_daemons_each_change_reaches_the_owner_of_its_delivery(
 ) -> None:
     await story.subscribe(receiver.url)
     one, other = await daemons.start(retry=LATER), await daemons.start(retry=LATER)
-    await until(
-        lambda: len(one._engine.lease.owned) == len(other._engine.lease.owned) == 32, "a share each"
-    )
+    await a_share_each(one, other)
     receiver.answers = [500] * 20
     for n in range(1, 21):
         await story.insert(first=n)

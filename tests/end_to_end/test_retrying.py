@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dispatcher.engine.upkeep import maintenance
+from tests.end_to_end.inside import a_share_each
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver
 from tests.waiting import until
@@ -138,6 +139,7 @@ async def test_retry_after_pauses_no_other_endpoint(
     await daemons.start(retry={"base": "10ms"})
     receiver.answers = [Answer(429, {"Retry-After": "3600"})]
     await story.insert()
+    await until(lambda: _attempted(story, 2), "the answer of each is on record")
     await story.ended(DELIVERED=1, PENDING=1)
     await story.insert(5, first=2)
     await another.wait_for(6)
@@ -174,9 +176,7 @@ async def test_a_pause_applies_to_every_daemon_also_to_one_that_joins(
     await receiver.wait_for(21)
     await asyncio.sleep(SOON)  # the other has read of the pause, which goes on
     third = await daemons.start(retry={"base": "10ms"})
-    await until(
-        lambda: all(len(d._engine.lease.owned) <= 22 for d in (one, other, third)), "a share each"
-    )
+    await a_share_each(one, other, third)
     await story.insert(20, first=22)
     refused, *later = (await receiver.wait_for(42))[20:]
     assert min(r.at for r in later) >= refused.at + 2 - EARLY
@@ -261,8 +261,8 @@ async def test_deleting_an_endpoint_cancels_what_is_pending(
     assert len(receiver.requests) == 3
 
 
-async def _attempted(story: Story) -> bool:
-    return bool(await story.attempts())
+async def _attempted(story: Story, times: int = 1) -> bool:
+    return len(await story.attempts()) >= times
 
 
 async def _fanned_out(story: Story) -> bool:

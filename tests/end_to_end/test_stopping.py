@@ -43,11 +43,15 @@ async def test_a_drain_finishes_attempts_in_flight_and_starts_none(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url, max_in_flight=3)
-    receiver.otherwise = Answer(200, delay=0.5)
-    daemon = await daemons.start()
+    released = asyncio.Event()
+    receiver.otherwise = Answer(200, after=released)
+    daemon = await daemons.start(delivery={"timeout": "30s"})
     await story.insert(10)
     await receiver.wait_for(3)
-    await daemons.stop(daemon)
+    stopping = asyncio.create_task(daemons.stop(daemon))
+    await asyncio.sleep(0)  # it drains
+    released.set()
+    await stopping
     assert len(receiver.requests) == 3
     await story.ended(DELIVERED=3, PENDING=7)
 

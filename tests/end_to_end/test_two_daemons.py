@@ -10,6 +10,7 @@ from dispatcher.engine.ownership import other_daemons
 from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
+from tests.end_to_end.inside import a_share_each, owned
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
 from tests.waiting import until
@@ -34,7 +35,7 @@ async def test_two_daemons_share_the_work_and_send_nothing_twice(
     arrived = numbers(receiver.requests)
     assert set(arrived) == set(range(1_000))
     assert arrived.total() == 1_000 + 20
-    assert one._engine.lease.owned.isdisjoint(other._engine.lease.owned)
+    assert owned(one).isdisjoint(owned(other))
 
 
 async def test_two_daemons_share_the_limit_of_an_endpoint(
@@ -58,7 +59,7 @@ async def test_when_one_stops_the_other_takes_over_at_once_and_nothing_is_sent_t
     await story.insert(600)
     await receiver.wait_for(100)
     await daemons.stop(one)
-    await until(lambda: len(other._engine.lease.owned) == 64, "the other owns all")
+    await until(lambda: len(owned(other)) == 64, "the other owns all")
     await story.ended(DELIVERED=600)
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 601), 1)
 
@@ -131,7 +132,7 @@ async def test_an_ordered_delivery_reaches_the_daemon_of_its_shard_by_a_notifica
         await connection.execute(
             "UPDATE dispatcher.endpoints SET home_shard = $1 WHERE id ="
             " (SELECT id FROM dispatcher.endpoints ORDER BY version DESC LIMIT 1)",
-            min(daemon._engine.lease.owned),
+            min(owned(daemon)),
         )
     for event in range(1, 6):
         await story.insert(1, first=event)
@@ -156,7 +157,7 @@ async def test_advisory_locks_of_others_delay_no_takeover(
         queued = asyncio.create_task(waiting.execute("SELECT pg_advisory_lock(1684632432, 77)"))
         await dead.close()
         daemon = await daemons.start()
-        await until(lambda: len(daemon._engine.lease.owned) == 64, "it took over")
+        await until(lambda: len(owned(daemon)) == 64, "it took over")
         await story.insert(10)
         await story.ended(DELIVERED=10)
         assert not queued.done()
@@ -167,9 +168,7 @@ async def test_advisory_locks_of_others_delay_no_takeover(
 async def _pair(daemons: Daemons, **sections: dict[str, object]) -> tuple[Daemon, Daemon]:
     """Two daemons that own half of the shards each."""
     one, other = await daemons.start(**sections), await daemons.start(**sections)
-    await until(
-        lambda: len(one._engine.lease.owned) == len(other._engine.lease.owned) == 32, "half each"
-    )
+    await a_share_each(one, other)
     return one, other
 
 

@@ -1,0 +1,40 @@
+"""The state of a daemon that nothing shows from the outside. Only this module knows where it is."""
+
+from math import ceil
+from uuid import UUID
+
+from dispatcher.daemon.daemon import Daemon
+from dispatcher.engine.ownership.lease import SHARDS
+from tests.waiting import until
+
+
+def owned(daemon: Daemon) -> set[int]:
+    """Return the shards that the daemon owns."""
+    return set(daemon._engine.lease.owned)
+
+
+async def a_share_each(*daemons: Daemon) -> None:
+    """Return once the daemons own all shards, and none more than its share."""
+    share = ceil(SHARDS / len(daemons))
+
+    def is_shared() -> bool:
+        counts = [len(owned(daemon)) for daemon in daemons]
+        return max(counts) <= share and sum(counts) == SHARDS
+
+    await until(is_shared, f"{len(daemons)} daemons own a share of the shards each")
+
+
+def in_memory(daemon: Daemon) -> int:
+    """Return how many deliveries the daemon has in memory."""
+    return len(daemon._engine.buffer)
+
+
+def holds(daemon: Daemon, delivery_id: int) -> bool:
+    """Return True if the daemon has this delivery in memory."""
+    return delivery_id in daemon._engine.buffer
+
+
+def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
+    """Return True if the daemon has read from the table that the endpoint is paused."""
+    queue = daemon._engine.queues._queues.get(endpoint_id)
+    return queue is not None and queue.settings.stored_rest > 0
