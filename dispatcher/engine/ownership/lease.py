@@ -75,7 +75,7 @@ class Lease:
     @property
     def covered(self) -> frozenset[int]:
         """Return the shards whose deliveries may start now."""
-        return self.owned if self.valid else frozenset()
+        return self.owned if self.is_valid else frozenset()
 
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
