@@ -100,7 +100,7 @@ class Fanout:
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
 
-        Raises StoreError or StatementTimeoutError; earlier statements of the pass stay
+        Raise StoreError or StatementTimeoutError; earlier statements of the pass stay
         committed.
         """
         if not self._fairness.knows_mark:
@@ -311,7 +311,7 @@ class Fanout:
     async def _handle_refusal(self, slice_: Slice, error: Exception) -> None:
         """Make statements smaller until one refused event is left, and quarantine it.
 
-        Raises StoreError, so that the loop waits, after REFUSED_LIMIT events in a row.
+        Raise StoreError, so that the loop waits, after REFUSED_LIMIT events in a row.
         """
         if self._size.shrink():
             return

@@ -20,9 +20,9 @@ from dispatcher.store.data_errors import describe
 from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents, Waiting
 from dispatcher.telemetry import observe
 
-BATCH = 100
-"""Events that one statement reads, or moves; BATCH_BYTES bounds their data."""
-BATCH_BYTES = 2**20
+EVENTS_LIMIT = 100
+"""Events that one statement reads, or moves; DATA_LIMIT_BYTES bounds their data."""
+DATA_LIMIT_BYTES = 2**20
 """Bytes of data read at once; a single event may be larger."""
 PASS_SECONDS = 0.1
 """Longest time of checks in a pass: then the checked events are moved before more are checked."""
@@ -69,7 +69,7 @@ class SchemaCheck:
     async def run_once(self) -> float:
         """Check waiting events for one pass, and return the seconds to the next.
 
-        Raises StoreError or StatementTimeoutError; events that were not moved are
+        Raise StoreError or StatementTimeoutError; events that were not moved are
         checked again.
         """
         if not self._is_busy:
@@ -101,7 +101,7 @@ class SchemaCheck:
         self._fairness.note_taken(
             slice_,
             last_id=last_id,
-            more=bool(left) or len(waiting) == BATCH,
+            more=bool(left) or len(waiting) == EVENTS_LIMIT,
             crowding={event.environment_id for event in waiting if event.id in checked},
             now=monotonic(),
         )
@@ -111,7 +111,7 @@ class SchemaCheck:
         if not owned:
             return ()
         return await self._events.waiting(
-            BATCH,
+            EVENTS_LIMIT,
             owned,
             after_id=slice_.after_id,
             excluded_environments=slice_.excluded_environments,
@@ -159,7 +159,7 @@ class SchemaCheck:
         data: dict[int, str | None] = {}
 
         async def read(batch: Sequence[int]) -> None:
-            data.update(await self._events.with_data(batch, BATCH_BYTES))
+            data.update(await self._events.with_data(batch, DATA_LIMIT_BYTES))
 
         def reject(event_id: int, error: Exception) -> None:
             rejected.append(Rejected(event_id, "unreadable", describe(error)))
