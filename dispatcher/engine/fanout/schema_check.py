@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
-from dispatcher.engine.fanout.fairness import FanoutFairness, Slice
+from dispatcher.engine.fanout.fairness import FairOrder, Slice
 from dispatcher.engine.fanout.schema_check_costs import SchemaCheckCosts
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.schema_validation.validate import Rejection
@@ -63,7 +63,7 @@ class SchemaCheck:
         self._sandbox = sandbox
         self._lease = lease
         self._is_busy = False
-        self._fairness = FanoutFairness()
+        self._order = FairOrder()
         self._costs = SchemaCheckCosts()
 
     async def run_once(self) -> float:
@@ -74,7 +74,7 @@ class SchemaCheck:
         """
         if not self._is_busy:
             await asyncio.sleep(HEAD_START_SECONDS)
-        slice_ = self._fairness.next_slice(monotonic())
+        slice_ = self._order.next_slice(monotonic())
         waiting = await self._waiting(slice_)
         self._is_busy = bool(waiting or slice_.excluded_environments)
         checked = Checked()
@@ -98,12 +98,11 @@ class SchemaCheck:
         """Choose the next slice: if more events wait, environments without a check come first."""
         left = [event.id for event in waiting if event.id not in checked]
         last_id = left[0] - 1 if left else waiting[-1].id if waiting else None
-        self._fairness.note_taken(
+        self._order.note_taken(
             slice_,
             last_id=last_id,
             more=bool(left) or len(waiting) == EVENTS_LIMIT,
             crowding={event.environment_id for event in waiting if event.id in checked},
-            now=monotonic(),
         )
 
     async def _waiting(self, slice_: Slice) -> Sequence[Waiting]:
