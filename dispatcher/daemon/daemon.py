@@ -284,7 +284,7 @@ class Daemon:
             finishing.result()  # raises its error. Otherwise the end would look orderly.
 
     async def _finish(self) -> None:
-        """Do every step, also after one that failed. Raises the unexpected errors as a group."""
+        """Do every step, also after one that failed. Raise the unexpected errors as a group."""
         errors: list[Exception] = []
         for step in self._engine.drain_steps():
             try:

@@ -75,7 +75,7 @@ class Engine:
         self.inbox_wake = asyncio.Event()
         self.loader_wake = asyncio.Event()
         self.schema_check_wake = asyncio.Event()
-        self._build_ownership(cipher)
+        self._build_state(cipher)
         self._build_recording()
         self._build_sending()
         self._build_feeding()
@@ -84,7 +84,7 @@ class Engine:
     def __repr__(self) -> str:
         return f"<Engine {self.lease!r}, {self.buffer!r}, {self.deliverer.in_flight} in flight>"
 
-    def _build_ownership(self, cipher: Cipher) -> None:
+    def _build_state(self, cipher: Cipher) -> None:
         """Build what holds state: the delivery buffer, the caches and the lease."""
         slots = self._config.delivery.concurrency
         self.queues = EndpointQueues(QUEUED_LIMIT, QUEUE_SHARE, slots=slots, slow_slots=slots // 2)
@@ -224,7 +224,7 @@ class Engine:
         )
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
-        """Open what sends and what checks schemas; push on `opened` how to close it.
+        """Open what sends and what checks schemas. Register on `opened` what closes them.
 
         No attempt goes to the port `admin_port_number` of this machine, which is the admin port.
         """

@@ -77,8 +77,10 @@ class Deadline:
 class Deadlines:
     """Deadlines of the running event loop.
 
-    with deadlines.within(15.0):
-        await something()
+    A block that takes longer ends with a TimeoutError::
+
+        with deadlines.within(15.0):
+            await something()
     """
 
     def __init__(self) -> None:

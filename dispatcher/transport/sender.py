@@ -177,7 +177,7 @@ def _failed(
 ) -> SendError:
     """Return the error of a request without a status.
 
-    Raises `error` again if neither network nor receiver caused it.
+    Raise `error` again if neither network nor receiver caused it.
     """
     if not isinstance(error, (TimeoutError, PostError, ExchangeError, NotHttpError)):
         raise error

@@ -100,7 +100,7 @@ async def _resting(story: Story) -> bool:
 async def test_very_many_changes_at_once_are_acted_on_bit_by_bit(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints_module, "BATCH", 2)
+    monkeypatch.setattr(endpoints_module, "ENDPOINTS_LIMIT", 2)
     for n in range(7):
         await story.subscribe(f"{receiver.url}{n}")
     daemon = await daemons.start()

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from dispatcher.core.model import Delivery, Result, Sent
-from dispatcher.engine.sending.body_cache import EVENTS_AT_ONCE
+from dispatcher.engine.sending.body_cache import EVENTS_LIMIT
 from dispatcher.engine.sending.recorder import WAITING_LIMIT, Recorder
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.queries.deliveries import Deliveries
@@ -97,8 +97,8 @@ async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Seq
     assert fanned_out.picked == events
     made = fanned_out.deliveries
     ids = sorted({delivery.event_id for delivery in made})
-    for begin in range(0, len(ids), EVENTS_AT_ONCE):
-        await Events(sessions["bodies"]).with_ids(ids[begin : begin + EVENTS_AT_ONCE])
+    for begin in range(0, len(ids), EVENTS_LIMIT):
+        await Events(sessions["bodies"]).with_ids(ids[begin : begin + EVENTS_LIMIT])
     recorded: list[UUID] = []
     recorder = Recorder(
         Deliveries(sessions["record"]),
@@ -143,7 +143,7 @@ async def test_a_delivery_needs_four_kinds_of_statements_and_few_of_each(
     assert {name: cost.statements for name, cost in spent.items()} == {
         "emit": 1,
         "fanout": 1,
-        "bodies": NUMBER // EVENTS_AT_ONCE,
+        "bodies": NUMBER // EVENTS_LIMIT,
         "record": NUMBER // WAITING_LIMIT,
     }
 

@@ -95,7 +95,7 @@ async def test_each_row_is_moved_once_in_any_number_of_parts(
     finished: list[bool],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dispatcher.engine.upkeep.rescheduler.BATCH_ROWS", 7)
+    monkeypatch.setattr("dispatcher.engine.upkeep.rescheduler.ROWS_LIMIT", 7)
     endpoint = await rows.endpoint(connection, "*")
     for n in range(40):
         await rows.delivery(connection, endpoint, due_in=300 * 60, shard=n % 2)

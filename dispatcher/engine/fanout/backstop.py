@@ -40,7 +40,7 @@ class Backstop:
     async def run_once(self) -> float:
         """Look once, and return the seconds to the next look.
 
-        Raises StoreError or StatementTimeoutError.
+        Raise StoreError or StatementTimeoutError.
         """
         after_id = self._read_after()
         if after_id is not None:

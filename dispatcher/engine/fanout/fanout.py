@@ -12,8 +12,9 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.fanout.fairness import FanoutFairness, Slice
+from dispatcher.engine.fanout.fairness import Slice
 from dispatcher.engine.fanout.inbox_polling import IDLE_SECONDS, POLLING_WINDOW_MS, PollingWindow
+from dispatcher.engine.fanout.inbox_slices import InboxSlices
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.store.data_errors import describe, is_data_error
 from dispatcher.store.errors import StatementTimeoutError, StoreError
@@ -89,21 +90,21 @@ class Fanout:
         self._polling = PollingWindow()
         self._shard_turn = count()
         self._size = BatchSize()
-        self._fairness = FanoutFairness()
+        self._slices = InboxSlices()
         self._refused_in_a_row = 0
         self._usual_from = float("-inf")
 
     def read_after(self) -> int | None:
         """Return the id above which the inbox is read, None until it was asked for."""
-        return self._fairness.read_after if self._fairness.knows_mark else None
+        return self._slices.read_after if self._slices.knows_mark else None
 
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
 
-        Raises StoreError or StatementTimeoutError; earlier statements of the pass stay
+        Raise StoreError or StatementTimeoutError; earlier statements of the pass stay
         committed.
         """
-        if not self._fairness.knows_mark:
+        if not self._slices.knows_mark:
             # Otherwise the first statement would pass the rows of all events that were ever taken.
             await self._move_mark()
         picked, is_empty = await self._empty_inbox()
@@ -118,7 +119,7 @@ class Fanout:
 
     def note_set_back(self) -> None:
         """Note that the database's clock was set back: ids of later events are below the mark."""
-        self._fairness.note_set_back()
+        self._slices.note_set_back()
 
     async def _empty_inbox(self) -> tuple[int, bool]:
         """Fan out for at most PASS_SECONDS.
@@ -127,14 +128,14 @@ class Fanout:
         """
         picked, until = 0, monotonic() + PASS_SECONDS
         while self._lease.owned and monotonic() < until:
-            slice_ = self._fairness.next_slice(monotonic())
+            slice_ = self._slices.next_slice(monotonic())
             taken = await self._take(slice_)
             if taken is None:
                 # The lease soon reads which shards are left, and then wakes this stage.
                 return picked, True
             events, more = taken
             picked += events
-            if not more and slice_.is_for_all and not self._fairness.is_searching:
+            if not more and slice_.is_for_all and not self._slices.is_searching:
                 return picked, True
             await asyncio.sleep(0)
         return picked, not self._lease.owned
@@ -146,7 +147,7 @@ class Fanout:
         another daemon owns the shard. Otherwise the slice would count as empty, and an event that
         a search has found below the mark would wait for the next search.
         """
-        if slice_.only_search:
+        if slice_.kind == "search":
             await self._search(slice_)
             return 0, True
         # A change of a new delivery may be applied before the answer arrives.
@@ -184,7 +185,7 @@ class Fanout:
         if daemon is None or not shards:
             return NOTHING
         shard = shards[next(self._shard_turn) % len(shards)]
-        if slice_.oversized:
+        if slice_.is_oversized:
             return await self._inbox.fan_out_slice(
                 limit=self._size.scale(OVERSIZED_LIMIT),
                 shard=shard,
@@ -230,17 +231,17 @@ class Fanout:
         """
         self._size.grow()
         self._refused_in_a_row = 0
-        if result.seen and not result.picked and not slice_.oversized:
+        if result.seen and not result.picked and not slice_.is_oversized:
             if not result.chosen:
-                self._fairness.mark_oversized(slice_)
+                self._slices.mark_oversized(slice_)
             return True
         if result.picked or result.made:
             observe.events.fanned_out(result.picked, result.made)
-        if slice_.oversized and (result.picked or not result.seen):
-            self._fairness.finish_oversized(slice_)
+        if slice_.is_oversized and (result.picked or not result.seen):
+            self._slices.finish_oversized(slice_)
         is_full = result.picked < result.seen or result.seen == events
-        more = is_full or (slice_.oversized and result.seen > 0)
-        self._fairness.note_taken(
+        more = is_full or (slice_.is_oversized and result.seen > 0)
+        self._slices.note_taken(
             slice_,
             last_id=result.last_picked if more else result.last_waiting or result.last_picked,
             more=more,
@@ -254,9 +255,9 @@ class Fanout:
 
         A timeout is ignored, as no event is its cause.
         """
-        if target := self._fairness.mark_due(monotonic()):
+        if target := self._slices.mark_due(monotonic()):
             try:
-                self._fairness.note_mark(await self._inbox.raise_mark(*target))
+                self._slices.note_mark(await self._inbox.raise_mark(*target))
             except StatementTimeoutError as error:
                 self._raise_unless_valid(error)
 
@@ -267,9 +268,9 @@ class Fanout:
             first, _ = await self._inbox.first(after_id=slice_.after_id, up_to=slice_.up_to_id)
         except StatementTimeoutError as error:
             self._raise_unless_valid(error)
-            self._fairness.note_search_timeout()
+            self._slices.note_search_timeout()
         else:
-            self._fairness.note_search(slice_, first, monotonic() - began)
+            self._slices.note_search(slice_, first, monotonic() - began)
 
     async def _find_first(self, slice_: Slice) -> int | None:
         """Return the first event of a slice; None if a part of the slice has none or timed out.
@@ -277,7 +278,7 @@ class Fanout:
         The next call looks in another part. Before the first event there may be more rows of taken
         events, kept for an old snapshot, than can be read in time: then fewer events do not help.
         """
-        limit = self._fairness.lookup_limit(slice_)
+        limit = self._slices.lookup_limit(slice_)
         try:
             first, read_up_to = await self._inbox.first(
                 after_id=slice_.after_id,
@@ -286,9 +287,9 @@ class Fanout:
             )
         except StatementTimeoutError as error:
             self._raise_unless_valid(error)
-            self._fairness.note_lookup_timeout()
+            self._slices.note_lookup_timeout()
             return None
-        self._fairness.note_empty(slice_, read_up_to if first is None else first - 1)
+        self._slices.note_empty(slice_, read_up_to if first is None else first - 1)
         return first
 
     async def _handle_timeout(
@@ -302,23 +303,23 @@ class Fanout:
         if self._size.shrink():
             return
         if not slice_.is_one_event:
-            self._fairness.isolate(first)
-        elif not slice_.oversized:
-            self._fairness.mark_oversized(slice_)
+            self._slices.isolate(first)
+        elif not slice_.is_oversized:
+            self._slices.mark_oversized(slice_)
         else:
             await self._quarantine(slice_, error)
 
     async def _handle_refusal(self, slice_: Slice, error: Exception) -> None:
         """Make statements smaller until one refused event is left, and quarantine it.
 
-        Raises StoreError, so that the loop waits, after REFUSED_LIMIT events in a row.
+        Raise StoreError, so that the loop waits, after REFUSED_LIMIT events in a row.
         """
         if self._size.shrink():
             return
         if not slice_.is_one_event:
             first = await self._find_first(slice_)
             if first is not None:
-                self._fairness.isolate(first)
+                self._slices.isolate(first)
             return
         await self._quarantine(slice_, error)
         self._refused_in_a_row += 1
@@ -332,7 +333,7 @@ class Fanout:
         for row in await self._inbox.quarantine("fan_out_failed", describe(error), slice_.up_to_id):
             observe.events.quarantined(row["event_id"], "fan_out_failed")
             crowding = (row["environment_id"],)
-        self._fairness.note_taken(
+        self._slices.note_taken(
             slice_, last_id=slice_.up_to_id, more=True, crowding=crowding, now=monotonic()
         )
 

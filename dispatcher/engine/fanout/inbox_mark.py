@@ -34,7 +34,7 @@ class InboxMark:
 
     def note_taken(self, highest: int | None, now: float) -> None:
         """Note that events up to this id were taken; None: no event was."""
-        # Otherwise memory would grow in the schema check, which never asks for the mark.
+        # Otherwise memory would grow while passes fail before they ask for the mark.
         self._forget_old(now)
         taken = self._taken_at
         if highest is not None and (not taken or now - taken[-1][0] >= TAKEN_EVERY_SECONDS):

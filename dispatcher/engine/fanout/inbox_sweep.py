@@ -36,6 +36,7 @@ class Sweep:
 
     @property
     def is_under_way(self) -> bool:
+        """Return True while a round is not finished."""
         return self._from < self._top
 
     def next(self, now: float, mark: int) -> tuple[int, int] | None:
@@ -51,7 +52,7 @@ class Sweep:
             self._cuts = [cut for cut in cuts if cut < mark]
         return self._from, self._end()
 
-    def searched(self, seconds: float) -> None:
+    def note_searched(self, seconds: float) -> None:
         """Note that the current piece was searched in `seconds`, and go on to the next."""
         begin, end = self._from, self._end()
         self._from = end
@@ -63,7 +64,7 @@ class Sweep:
         else:
             self._previous_seconds = seconds
 
-    def timed_out(self) -> None:
+    def note_timeout(self) -> None:
         """Divide the current piece, to search its parts; skip it if it cannot be divided."""
         begin, end = self._from, self._end()
         self._previous_seconds = 0.0

@@ -40,7 +40,7 @@ class Listener:
     async def run_once(self) -> float:
         """Listen if the session does not yet, and test the connection with a statement.
 
-        Return the seconds to the next test. Raises StoreError or StatementTimeoutError.
+        Return the seconds to the next test. Raise StoreError or StatementTimeoutError.
         """
         await self._session.listen(PARKED_CHANNEL, self._on_parked)
         is_new = await self._session.listen(CHANNEL, self._on_events)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
-from dispatcher.engine.fanout.fairness import FanoutFairness, Slice
+from dispatcher.engine.fanout.fairness import FairOrder, Slice
 from dispatcher.engine.fanout.schema_check_costs import SchemaCheckCosts
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.schema_validation.validate import Rejection
@@ -20,9 +20,9 @@ from dispatcher.store.data_errors import describe
 from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents, Waiting
 from dispatcher.telemetry import observe
 
-BATCH = 100
-"""Events that one statement reads, or moves; BATCH_BYTES bounds their data."""
-BATCH_BYTES = 2**20
+EVENTS_LIMIT = 100
+"""Events that one statement reads, or moves; DATA_LIMIT_BYTES bounds their data."""
+DATA_LIMIT_BYTES = 2**20
 """Bytes of data read at once; a single event may be larger."""
 PASS_SECONDS = 0.1
 """Longest time of checks in a pass: then the checked events are moved before more are checked."""
@@ -63,18 +63,18 @@ class SchemaCheck:
         self._sandbox = sandbox
         self._lease = lease
         self._is_busy = False
-        self._fairness = FanoutFairness()
+        self._order = FairOrder()
         self._costs = SchemaCheckCosts()
 
     async def run_once(self) -> float:
         """Check waiting events for one pass, and return the seconds to the next.
 
-        Raises StoreError or StatementTimeoutError; events that were not moved are
+        Raise StoreError or StatementTimeoutError; events that were not moved are
         checked again.
         """
         if not self._is_busy:
             await asyncio.sleep(HEAD_START_SECONDS)
-        slice_ = self._fairness.next_slice(monotonic())
+        slice_ = self._order.next_slice(monotonic())
         waiting = await self._waiting(slice_)
         self._is_busy = bool(waiting or slice_.excluded_environments)
         checked = Checked()
@@ -98,12 +98,11 @@ class SchemaCheck:
         """Choose the next slice: if more events wait, environments without a check come first."""
         left = [event.id for event in waiting if event.id not in checked]
         last_id = left[0] - 1 if left else waiting[-1].id if waiting else None
-        self._fairness.note_taken(
+        self._order.note_taken(
             slice_,
             last_id=last_id,
-            more=bool(left) or len(waiting) == BATCH,
+            more=bool(left) or len(waiting) == EVENTS_LIMIT,
             crowding={event.environment_id for event in waiting if event.id in checked},
-            now=monotonic(),
         )
 
     async def _waiting(self, slice_: Slice) -> Sequence[Waiting]:
@@ -111,7 +110,7 @@ class SchemaCheck:
         if not owned:
             return ()
         return await self._events.waiting(
-            BATCH,
+            EVENTS_LIMIT,
             owned,
             after_id=slice_.after_id,
             excluded_environments=slice_.excluded_environments,
@@ -159,7 +158,7 @@ class SchemaCheck:
         data: dict[int, str | None] = {}
 
         async def read(batch: Sequence[int]) -> None:
-            data.update(await self._events.with_data(batch, BATCH_BYTES))
+            data.update(await self._events.with_data(batch, DATA_LIMIT_BYTES))
 
         def reject(event_id: int, error: Exception) -> None:
             rejected.append(Rejected(event_id, "unreadable", describe(error)))

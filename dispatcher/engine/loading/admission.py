@@ -41,7 +41,7 @@ class Admission:
         """Take deliveries that were read from the table, except stale ones.
 
         `stale` is the set of DeliveryBuffer.reading. `are_parked` is True if the deliveries are
-        parked rows: without room they stay so. Raises StoreError or StatementTimeoutError.
+        parked rows: without room they stay so. Raise StoreError or StatementTimeoutError.
         """
         await self._load(deliveries)
         to_park = self._buffer.admit(deliveries, self._clock.now(), stale)
@@ -60,7 +60,7 @@ class Admission:
 
         The row of a stale one is read again: it may be gone, or be a retry of an ended delivery.
         `parked` are endpoints with new rows that stay in the table. Return True if some of these
-        are in shards of other daemons. `stale` is the set of DeliveryBuffer.reading. Raises
+        are in shards of other daemons. `stale` is the set of DeliveryBuffer.reading. Raise
         StoreError or StatementTimeoutError.
         """
         await self._load(deliveries, parked)

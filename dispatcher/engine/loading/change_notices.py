@@ -14,7 +14,7 @@ from dispatcher.engine.loading.parking import park
 from dispatcher.store.queries.change_notices import ChangeNotices
 from dispatcher.store.queries.deliveries import Deliveries
 
-BATCH = 500
+NOTICES_LIMIT = 500
 """Change notices applied with one heartbeat, which must not be delayed for long."""
 
 
@@ -46,14 +46,14 @@ class ChangeNoticeReader:
         """Apply the next change notices. Return True if there may be more.
 
         A notice for a delivery in flight stays and is read again later. A notice is removed after
-        it was applied, so that none is lost; applying one twice does no harm. Raises
+        it was applied, so that none is lost; applying one twice does no harm. Raise
         StoreError or StatementTimeoutError.
         """
         with self._buffer.reading() as stale:
-            notices = await self._notices.waiting(self._buffer.owned, self._after_id, BATCH)
+            notices = await self._notices.waiting(self._buffer.owned, self._after_id, NOTICES_LIMIT)
             await self._endpoints.load(notice.endpoint_id for notice in notices)
             applied = self._buffer.apply_changes(notices, self._now(), stale)
-        self._after_id = notices[-1].id if len(notices) == BATCH else 0
+        self._after_id = notices[-1].id if len(notices) == NOTICES_LIMIT else 0
         self._wake()
         await park(self._deliveries, self._buffer, applied.to_park)
         if applied.notice_ids:

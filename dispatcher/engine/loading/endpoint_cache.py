@@ -14,7 +14,7 @@ from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.endpoints import Endpoints, SendingEndpointRow
 from dispatcher.telemetry import observe
 
-BATCH = 500
+ENDPOINTS_LIMIT = 500
 """Endpoints read in one step: more would block the event loop, and so the heartbeats."""
 
 
@@ -75,17 +75,17 @@ class EndpointCache:
         """Read the endpoints of `ids` that are not in the cache yet."""
         requested = dict.fromkeys(ids)
         while missing := [i for i in requested if i not in self._known]:
-            await self._read(missing[:BATCH])
+            await self._read(missing[:ENDPOINTS_LIMIT])
 
     async def refresh(self) -> bool:
-        """Apply the next committed changes, at most BATCH.
+        """Apply the next committed changes, at most ENDPOINTS_LIMIT.
 
         Return True if none are left; then `version` is the version of the last change.
         """
         if not self._changed:
             self._next_version, changed = await self._endpoints.changed_since(self.version)
             self._changed = [i for i in changed if i in self._known]
-        batch, self._changed = self._changed[:BATCH], self._changed[BATCH:]
+        batch, self._changed = self._changed[:ENDPOINTS_LIMIT], self._changed[ENDPOINTS_LIMIT:]
         try:
             if batch:
                 await self._read(batch)

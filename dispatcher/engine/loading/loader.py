@@ -31,9 +31,9 @@ RESCAN_SHARED_SECONDS = 1.0
 """The same beside other daemons, as their notifications of what they park may be lost."""
 RESCAN_NOTIFIED_SECONDS = 0.1
 """The same after such a notification."""
-ENDPOINTS_AT_ONCE = 100
+ENDPOINTS_LIMIT = 100
 """Endpoints whose parked rows are read in one pass."""
-PARKED_AT_ONCE = 5_000
+PARKED_LIMIT = 5_000
 """Parked rows read in one statement."""
 IDLE_SECONDS = 1.0
 """Time between two passes of an idle loader."""
@@ -101,7 +101,7 @@ class Loader:
     async def run_once(self) -> float:
         """Make one pass, and return the seconds to the next, 0.0 if there are more rows to read.
 
-        Raises StoreError or StatementTimeoutError.
+        Raise StoreError or StatementTimeoutError.
         """
         has_more = await self._read_ahead()
         if monotonic() - self._overdue_searched_at >= OVERDUE_SEARCH_SECONDS:
@@ -186,21 +186,21 @@ class Loader:
             self._buffer.endpoints_needing_refill(),
             lambda endpoint_id: self._endpoints[endpoint_id].environment_id,
         )
-        limits = {i: self._buffer.rows_to_read(i) for i in endpoint_ids[:ENDPOINTS_AT_ONCE]}
+        limits = {i: self._buffer.rows_to_read(i) for i in endpoint_ids[:ENDPOINTS_LIMIT]}
         # Look up all endpoints before the first statement. They may be forgotten during one.
         homes = {i: self._endpoints.home_shard(i) for i in limits if self._endpoints[i].ordered}
         for endpoint_id, home in homes.items():
             await self._refill_ordered(endpoint_id, home, limits.pop(endpoint_id))
         if limits:
             await self._refill_unordered(limits)
-        return len(endpoint_ids) > ENDPOINTS_AT_ONCE
+        return len(endpoint_ids) > ENDPOINTS_LIMIT
 
     async def _refill_unordered(self, limits: Mapping[UUID, int]) -> None:
         """Read parked rows of several endpoints, each up to its limit.
 
-        One statement reads at most PARKED_AT_ONCE rows, or as many as the first endpoint needs.
+        One statement reads at most PARKED_LIMIT rows, or as many as the first endpoint needs.
         """
-        total = max(PARKED_AT_ONCE, next(iter(limits.values())))
+        total = max(PARKED_LIMIT, next(iter(limits.values())))
         note = self._buffer.parked.newest
         with self._buffer.reading() as stale:
             rows = await self._deliveries.parked(limits, self._buffer.owned, total)

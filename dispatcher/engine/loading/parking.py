@@ -11,7 +11,7 @@ async def park(table: Deliveries, buffer: DeliveryBuffer, deliveries: Sequence[D
     """Mark the rows of `deliveries` as parked; run no statement if there are none.
 
     After any error the buffer reads their rows again. Otherwise they would be neither in memory
-    nor parked. Raises StoreError or StatementTimeoutError.
+    nor parked. Raise StoreError or StatementTimeoutError.
     """
     if not deliveries:
         return

@@ -91,7 +91,7 @@ class Lease:
     async def run_once(self) -> float:
         """Send one heartbeat, apply its answer, and return the seconds to the next.
 
-        Raises StoreError or StatementTimeoutError.
+        Raise StoreError or StatementTimeoutError.
         """
         if self._has_left:
             return HEARTBEAT_SECONDS

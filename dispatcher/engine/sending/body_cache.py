@@ -15,9 +15,9 @@ from dispatcher.store.queries.inbox import SmallEvent
 
 BODY_CACHE_BYTES = 32 * 2**20
 """Size of the bodies in the memory of a daemon."""
-EVENTS_AT_ONCE = 100
+EVENTS_LIMIT = 100
 """Events per statement: at most 25 MiB with the default limit of 256 KiB per event."""
-CHECK_HITS = EVENTS_AT_ONCE // 2
+CHECK_HITS = EVENTS_LIMIT // 2
 """Hits until missing events are looked for again; more if none of the next ones was missing."""
 EVENT_OVERHEAD_BYTES = 256
 """Memory per cached event besides its body. For small bodies it is the larger part."""
@@ -78,7 +78,7 @@ class BodyCache:
     async def read(self, event_id: int, endpoint_id: UUID) -> Event | None:
         """Read the event from the database, in one statement with other missing events.
 
-        Return None if the event does not exist (any more). Raises UnreadableEventError,
+        Return None if the event does not exist (any more). Raise UnreadableEventError,
         StoreError or StatementTimeoutError.
         """
         future = self._awaited.get(event_id)
@@ -95,7 +95,7 @@ class BodyCache:
         smaller, so that they fit into a quarter of the cache.
         """
         mean_size = self._size // max(1, len(self._cached)) or EVENT_OVERHEAD_BYTES
-        return max(3, min(3 * EVENTS_AT_ONCE, self._capacity // 4 // mean_size))
+        return max(3, min(3 * EVENTS_LIMIT, self._capacity // 4 // mean_size))
 
     def _start_reading(self, endpoint_id: UUID, *, at_least: int = 1) -> None:
         """Start to read awaited events, together with the next ones of the endpoint.
@@ -114,14 +114,14 @@ class BodyCache:
             if not missing:
                 self._hits_to_check = max(CHECK_HITS, len(checked))
             if len(missing) >= at_least:
-                self._ahead.update(missing[:EVENTS_AT_ONCE])
+                self._ahead.update(missing[:EVENTS_LIMIT])
         if self._reader is None and (self._awaited or self._ahead):
             self._reader = asyncio.create_task(self._read_missing())
 
     async def _read_missing(self) -> None:
         while self._awaited or self._ahead:
-            awaited = list(self._awaited)[:EVENTS_AT_ONCE]
-            ahead = islice(self._ahead, EVENTS_AT_ONCE - len(awaited))
+            awaited = list(self._awaited)[:EVENTS_LIMIT]
+            ahead = islice(self._ahead, EVENTS_LIMIT - len(awaited))
             self._in_statement = {*awaited, *ahead}
             self._ahead.clear()
             try:

@@ -98,7 +98,7 @@ class Deliverer:
     async def drain(self) -> None:
         """Wait until no attempt is in flight; call it after `run` was cancelled.
 
-        Raises the unexpected error of a worker. Otherwise the end of the daemon would look orderly.
+        Raise the unexpected error of a worker. Otherwise the end of the daemon would look orderly.
         """
         while self._workers:
             await asyncio.wait(self._workers)

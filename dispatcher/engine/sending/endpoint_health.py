@@ -27,7 +27,7 @@ WRITE_EVERY_SECONDS = 1.0
 SUCCESS_EVERY_SECONDS = 60.0
 """Seconds until a success is written again, as another daemon may have noted failures."""
 _NO_OUTCOME = (False, float("-inf"))
-EMIT_BATCH = 500
+EVENTS_LIMIT = 500
 """Operational events that one statement emits."""
 
 
@@ -104,7 +104,7 @@ class EndpointHealth:
     async def run_once(self) -> float:
         """Write the notes, and return the seconds to the next pass.
 
-        Raises StoreError or StatementTimeoutError; the next pass writes what was not
+        Raise StoreError or StatementTimeoutError; the next pass writes what was not
         written.
         """
         async with self._writing:
@@ -147,7 +147,7 @@ class EndpointHealth:
         for endpoint_id, (reason, url) in list(notes.disabled.items()):
             await self._unless_refused(endpoint_id, self._disable(endpoint_id, reason, url))
             del notes.disabled[endpoint_id]
-        while batch := notes.failed_deliveries[:EMIT_BATCH]:
+        while batch := notes.failed_deliveries[:EVENTS_LIMIT]:
             await bisect(
                 batch, self._events.emit_operational, observe.endpoints.operational_event_discarded
             )

@@ -81,7 +81,7 @@ class Recorder:
         """Wait for results and write them; return 0.0, the seconds to the next pass.
 
         If the database refuses the data of a result, even without the receiver's answer, its
-        delivery goes to quarantine. Otherwise it would block all other results. Raises
+        delivery goes to quarantine. Otherwise it would block all other results. Raise
         StoreError or StatementTimeoutError; results that may be unwritten stay and are
         written again, which is harmless.
         """
@@ -171,7 +171,7 @@ class Recorder:
     ) -> None:
         """Split the batch until one refused result is left; write it without the answer's text.
 
-        `bisect` does not serve here: it gives up an item at its first refusal. Raises StoreError if
+        `bisect` does not serve here: it gives up an item at its first refusal. Raise StoreError if
         the result is refused for another reason than its data.
         """
         if len(batch) > 1:

@@ -34,7 +34,7 @@ class StatusPublisher:
     async def run_once(self) -> float:
         """Publish the status if the daemon has joined; return the seconds to the next pass.
 
-        Raises StoreError or StatementTimeoutError.
+        Raise StoreError or StatementTimeoutError.
         """
         daemon = self._daemon()
         if daemon is not None:

@@ -83,7 +83,7 @@ class Maintenance:
     async def run_once(self) -> float:
         """Make one pass; return the seconds to the next.
 
-        Raises StoreError; the next pass starts with another step, as this one is
+        Raise StoreError; the next pass starts with another step, as this one is
         delayed.
         """
         for step in self._steps:

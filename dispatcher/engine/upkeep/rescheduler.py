@@ -14,7 +14,7 @@ from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.telemetry import observe
 
-BATCH_ROWS = 5_000
+ROWS_LIMIT = 5_000
 """Rows of the table that one statement reads."""
 STEPS_LIMIT = 16
 """Steps that may wait; older ones are dropped. A clock that is set back more often is broken."""
@@ -46,7 +46,7 @@ class Rescheduler:
     async def run_once(self) -> float:
         """Move the rows of one part of the table, and return the seconds to the next pass.
 
-        Raises StoreError or StatementTimeoutError; the part is tried again then.
+        Raise StoreError or StatementTimeoutError; the part is tried again then.
         """
         if not self._steps:
             return IDLE_SECONDS
@@ -54,7 +54,7 @@ class Rescheduler:
         if self._after_id is None:
             await self._endpoints.bring_forward(step)
             self._after_id = 0
-        last, moved = await self._deliveries.bring_forward(step, self._after_id, BATCH_ROWS)
+        last, moved = await self._deliveries.bring_forward(step, self._after_id, ROWS_LIMIT)
         self._moved += moved
         self._after_id = last
         if last is None:

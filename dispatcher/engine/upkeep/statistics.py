@@ -22,7 +22,7 @@ Key = TypeVar("Key")
 
 WRITE_EVERY_SECONDS = 2.0
 """Seconds between two writes."""
-BATCH = 500
+ENDPOINTS_LIMIT = 500
 """Endpoints per statement, and per step of the summing. Otherwise it would block the event loop."""
 
 
@@ -80,14 +80,14 @@ class StatisticsWriter:
     async def run_once(self) -> float:
         """Write the counts, and return the seconds to the next pass.
 
-        Raises StoreError or StatementTimeoutError; the next pass writes what was not
+        Raise StoreError or StatementTimeoutError; the next pass writes what was not
         written.
         """
         async with self._writing:
             await self._gather()
             unwritten = sorted(self._of_endpoints)
-            for start in range(0, len(unwritten), BATCH):
-                batch = unwritten[start : start + BATCH]
+            for start in range(0, len(unwritten), ENDPOINTS_LIMIT):
+                batch = unwritten[start : start + ENDPOINTS_LIMIT]
                 await bisect(batch, self._add_of_endpoints, self._discard)
             await bisect(list(self._of_environments), self._add_of_environments, self._discard)
         return WRITE_EVERY_SECONDS
@@ -120,7 +120,7 @@ class StatisticsWriter:
             sums = _sums(tally)
             _add(self._of_endpoints, endpoint_id, sums)
             _add(gathered, tally.environment_id or ALL_ENVIRONMENTS, sums)
-            if number % BATCH == 0:
+            if number % ENDPOINTS_LIMIT == 0:
                 await asyncio.sleep(0)
         for environment_id, sums in gathered.items():
             _add(self._of_environments, ALL_ENVIRONMENTS, sums)

@@ -151,7 +151,7 @@ class Allowed:
 def parse_allow(entries: Iterable[str]) -> tuple[Allowed, ...]:
     """Parse entries such as `10.0.0.0/8`, `10.1.2.3/32:8080`, `fd00::/8` or `[fd00::/8]:8080`.
 
-    Raises ValueError.
+    Raise ValueError.
     """
     return tuple(Allowed(*network(entry)) for entry in entries)
 
@@ -224,7 +224,7 @@ class Guard:
         self._own_ports = (*self._own_ports, own)
 
     def check_url(self, text: str) -> EndpointUrl:
-        """Return the parsed URL if its endpoint is permitted. Raises UrlError."""
+        """Return the parsed URL if its endpoint is permitted. Raise UrlError."""
         url = parse_url(text, https_only=self._https_only)
         host, port = url.host, url.port
         if ":" in host or ends_in_number(host):
@@ -253,7 +253,7 @@ class Guard:
             raise BlockedError(f"port {port}", remedy=REMEDY_FOR_PORTS)
 
     def socket_factory(self, addr_info: AddrInfo) -> socket.socket:
-        """Return a non-blocking socket for a permitted address. Raises BlockedError."""
+        """Return a non-blocking socket for a permitted address. Raise BlockedError."""
         family, type_, proto, _, address = addr_info
         self.check_address(address[0], address[1])
         sock = socket.socket(family, type_, proto)
@@ -261,7 +261,7 @@ class Guard:
         return sock
 
     def _find_rules(self, ip: str) -> _Rules:
-        """Return what the rules say of the address, whatever the port. Raises BlockedError."""
+        """Return what the rules say of the address, whatever the port. Raise BlockedError."""
         try:
             address = ip_address(ip)
         except ValueError:

@@ -120,7 +120,7 @@ class Resolver:
     async def resolve(self, host: str, port: int, environment_id: str = "") -> list[AddrInfo]:
         """Return at most `ADDRESSES_LIMIT` addresses of the host.
 
-        The lookup counts for the environment. Raises OSError if there is no address or no answer in
+        The lookup counts for the environment. Raise OSError if there is no address or no answer in
         time, and BlockedError if one of the addresses is not permitted.
         """
         answer = self._cached(host)

@@ -160,7 +160,7 @@ class Connections:
             self._close_timer = self._loop.call_later(CLOSE_IDLE_SECONDS, self._close_idle)
 
     async def connect(self, target: Target, progress: Progress, environment_id: str) -> Connection:
-        """Return a new connection, or one that became idle while waiting. Raises PostError."""
+        """Return a new connection, or one that became idle while waiting. Raise PostError."""
         if self._is_closed:
             raise PostError("connect", "no connection: the dispatcher is stopping")
         origin = target.origin
@@ -220,7 +220,7 @@ class Connections:
         return connection
 
     async def _addresses(self, target: Target, environment_id: str) -> list[AddrInfo]:
-        """Return the addresses to dial, those of the proxy if there is one. Raises PostError."""
+        """Return the addresses to dial, those of the proxy if there is one. Raise PostError."""
         host = target.origin.host
         try:
             found = await self._permitted_addresses(target, environment_id)
@@ -233,7 +233,7 @@ class Connections:
         return found if self._proxy is None else await self._addresses_of(self._proxy)
 
     async def _permitted_addresses(self, target: Target, environment_id: str) -> list[AddrInfo]:
-        """Return the receiver's addresses. Raises BlockedError if one of them is not permitted."""
+        """Return the receiver's addresses. Raise BlockedError if one of them is not permitted."""
         host, port = target.origin.host, target.origin.port
         if target.is_literal:
             self._guard.check_address(host, port)
@@ -251,7 +251,7 @@ class Connections:
     async def _connect_socket(
         self, target: Target, addresses: list[AddrInfo], progress: Progress
     ) -> socket.socket:
-        """Return a socket that leads to the receiver. Raises PostError."""
+        """Return a socket that leads to the receiver. Raise PostError."""
         try:
             sock = await dial(addresses, self._dial_guard.socket_factory)
         except BlockedError as error:
@@ -268,7 +268,7 @@ class Connections:
         return sock
 
     async def _start(self, target: Target, sock: socket.socket, environment_id: str) -> Connection:
-        """Return the connection on this socket, after the TLS handshake. Raises PostError."""
+        """Return the connection on this socket, after the TLS handshake. Raise PostError."""
         connection = Connection(
             self._loop, self._body_turns, self._deadlines, on_idle=self._keep, on_lost=self._forget
         )

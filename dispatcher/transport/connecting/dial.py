@@ -21,7 +21,7 @@ SocketFactory = Callable[[AddrInfo], socket.socket]
 async def dial(addresses: Sequence[AddrInfo], socket_factory: SocketFactory) -> socket.socket:
     """Return a socket that is connected to one of the addresses; sockets are non-blocking.
 
-    Raises the OSError of the first address if all of them fail for the same reason, else one
+    Raise the OSError of the first address if all of them fail for the same reason, else one
     without a number.
     """
     if len(addresses) == 1:

@@ -41,7 +41,7 @@ class Proxy(NamedTuple):
         return ":" in self.host or ends_in_number(self.host)
 
     async def open_tunnel(self, sock: socket.socket, origin: Origin) -> None:
-        """Ask the proxy on this connected socket for a tunnel to `origin`. Raises PostError."""
+        """Ask the proxy on this connected socket for a tunnel to `origin`. Raise PostError."""
         loop = asyncio.get_running_loop()
         try:
             await loop.sock_sendall(sock, self._request(origin))

@@ -9,7 +9,7 @@ from dispatcher.transport.connecting.proxy import Proxy
 
 
 def proxy_from_config(config: Config) -> Proxy | None:
-    """Return the configured proxy, None if there is none. Raises ConfigError."""
+    """Return the configured proxy, None if there is none. Raise ConfigError."""
     if config.egress.proxy is None:
         return None
     parts = urlsplit(config.egress.proxy)

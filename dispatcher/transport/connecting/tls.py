@@ -30,7 +30,7 @@ class ClientContext(ssl.SSLContext):
     """A TLS context for connections to receivers, which keeps one session for each host name.
 
     Resuming a session saves a round trip and the expensive half of a handshake. With an `identity`,
-    its certificates are used. Raises OSError or ValueError if they cannot be used.
+    its certificates are used. Raise OSError or ValueError if they cannot be used.
     """
 
     def __new__(cls, identity: TlsIdentity | None = None) -> Self:
@@ -96,7 +96,7 @@ class ClientContexts:
         """Return the context of an identity, None for that of the system.
 
         Build it first if it is not kept, in a thread: the system's certificates take 10 ms and
-        more. Raises OSError or ValueError if the certificates cannot be used.
+        more. Raise OSError or ValueError if the certificates cannot be used.
         """
         if identity is None:
             return self._system

@@ -36,7 +36,7 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 def whole_answer(data: bytes, body_limit: int) -> tuple[Head, bytes] | None:
     """Return head and body of an answer that arrived in one piece, without an Answer.
 
-    This is nearly every answer. Return None for another one: Answer parses all of them. Raises
+    This is nearly every answer. Return None for another one: Answer parses all of them. Raise
     NotHttpError.
     """
     end = data.find(b"\r\n\r\n", 0, CACHED_HEAD_LIMIT_BYTES) + 4
@@ -108,7 +108,7 @@ class Answer:
     def feed(self, data: bytes) -> bool:
         """Parse the next bytes, and return `has_ended`.
 
-        Raises NotHttpError if they are not HTTP, before a final status only.
+        Raise NotHttpError if they are not HTTP, before a final status only.
         """
         if self.head is None:
             rest = self._feed_head(data)

@@ -72,14 +72,14 @@ class Head(NamedTuple):
 
 
 def parse_head(head: bytes | bytearray) -> Head:
-    """Parse a head, from its status line to its empty line. Raises NotHttpError."""
+    """Parse a head, from its status line to its empty line. Raise NotHttpError."""
     if len(head) <= CACHED_HEAD_LIMIT_BYTES:
         return cached_head(bytes(head))
     return _parse(bytes(head))
 
 
 def parse_status(head: bytes | bytearray) -> int:
-    """Return the status from a status line and what follows it. Raises NotHttpError."""
+    """Return the status from a status line and what follows it. Raise NotHttpError."""
     found = _STATUS_LINE.match(head)
     if found is None:
         line = bytes(head[:100]).split(b"\n", 1)[0].rstrip(b"\r")

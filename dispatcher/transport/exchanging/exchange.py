@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
             self._turns.put(self.write_piece)
 
     def _feed(self, answer: Answer, data: bytes) -> None:
-        """Parse the next bytes of an answer that arrives in parts. Raises NotHttpError."""
+        """Parse the next bytes of an answer that arrives in parts. Raise NotHttpError."""
         has_ended = (answer.feed if len(data) <= PARSED_LIMIT_BYTES else answer.feed_pieces)(data)
         if has_ended:
             self._finish_part(answer)

@@ -59,7 +59,7 @@ class RequestHeads:
         """Return the head of a request with a body of `length` bytes.
 
         `start` is the request line and the Host header. `headers` are the same for many requests.
-        `names` are those of the headers that vary, with the `values` of this request. Raises
+        `names` are those of the headers that vary, with the `values` of this request. Raise
         ValueError if a header has a control character or an invalid name, or if only the sender may
         write it. In `values`, only the characters that would end a line are searched for.
         """

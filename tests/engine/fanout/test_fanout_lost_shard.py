@@ -67,7 +67,7 @@ async def test_an_event_found_below_the_mark_is_taken_after_the_shard_was_lost()
     inbox = Late()
     stage = fanout(inbox)
     inbox.lost = True
-    while not stage._fairness._found:
+    while not stage._slices._found:
         await stage.run_once()
     await stage.run_once()
     inbox.lost = False
@@ -101,4 +101,4 @@ async def test_an_event_that_another_session_took_first_is_not_too_large() -> No
     inbox.fan_out = slower  # type: ignore[method-assign]
     assert await stage.run_once() > 0
     assert answers == []
-    assert not stage._fairness.next_slice(monotonic()).oversized
+    assert not stage._slices.next_slice(monotonic()).is_oversized

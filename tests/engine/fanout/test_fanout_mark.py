@@ -24,7 +24,7 @@ async def test_events_wait_for_the_mark_only_at_the_start() -> None:
     inbox = Ordered()
     stage = fanout(inbox)
     await stage.run_once()
-    stage._fairness._mark._asked_at -= 60.0  # it is due again
+    stage._slices._mark._asked_at -= 60.0  # it is due again
     await stage.run_once()
     assert inbox.asked == ["mark", "fan out", "fan out", "mark"]
 

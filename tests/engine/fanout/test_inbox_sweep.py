@@ -18,9 +18,9 @@ def a_round(
         if piece is None:
             return pieces
         if seconds(*piece) > 2.0:
-            sweep.timed_out()
+            sweep.note_timeout()
         else:
-            sweep.searched(seconds(*piece))
+            sweep.note_searched(seconds(*piece))
             pieces.append(piece)
     raise AssertionError("the round does not end")
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatcher.engine.sending.body_cache import EVENTS_AT_ONCE, BodyCache
+from dispatcher.engine.sending.body_cache import EVENTS_LIMIT, BodyCache
 
 NUMBER = 1_000
 ENDPOINT = UUID(int=1)
@@ -47,8 +47,8 @@ async def sent_in_order(table: Table, each: int, *, capacity: int) -> int:
 async def test_small_events_are_read_ahead_many_at_once(each: int) -> None:
     table = Table(size=100)
     misses = await sent_in_order(table, each, capacity=2**25)
-    assert len(table.asked) <= NUMBER // EVENTS_AT_ONCE + 2
-    assert max(table.asked) <= EVENTS_AT_ONCE
+    assert len(table.asked) <= NUMBER // EVENTS_LIMIT + 2
+    assert max(table.asked) <= EVENTS_LIMIT
     assert misses <= 2  # the first, and perhaps one of the last
 
 
@@ -56,4 +56,4 @@ async def test_small_events_are_read_ahead_many_at_once(each: int) -> None:
 async def test_large_events_are_not_read_repeatedly(size: int) -> None:
     table = Table(size)
     await sent_in_order(table, each=1, capacity=10 * size)
-    assert sum(table.asked) <= NUMBER + EVENTS_AT_ONCE  # those of the first statement
+    assert sum(table.asked) <= NUMBER + EVENTS_LIMIT  # those of the first statement
