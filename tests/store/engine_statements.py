@@ -198,7 +198,7 @@ def _keeping(queues: Queues) -> Rows:
         "dashboard_sessions/prune": ("upkeep", "1000", 1, 10),
         "quarantine/expire": ("upkeep", f"{queues.id(7_000)}, 1000", 1000, 20),
         "events/emit_operational": ("upkeep", "'{env_default}', '{user.t1}', '{\"{}\"}'", 1, 60, "subscriptions_pkey"),
-        "replays/claim": ("upkeep", "", 1, 20, "replays_running"),
+        "replays/claim": ("upkeep", "", 1, 20),
         "replays/step": ("upkeep", f"2000, 1000, 1000, 5000, {queues.id(1)}", 2000, 20),
         "replays/next": ("upkeep", "", 1, 20),
         "replays/note_failure": ("upkeep", f"{queues.id(1)}, 'error', 20", 1, 20),
