@@ -1,6 +1,6 @@
 """Every statement of the engine beside a million rows, living or dead, in each state of the statistics.
 
-What `tests/store/test_plans.py` does with a tenth of it: blocks are counted and never time.
+What `tests/store/plans/test_plans.py` does with a tenth of it: blocks are counted and never time.
 """
 
 from pathlib import Path

@@ -13,8 +13,8 @@ AT_ONCE = 2
 SEED = "7"
 MADE_OF_OTHERS = {"recover", "mixed"}
 LIKE_A_TEST = {"half-open", "backend-freeze", "clock", "clock-two", "pooler", "failover"}
-"""What they do, tests do one by one: test_silence.py, test_database_clock.py, test_cli_connecting.py and
-tests/store/test_connect.py. Each wants a server of its own, which is too much beside other tests."""
+"""What they do, tests do one by one: test_silence.py, test_database_clock.py, cli/test_connecting.py and
+tests/store/connection/test_connect.py. Each wants a server of its own, which is too much beside other tests."""
 
 
 @pytest.mark.timeout(600)

@@ -7,7 +7,7 @@ from typing import Any
 from dispatcher.store.connection.plan_settings import PRUNED, plan_settings
 from tests.store.engine_rows import Queues
 from tests.store.engine_statements import BATCH, Call, calls
-from tests.store.plans import MEASURED, explain, undone
+from tests.store.plans.plan import MEASURED, explain, undone
 
 QUEUES = (
     *("deliveries", "inbox", "unvalidated_events", "change_notices", "subscriptions"),

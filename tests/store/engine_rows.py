@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from tests.conftest import Connection, _database, connected, with_database
-from tests.store.plans import ENDPOINT, NO_AUTOVACUUM
+from tests.store.plans.plan import ENDPOINT, NO_AUTOVACUUM
 
 ORDERED = 11
 """An endpoint by its number; so are the deleted ones, every fiftieth from the seventh on."""

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, _database, connected, with_database
-from tests.store.plans import ENDPOINT, NO_AUTOVACUUM
+from tests.store.plans.plan import ENDPOINT, NO_AUTOVACUUM
 
 READ = """
 SELECT sum(pg_stat_get_xact_tuples_returned(c.oid))::int FROM pg_class c

@@ -11,7 +11,7 @@ from dispatcher.store.queries.delivery_actions import DeliveryActions
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
-from tests.store.test_replays import ENVIRONMENT, ended, on_the_way, start
+from tests.store.queries.test_replays import ENVIRONMENT, ended, on_the_way, start
 
 REFUSE_AFTER_A_LOCK = """
     CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$

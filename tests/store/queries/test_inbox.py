@@ -17,7 +17,7 @@ from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
 from tests.conftest import Connection, connected
 from tests.store import rows
-from tests.store.plans import MEASURED, explain
+from tests.store.plans.plan import MEASURED, explain
 
 SHARD = 5
 NOTHING = FannedOut(0, None, 0, [], set())

@@ -6,13 +6,13 @@ import re
 import pytest
 
 from tests.conftest import connected
-from tests.end_to_end.shell import Shell
-from tests.end_to_end.test_cli_webhook import (  # noqa: F401 - fixtures
+from tests.end_to_end.cli.test_webhook import (  # noqa: F401 - fixtures
     address,
     created,
     either,
     over_the_api,
 )
+from tests.end_to_end.shell import Shell
 from tests.receivers import Receiver
 from tests.waiting import until
 

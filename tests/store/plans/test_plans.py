@@ -15,9 +15,9 @@ from tests.conftest import Connection, _database, connected, with_database
 from tests.store.engine_plans import BEFORE, run_all
 from tests.store.engine_rows import DAEMON, STATES, Queues, queues
 from tests.store.engine_statements import PEOPLES, calls
-from tests.store.plans import MEASURED, explain, partitions, undone
+from tests.store.plans.plan import MEASURED, explain, partitions, undone
 
-QUERIES = Path(__file__).parents[2] / "sql" / "queries"
+QUERIES = Path(__file__).parents[3] / "sql" / "queries"
 
 
 @pytest.fixture(scope="module")

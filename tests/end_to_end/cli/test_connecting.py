@@ -31,7 +31,7 @@ from tests.network_server import (
 )
 from tests.receivers import Receiver
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 

@@ -11,7 +11,7 @@ from dispatcher.store.queries.triggers import Triggers
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
-from tests.store.test_replays import start, step
+from tests.store.queries.test_replays import start, step
 
 INSERT = (
     "INSERT INTO dispatcher.events (environment_id, type, data) VALUES ($1, $2, '1') RETURNING id"

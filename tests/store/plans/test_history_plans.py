@@ -12,7 +12,7 @@ import pytest
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.services.deliveries.event_outcomes import OUTCOME_COUNT_LIMIT
 from tests.conftest import Connection, _database, connected, with_database
-from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
+from tests.store.plans.plan import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
 from tests.store.rows_read import rows_read
 
 BUSY = "'{00000000-0000-4000-8000-000000000001}'"

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from tests.conftest import Connection
-from tests.end_to_end.shell import Ended, Shell
-from tests.end_to_end.stories import Story
-from tests.end_to_end.test_cli_webhook import (  # noqa: F401 - fixtures
+from tests.end_to_end.cli.test_webhook import (  # noqa: F401 - fixtures
     address,
     created,
     either,
     over_the_api,
     read,
 )
+from tests.end_to_end.shell import Ended, Shell
+from tests.end_to_end.stories import Story
 from tests.receivers import Receiver
 
 

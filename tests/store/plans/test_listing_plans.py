@@ -9,7 +9,7 @@ import pytest
 
 from dispatcher.store.connection.plan_settings import plan_settings
 from tests.conftest import Connection, _database, connected, with_database
-from tests.store.plans import ENDPOINT, MEASURED, NO_AUTOVACUUM, explain
+from tests.store.plans.plan import ENDPOINT, MEASURED, NO_AUTOVACUUM, explain
 
 PAGE = 50
 ROWS_A_ROW = 8

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Connection, connected
+from tests.end_to_end.cli.test_webhook import address, either, over_the_api  # noqa: F401 - fixtures
 from tests.end_to_end.shell import Shell
-from tests.end_to_end.test_cli_webhook import address, either, over_the_api  # noqa: F401 - fixtures
 
 EMITTED = "SELECT 'evt_' || id AS id, type, data::text FROM dispatcher.events ORDER BY id"
 EVENT = {"type": "a.b", "data": 1}

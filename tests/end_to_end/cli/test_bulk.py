@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.shell import Shell
-from tests.end_to_end.stories import Story
-from tests.end_to_end.test_cli_live import (  # noqa: F401 - fixtures
+from tests.end_to_end.cli.test_live import (  # noqa: F401 - fixtures
     address,
     daemon,
     either,
     failed,
     over_the_api,
 )
+from tests.end_to_end.shell import Shell
+from tests.end_to_end.stories import Story
 
 
 async def test_a_retry_of_many_counts_asks_and_sends_them_again(

@@ -37,7 +37,7 @@ from tests.conftest import Connection, _database, connected, with_database
 from tests.store import rows
 from tests.store.engine_rows import Queues
 from tests.store.engine_statements import Call, calls
-from tests.store.plans import undone
+from tests.store.plans.plan import undone
 
 DAYS = 170
 LOCKS_LIMIT = 650
