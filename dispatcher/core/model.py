@@ -145,7 +145,7 @@ class ChangeNoticeRow(DeliveryRow):
 
 @dataclass(frozen=True, slots=True)
 class ChangeNotice:
-    """A change notice: a process other than the owner of the shard changed a delivery's row.
+    """A change notice: a delivery's row was changed, but not by the owner of its shard.
 
     `delivery` is the row as it is now, None if it was deleted.
     """

@@ -69,7 +69,7 @@ class Cipher:
     def decrypt(self, blob: bytes, *, context: bytes) -> bytes:
         """Return the decrypted value.
 
-        Raises WrongKeyError if it was not encrypted with one of the keys and this context.
+        Raise WrongKeyError if it was not encrypted with one of the keys and this context.
         """
         key = next((key for key in self._keys if blob.startswith(key.prefix)), None)
         if key is None:
@@ -113,7 +113,7 @@ def new_key() -> str:
 def parse_key(text: str) -> bytes:
     """Return the 32 bytes of a key given in hexadecimal or base64.
 
-    Raises ValueError, without the text, for anything else.
+    Raise ValueError, without the text, for anything else.
     """
     try:
         if len(text) == 2 * KEY_BYTES:
@@ -152,14 +152,14 @@ def read_key(config: Config) -> bytes | None:
 def read_cipher(config: Config) -> Cipher | None:
     """Return the cipher of the configured keys, None if there is no first key yet.
 
-    Raises what `read_key` raises, for the second key as well.
+    Raise what `read_key` raises, for the second key as well.
     """
     key = read_key(config)
     return None if key is None else Cipher(key, read_second_key(config))
 
 
 def read_second_key(config: Config) -> bytes | None:
-    """Return the key that only decrypts, None if none is configured. Raises as `read_key` does."""
+    """Return the key that only decrypts, None if none is configured. Raise as `read_key` does."""
     if config.secrets.second_key:
         return parse_key(config.secrets.second_key.get_secret_value())
     if config.secrets.second_key_file is None:
@@ -171,7 +171,7 @@ def write_new_key(path: Path) -> bytes:
     """Write a new key to a new file of mode 0600, and return it.
 
     The file appears complete and synced to disk, or not at all: half a key would be a lost key.
-    Raises FileExistsError if the file exists.
+    Raise FileExistsError if the file exists.
     """
     text = new_key()
     if not path.parent.exists():

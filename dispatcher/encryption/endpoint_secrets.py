@@ -18,7 +18,7 @@ from dispatcher.store.queries.endpoints import SendingEndpointRow
 def decrypt_endpoint(row: SendingEndpointRow, cipher: Cipher, retry: RetryPolicy) -> Endpoint:
     """Return the endpoint of a row. `retry` is the configured schedule.
 
-    Raises WrongKeyError if a part was encrypted with another key, and TypeError or ValueError if a
+    Raise WrongKeyError if a part was encrypted with another key, and TypeError or ValueError if a
     part cannot be understood.
     """
 
@@ -57,7 +57,7 @@ def decrypt_endpoint(row: SendingEndpointRow, cipher: Cipher, retry: RetryPolicy
 def _policy(text: str | None, default: RetryPolicy) -> RetryPolicy | None:
     """Return the configured schedule with the endpoint's own values, None if it has none.
 
-    Raises ValueError or TypeError if the values are not numbers of at least 0.
+    Raise ValueError or TypeError if the values are not numbers of at least 0.
     """
     if text is None:
         return None

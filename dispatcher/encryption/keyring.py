@@ -13,7 +13,7 @@ class KeyRejectedError(Exception):
 async def unlock(config: Config, settings: Settings) -> Cipher:
     """Return the cipher for this database; create the key if neither side has one.
 
-    Raises KeyRejectedError, and ConfigError for a key or key file that cannot be used. Nothing is
+    Raise KeyRejectedError, and ConfigError for a key or key file that cannot be used. Nothing is
     written then.
     """
     stored = (await settings.read()).key_check

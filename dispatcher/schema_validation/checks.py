@@ -49,7 +49,7 @@ class SchemaChecks:
     ) -> Rejection | None:
         """Check as `validate.validate` does, when it is the environment's turn.
 
-        Raises SchemaChecksBusyError, and SandboxUnavailableError if the process cannot be started
+        Raise SchemaChecksBusyError, and SandboxUnavailableError if the process cannot be started
         or gets no time on the processor.
         """
         try:

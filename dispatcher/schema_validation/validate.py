@@ -75,7 +75,7 @@ def _inside(outer: dict[str, object] | list[object]) -> Iterable[object]:
 
 @lru_cache(maxsize=KEPT_LIMIT)
 def _ready(schema: str) -> jsonschema_rs.Validator:
-    """Return the compiled schema. Raises ValueError with the reason if it is invalid."""
+    """Return the compiled schema. Raise ValueError with the reason if it is invalid."""
     return jsonschema_rs.validator_for(
         orjson.loads(schema),
         mask="the value",  # an error message must not contain the data

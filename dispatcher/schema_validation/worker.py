@@ -76,7 +76,7 @@ class Sandbox:
     async def validate(self, schema: str, data: str | None = None) -> Rejection | None:
         """Check as `validate.validate` does; reject also what takes too much time or memory.
 
-        Raises SandboxUnavailableError if the process cannot be started, or if it is idle and other
+        Raise SandboxUnavailableError if the process cannot be started, or if it is idle and other
         processes leave it no time.
         """
         for _ in range(2):  # the first process may have ended for another reason

@@ -139,10 +139,9 @@ class Session:
         self._channels: set[str] = set()
         self._turn = asyncio.Lock()
 
-    @property
-    def is_listening(self) -> bool:
-        """True if this connection listens to a channel."""
-        return bool(self._channels)
+    def listens_to(self, channel: str) -> bool:
+        """Return True if this connection listens to the channel."""
+        return channel in self._channels
 
     def __repr__(self) -> str:
         state = "open" if self._connection else "closed"
@@ -161,10 +160,10 @@ class Session:
     async def transaction(self) -> AsyncIterator["Transaction"]:
         """Run several statements that take effect together or not at all.
 
-        Use it for changes by people. Await nothing in the body that is slower than a statement. An
-        exception of the body rolls back and is raised as it is. Raise what `fetch` raises, also at
-        the end. If the body ignored a failed statement, its error is raised at the end, because
-        nothing was written.
+        Use it for changes that belong together. Await nothing in the body that is slower than a
+        statement. An exception of the body rolls back and is raised as it is. Raise what `fetch`
+        raises, also at the end. If the body ignored a failed statement, its error is raised at the
+        end, because nothing was written.
         """
         async with self._turn:
             connection = await self._opened()
@@ -246,7 +245,7 @@ class Session:
             raise translated from error
 
     async def open(self) -> None:
-        """Open the connection if there is none. Raises StoreError."""
+        """Open the connection if there is none. Raise StoreError."""
         async with self._turn:
             await self._opened()
 

@@ -126,8 +126,8 @@ COMMENT ON SEQUENCE dispatcher.fast_path_limit IS
   ' table for an event of at most 32 KiB while this is at least as much. Triggers and maintenance set it.';
 
 CREATE TABLE dispatcher.quarantine (
-  id bigint PRIMARY KEY,                   -- this and the columns to after_endpoint: as in the inbox
-  event_id bigint NOT NULL,
+  id bigint PRIMARY KEY,                   -- the delivery's id if there is one, else that of the inbox row
+  event_id bigint NOT NULL,                -- this and the columns to after_endpoint: as in the inbox
   environment_id text NOT NULL,
   type text NOT NULL,
   endpoint_id uuid,

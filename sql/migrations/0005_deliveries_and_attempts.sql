@@ -76,8 +76,9 @@ CREATE TABLE dispatcher.change_notices (
 CREATE INDEX change_notices_shard ON dispatcher.change_notices (shard);
 CREATE INDEX change_notices_delivery ON dispatcher.change_notices (delivery_id);
 COMMENT ON TABLE dispatcher.change_notices IS
-  'Change notices: another process changed or deleted this delivery. The API writes one in the transaction of the'
-  ' change. The owner of the shard reads it with its heartbeat, and removes it when its memory is up to date.';
+  'Change notices: this delivery was changed or deleted, but not by the owner of its shard, which may hold it in memory.'
+  ' One is written in the transaction of the change. The owner reads it with its heartbeat, and removes it when its'
+  ' memory is up to date.';
 
 CREATE TABLE dispatcher.delivery_locks (
   slot smallint PRIMARY KEY

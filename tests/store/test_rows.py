@@ -46,6 +46,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
         "bulk_actions/start",
     ),
     bulk_actions.ClaimedBulkActionRow: ("bulk_actions/claim",),
+    replays.ClaimedReplayRow: ("replays/claim",),
     daemons.DaemonRow: ("daemons/list",),
     dashboard_sessions.DashboardSessionRow: ("dashboard_sessions/get",),
     delivery_search.CauseRow: ("delivery_search/causes",),

@@ -187,7 +187,7 @@ async def test_notifications_arrive_again_after_listening_again(
     await kill(connection, session)
     with pytest.raises(StoreUnavailableError):
         await session.fetch("SELECT 1")
-    assert not session.is_listening
+    assert not session.listens_to("dispatcher")
     assert await session.listen("dispatcher", heard.set)
     await connection.execute("NOTIFY dispatcher")
     async with asyncio.timeout(30):

@@ -9,7 +9,7 @@ from typing import Final
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.bulk.step_loop import Step, StepLoop
 from dispatcher.store.queries.delivery_actions import DeliveryActions
-from dispatcher.store.queries.replays import Replays
+from dispatcher.store.queries.replays import ClaimedReplayRow, Replays
 from dispatcher.store.queries.settings import Settings
 from dispatcher.store.session import Session, Transaction
 from dispatcher.telemetry import observe
@@ -21,8 +21,8 @@ ROWS_LIMIT: Final = 1_000
 PENDING_LIMIT: Final = 5_000
 """Pending deliveries of the endpoint. Otherwise new events would wait behind the whole replay."""
 STEP_LIMIT_MS: Final = 500
-"""Longest time that a step may keep people's changes of deliveries waiting. One that takes longer
-is made smaller, and the smallest may take as long as every statement."""
+"""Longest time of a step, once it has locked all deliveries against changes by people. One that
+takes longer is made smaller, and the smallest may take as long as every statement."""
 
 
 class Replayer(StepLoop):
@@ -35,16 +35,17 @@ class Replayer(StepLoop):
 
 
 async def _claim(session: Transaction) -> Step | None:
-    replay_id = await Replays(session).claim()
-    return None if replay_id is None else Step(replay_id, partial(_step, session, replay_id))
+    row = await Replays(session).claim(waiting=ROWS_LIMIT, pending=PENDING_LIMIT)
+    return None if row is None else Step(row["id"], partial(_step, session, row))
 
 
-async def _step(session: Transaction, replay_id: int, size: BatchSize) -> None:
-    await DeliveryActions(session).lock_all()
-    if not size.is_smallest:
-        await Settings(session).limit_statement_time(STEP_LIMIT_MS)
+async def _step(session: Transaction, row: ClaimedReplayRow, size: BatchSize) -> None:
+    if row["has_room"]:
+        await DeliveryActions(session).lock_all()
+        if not size.is_smallest:
+            await Settings(session).limit_statement_time(STEP_LIMIT_MS)
     await Replays(session).step(
-        replay_id,
+        row,
         look=size.scale(READ_LIMIT),
         make=ROWS_LIMIT,
         waiting=ROWS_LIMIT,

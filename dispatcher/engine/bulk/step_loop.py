@@ -74,8 +74,8 @@ class StepLoop:
     async def run_once(self) -> float:
         """Run one step if some work is due, and return the seconds to the next.
 
-        Raise StoreError or StatementTimeoutError. After a timeout, the next step is
-        smaller; the smallest one fails.
+        After a timeout, the next step is smaller; the smallest one fails. Raise StoreError, or
+        StatementTimeoutError of what comes before a step.
         """
         # A step costs many times as much, and most of the time there is no work at all.
         wait = await self._work.next()
@@ -86,11 +86,12 @@ class StepLoop:
         try:
             is_due = await self._run_step()
         except Exception as error:
+            if self._claimed is None:
+                raise
             if isinstance(error, StatementTimeoutError):
-                is_failure = not self._size.shrink()
-            else:
-                is_failure = is_data_error(error)
-            if not is_failure or self._claimed is None:
+                if self._size.shrink():
+                    return WAIT_MINIMUM_SECONDS
+            elif not is_data_error(error):
                 raise
             await self._note_failure(self._claimed, error)
             return 0.0

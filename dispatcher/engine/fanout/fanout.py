@@ -92,6 +92,7 @@ class Fanout:
         self._size = BatchSize()
         self._slices = InboxSlices()
         self._refused_in_a_row = 0
+        self._must_announce_parked = False
         self._usual_from = float("-inf")
 
     def read_after(self) -> int | None:
@@ -101,13 +102,15 @@ class Fanout:
     async def run_once(self) -> float:
         """Fan out events for one pass, and return the seconds to the next.
 
-        Raise StoreError or StatementTimeoutError; earlier statements of the pass stay
-        committed.
+        Raise StoreError or StatementTimeoutError; earlier statements of the pass stay committed.
         """
         if not self._slices.knows_mark:
             # Otherwise the first statement would pass the rows of all events that were ever taken.
             await self._move_mark()
         picked, is_empty = await self._empty_inbox()
+        if self._must_announce_parked:  # once a pass, as commits that notify wait for one another
+            self._must_announce_parked = False
+            await self._inbox.announce_parked()
         await self._move_mark()  # last, as events wait for nothing else
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
         if plan.must_renew:
@@ -176,7 +179,7 @@ class Fanout:
         if result.made:
             self._keep_events(result.small_events)
             if await self._admit(result.deliveries, parked=result.parked, stale=stale):
-                await self._inbox.announce_parked()
+                self._must_announce_parked = True
             await asyncio.sleep(0)  # their attempts have started, and are written first
         return result.picked, more
 

@@ -35,7 +35,7 @@ class Listener:
 
     @property
     def is_listening(self) -> bool:
-        return self._session.is_listening
+        return self._session.listens_to(CHANNEL)
 
     async def run_once(self) -> float:
         """Listen if the session does not yet, and test the connection with a statement.

@@ -69,8 +69,7 @@ class SchemaCheck:
     async def run_once(self) -> float:
         """Check waiting events for one pass, and return the seconds to the next.
 
-        Raise StoreError or StatementTimeoutError; events that were not moved are
-        checked again.
+        Raise StoreError or StatementTimeoutError; events that were not moved are checked again.
         """
         if not self._is_busy:
             await asyncio.sleep(HEAD_START_SECONDS)

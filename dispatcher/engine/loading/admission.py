@@ -59,14 +59,13 @@ class Admission:
         """Take deliveries that were just made, except stale ones.
 
         The row of a stale one is read again: it may be gone, or be a retry of an ended delivery.
-        `parked` are endpoints with new rows that stay in the table. Return True if some of these
-        are in shards of other daemons. `stale` is the set of DeliveryBuffer.reading. Raise
-        StoreError or StatementTimeoutError.
+        `parked` are endpoints with new rows that stay in the table. Return True if another daemon
+        may send some of these now, as they are in its shards. `stale` is the set of
+        DeliveryBuffer.reading. Raise StoreError or StatementTimeoutError.
         """
         await self._load(deliveries, parked)
         self._buffer.parked.note(parked)
-        owned = self._buffer.owned
-        is_elsewhere = any(self._endpoints.home_shard(id_) not in owned for id_ in parked)
+        is_elsewhere = any(self._is_sent_elsewhere(id_) for id_ in parked)
         changed = _concerning(deliveries, stale)
         if changed:
             self._buffer.requeue_unread(
@@ -76,6 +75,10 @@ class Admission:
         self._on_admitted()
         await park(self._deliveries, self._buffer, to_park)
         return is_elsewhere
+
+    def _is_sent_elsewhere(self, endpoint_id: UUID) -> bool:
+        is_foreign = self._endpoints.home_shard(endpoint_id) not in self._buffer.owned
+        return is_foreign and self._endpoints[endpoint_id].may_send
 
     async def _load(self, deliveries: Sequence[Delivery], parked: Collection[UUID] = ()) -> None:
         """Read the endpoints; after any error the deliveries are read again."""

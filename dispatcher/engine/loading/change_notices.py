@@ -1,7 +1,7 @@
-"""Apply change notices: each is of one pending delivery that another process has changed.
+"""Apply change notices: each is of one pending delivery that was changed, but not by its owner.
 
 API, dashboard and commands write them when people retry or cancel deliveries, maintenance when
-deliveries expire.
+deliveries expire, and daemons when they record an attempt of a shard that they may have lost.
 
 The lease calls this after a heartbeat whose answer says that change notices wait.
 """
@@ -46,8 +46,8 @@ class ChangeNoticeReader:
         """Apply the next change notices. Return True if there may be more.
 
         A notice for a delivery in flight stays and is read again later. A notice is removed after
-        it was applied, so that none is lost; applying one twice does no harm. Raise
-        StoreError or StatementTimeoutError.
+        it was applied, so that none is lost; applying one twice does no harm. Raise StoreError or
+        StatementTimeoutError.
         """
         with self._buffer.reading() as stale:
             notices = await self._notices.waiting(self._buffer.owned, self._after_id, NOTICES_LIMIT)

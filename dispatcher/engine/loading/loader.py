@@ -30,7 +30,9 @@ RESCAN_SECONDS = 5.0
 RESCAN_SHARED_SECONDS = 1.0
 """The same beside other daemons, as their notifications of what they park may be lost."""
 RESCAN_NOTIFIED_SECONDS = 0.1
-"""The same after such a notification."""
+"""The same after such a notification, or longer if the search itself takes long."""
+RESCAN_PART_LIMIT = 0.1
+"""Largest part of the time that these searches may take."""
 ENDPOINTS_LIMIT = 100
 """Endpoints whose parked rows are read in one pass."""
 PARKED_LIMIT = 5_000
@@ -78,6 +80,7 @@ class Loader:
         # The due times from which the next pass continues the search for overdue rows, by shard.
         self._overdue_from: Mapping[int, float] = {}
         self._rescanned_at = float("-inf")
+        self._rescan_took = 0.0
         self._is_notified = False
 
     def note_parked(self) -> None:
@@ -117,9 +120,10 @@ class Loader:
 
     def _rescan_interval(self) -> float:
         """Return the seconds between two searches for endpoints with parked rows."""
-        if self._is_notified:
-            return RESCAN_NOTIFIED_SECONDS
-        return RESCAN_SECONDS if self._endpoints.sharers == 1 else RESCAN_SHARED_SECONDS
+        usual = RESCAN_SECONDS if self._endpoints.sharers == 1 else RESCAN_SHARED_SECONDS
+        if not self._is_notified:
+            return usual
+        return min(usual, max(RESCAN_NOTIFIED_SECONDS, self._rescan_took / RESCAN_PART_LIMIT))
 
     async def _read_ahead(self) -> bool:
         """Read due rows, and with enough room those due within READ_AHEAD_LIMIT_SECONDS.
@@ -170,6 +174,7 @@ class Loader:
         await self._endpoints.load(endpoint_ids)
         self._buffer.parked.note(endpoint_ids)
         self._rescanned_at = began_at
+        self._rescan_took = monotonic() - began_at
 
     async def _read(self, ranges: list[Range], before: float) -> list[Delivery]:
         with self._buffer.reading() as stale:

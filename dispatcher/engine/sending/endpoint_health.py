@@ -104,8 +104,7 @@ class EndpointHealth:
     async def run_once(self) -> float:
         """Write the notes, and return the seconds to the next pass.
 
-        Raise StoreError or StatementTimeoutError; the next pass writes what was not
-        written.
+        Raise StoreError or StatementTimeoutError; the next pass writes what was not written.
         """
         async with self._writing:
             notes, self._notes = self._notes, Notes()

@@ -63,8 +63,7 @@ class Step:
     """One kind of maintenance work.
 
     `run` does a bounded part of it and returns True if more is left; work without parts returns
-    None. `due_at` is in monotonic
-    seconds; `failures` counts the failures in a row.
+    None. `due_at` is in monotonic seconds; `failures` counts the failures in a row.
     """
 
     name: str
@@ -83,8 +82,7 @@ class Maintenance:
     async def run_once(self) -> float:
         """Make one pass; return the seconds to the next.
 
-        Raise StoreError; the next pass starts with another step, as this one is
-        delayed.
+        Raise StoreError; the next pass starts with another step, as this one is delayed.
         """
         for step in self._steps:
             if step.due_at <= monotonic():

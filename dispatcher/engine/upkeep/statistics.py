@@ -80,8 +80,7 @@ class StatisticsWriter:
     async def run_once(self) -> float:
         """Write the counts, and return the seconds to the next pass.
 
-        Raise StoreError or StatementTimeoutError; the next pass writes what was not
-        written.
+        Raise StoreError or StatementTimeoutError; the next pass writes what was not written.
         """
         async with self._writing:
             await self._gather()

@@ -37,6 +37,13 @@ class Step:
     made: int
 
 
+class ClaimedReplayRow(TypedDict):
+    """A replay whose next step is due. `has_room` is false if that step can only wait."""
+
+    id: int
+    has_room: bool
+
+
 class ReplayRow(TypedDict):
     """A replay. `reached` is the time of `position`; `rate` is in deliveries a second."""
 
@@ -144,27 +151,34 @@ class Replays:
         )
         return first_row(ReplayRow, rows)
 
-    async def claim(self) -> int | None:
-        """Lock the replay that has been due longest, until the transaction ends. Return its id.
+    async def claim(self, *, waiting: int, pending: int) -> ClaimedReplayRow | None:
+        """Lock the replay that has been due longest, until the transaction ends.
 
-        Return None if no replay is due or another daemon holds it.
+        It has no room while its endpoint is disabled or deleted, or has `waiting` rows in the inbox
+        or `pending` deliveries. Return None if no replay is due or another daemon holds it.
         """
-        rows = await self._session.fetch(statement("replays/claim"))
-        replay_id: int | None = rows[0]["id"] if rows else None
-        return replay_id
+        rows = await self._session.fetch(statement("replays/claim"), waiting, pending)
+        return first_row(ClaimedReplayRow, rows)
 
     async def step(
-        self, replay_id: int, *, look: int, make: int, waiting: int, pending: int
+        self, claimed: ClaimedReplayRow, *, look: int, make: int, waiting: int, pending: int
     ) -> Step:
         """Run one step of a replay. Call this in the transaction that has claimed it.
 
-        Read up to `look` ended deliveries and events, and make up to `make` inbox rows. Make none
-        while the endpoint has `waiting` rows in the inbox or `pending` deliveries.
+        If it has room, all deliveries must be locked: read up to `look` ended deliveries and
+        events, and make up to `make` inbox rows. Make none while the endpoint has `waiting` rows in
+        the inbox or `pending` deliveries.
         """
         rows = await self._session.fetch(
-            statement("replays/step"), look, make, waiting, pending, replay_id
+            statement("replays/step"),
+            look,
+            make,
+            waiting,
+            pending,
+            claimed["id"],
+            claimed["has_room"],
         )
-        return Step(replay_id, rows[0]["state"], rows[0]["made"])
+        return Step(claimed["id"], rows[0]["state"], rows[0]["made"])
 
     async def note_failure(self, replay_id: int, error: str, limit: int) -> str | None:
         """Postpone a replay whose step failed. After `limit` failures in a row it has failed.

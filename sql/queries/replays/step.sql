@@ -1,10 +1,10 @@
 -- $1 ended deliveries and events to read  $2 most rows to make  $3 wait with this many rows in the
--- inbox  $4 wait with this many pending deliveries  $5 replay
+-- inbox  $4 wait with this many pending deliveries  $5 replay  $6 false: make none
 --
 -- Run one step of a replay. One statement finds the deliveries, puts them into the inbox and
 -- moves the position. It reads one snapshot, so that no row is missed on its way from table to table.
--- claim.sql has locked the replay in this transaction, and lock_all.sql all deliveries. So the snapshot
--- shows what people changed before, and they find what the step makes.
+-- claim.sql has locked the replay in this transaction, and if it makes some, lock_all.sql all deliveries.
+-- So the snapshot shows what people changed before, and they find what the step makes.
 --
 -- An event without a delivery gets a delivery id here. Because of that id the fan-out keeps it even
 -- if the endpoint is disabled by then. A returned row is about the replay that was read. FOR SHARE: see
@@ -18,7 +18,7 @@ WITH due AS MATERIALIZED (
   FROM dispatcher.endpoints e WHERE e.id = (SELECT endpoint_id FROM due) FOR SHARE OF e
 ), candidates AS MATERIALIZED (
   SELECT f.* FROM due d, room o, LATERAL dispatcher.replayable(d.environment_id, d.endpoint_id, d.position, dispatcher.id_floor(d.until), d.missed, $1) f
-  WHERE o.active AND NOT o.deleted AND o.inbox AND o.pending
+  WHERE o.active AND NOT o.deleted AND o.inbox AND o.pending AND $6
 ), selected AS MATERIALIZED (                  -- with a rate: as much as a quarter of a second allows
   SELECT * FROM candidates WHERE event_id IS NOT NULL
   ORDER BY place LIMIT (SELECT least($2, ceil(rate / 4.0)::integer) FROM due)

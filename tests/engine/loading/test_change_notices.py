@@ -26,7 +26,7 @@ async def load(_: object) -> None:
 async def test_it_says_that_there_may_be_more_until_all_are_applied(
     connection: Connection, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH", 2)
+    monkeypatch.setattr(module, "NOTICES_LIMIT", 2)
     endpoint = await rows.endpoint(connection)
     gone = [await rows.delivery(connection, endpoint, shard=7) for _ in range(5)]
     await ChangeNotices(session).add(gone)

@@ -51,7 +51,7 @@ class Desk:
         """A step of the replay that is due, of two deliveries."""
         async with self.pool.transaction() as session:
             replays = stored.Replays(session)
-            claimed = await replays.claim()
+            claimed = await replays.claim(waiting=100, pending=100)
             assert claimed is not None
             await replays.step(claimed, look=100, make=2, waiting=100, pending=100)
 

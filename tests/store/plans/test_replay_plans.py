@@ -95,7 +95,7 @@ async def run(
 async def test_a_replay_step_reads_only_the_rows_it_checks(
     statistics: Connection, mode: str, begin: int, made: int
 ) -> None:
-    arguments = f"{LOOK}, 1000, 1000, 5000, 1"
+    arguments = f"{LOOK}, 1000, 1000, 5000, 1, true"
     done, blocks = await run(statistics, "replays/step", arguments, mode, begin=begin)
     assert done == made
     assert blocks < FEW

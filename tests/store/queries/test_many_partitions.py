@@ -312,7 +312,11 @@ async def test_a_replay_reaches_all_failures_in_steps_of_some_days(
     made, state = 0, "RUNNING"
     while state == "RUNNING":
         step = await recoveries.step(
-            started["id"], look=2_000, make=100, waiting=10_000, pending=10_000
+            {"id": started["id"], "has_room": True},
+            look=2_000,
+            make=100,
+            waiting=10_000,
+            pending=10_000,
         )
         made, state = made + step.made, step.state
     assert (state, made) == ("DONE", failed)

@@ -61,7 +61,7 @@ async def step(
     """A step of the replay that is due, as Replayer runs it; None if none is due."""
     async with session.transaction() as transaction:
         replays = Replays(transaction)
-        claimed = await replays.claim()
+        claimed = await replays.claim(waiting=waiting, pending=pending)
         if claimed is None:
             return None
         await DeliveryActions(transaction).lock_all()
@@ -501,7 +501,7 @@ async def test_a_step_skips_a_replay_that_is_being_changed(
 
 async def test_an_idle_step_takes_no_transaction_id(session: Session) -> None:
     async with session.transaction() as opened:
-        assert await Replays(opened).claim() is None
+        assert await Replays(opened).claim(waiting=9, pending=9) is None
         ((taken,),) = await opened.fetch("SELECT pg_current_xact_id_if_assigned()")
     assert taken is None
 
