@@ -72,7 +72,8 @@ $$;
 COMMENT ON FUNCTION dispatcher.count_quarantined(text, integer) IS 'Count the events in quarantine of an environment, up to a limit.';
 
 -- The states: held (the endpoint is disabled or rests, or sending is paused), due (now, and those in
--- flight), scheduled (for later). ORDER BY with sorts disabled makes the planner read an index, whatever
+-- flight), scheduled (for later). The first delivery of an ordered endpoint blocks the others: if it is
+-- scheduled, they are. ORDER BY with sorts disabled makes the planner read an index, whatever
 -- its statistics say. It would otherwise read the whole table, which may hold millions of rows.
 CREATE FUNCTION dispatcher.pending_by_state(most integer)
 RETURNS TABLE (environment_id text, state text, deliveries bigint, oldest timestamptz, more boolean)
@@ -118,17 +119,18 @@ WITH RECURSIVE sending AS MATERIALIZED (
   SELECT (SELECT d.endpoint_id FROM dispatcher.deliveries d
           WHERE d.parked AND d.endpoint_id > hop.endpoint_id ORDER BY d.endpoint_id, d.shard, d.next_at LIMIT 1), hop.number + 1
   FROM hop WHERE hop.endpoint_id IS NOT NULL AND hop.number < 2000
-), parked_rows AS MATERIALIZED (             -- their endpoints have more due deliveries than memory has room for
-  SELECT d.* FROM hop CROSS JOIN LATERAL (
-    SELECT d.environment_id, d.next_at FROM dispatcher.deliveries d
-    WHERE d.parked AND d.endpoint_id = hop.endpoint_id ORDER BY d.shard, d.next_at LIMIT most) AS d
-  WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = hop.endpoint_id)
-  LIMIT most
 ), first_parked_rows AS MATERIALIZED (       -- the oldest of each endpoint
-  SELECT hop.endpoint_id, d.environment_id, d.next_at FROM hop CROSS JOIN LATERAL (
+  SELECT hop.endpoint_id, d.environment_id, d.next_at, e.ordered AND d.next_at > now() AS blocks FROM hop CROSS JOIN LATERAL (
     SELECT d.environment_id, d.next_at FROM dispatcher.deliveries d
     WHERE d.endpoint_id = hop.endpoint_id ORDER BY d.id + 0 LIMIT 1) AS d
-  WHERE d.next_at <= now()
+  CROSS JOIN LATERAL (SELECT ordered FROM dispatcher.endpoints WHERE id = hop.endpoint_id OFFSET 0) AS e
+), parked_rows AS MATERIALIZED (             -- their endpoints are ordered, or have more due deliveries than memory has room for
+  SELECT d.environment_id, CASE WHEN f.blocks OR d.next_at > now() THEN 'scheduled' ELSE 'due' END AS state, d.next_at
+  FROM first_parked_rows f CROSS JOIN LATERAL (
+    SELECT d.environment_id, d.next_at FROM dispatcher.deliveries d
+    WHERE d.parked AND d.endpoint_id = f.endpoint_id ORDER BY d.shard, d.next_at LIMIT most) AS d
+  WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = f.endpoint_id)
+  LIMIT most
 ), counted AS (
   SELECT h.environment_id, 'held' AS state, 1 AS deliveries, NULL::timestamptz AS due FROM held_rows h
   UNION ALL
@@ -136,9 +138,9 @@ WITH RECURSIVE sending AS MATERIALIZED (
   UNION ALL
   SELECT d.environment_id, 'due', 0, d.next_at FROM first_rows d WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = d.endpoint_id)
   UNION ALL
-  SELECT d.environment_id, 'due', 0, d.next_at FROM first_parked_rows d WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = d.endpoint_id)
+  SELECT d.environment_id, 'due', 0, d.next_at FROM first_parked_rows d WHERE d.next_at <= now() AND NOT EXISTS (SELECT 1 FROM held h WHERE h.id = d.endpoint_id)
   UNION ALL
-  SELECT p.environment_id, CASE WHEN p.next_at > now() THEN 'scheduled' ELSE 'due' END, 1, p.next_at FROM parked_rows p
+  SELECT p.environment_id, p.state, 1, p.next_at FROM parked_rows p
   UNION ALL
   SELECT l.environment_id, 'scheduled', 1, NULL FROM later_rows l WHERE NOT EXISTS (SELECT 1 FROM held h WHERE h.id = l.endpoint_id)
 ), full_up AS MATERIALIZED (
@@ -164,10 +166,12 @@ WITH sending AS MATERIALIZED (
   FROM dispatcher.settings s CROSS JOIN dispatcher.environments v WHERE v.id = environment
 ), endpoints AS MATERIALIZED (
   SELECT e.id, NOT e.active OR NOT (SELECT allowed FROM sending) OR EXISTS (
-           SELECT 1 FROM dispatcher.endpoint_health h WHERE h.endpoint_id = e.id AND h.resting_until > now()) AS held
+           SELECT 1 FROM dispatcher.endpoint_health h WHERE h.endpoint_id = e.id AND h.resting_until > now()) AS held,
+         CASE WHEN e.ordered THEN (
+           SELECT d.next_at FROM dispatcher.deliveries d WHERE d.endpoint_id = e.id ORDER BY d.id + 0 LIMIT 1) > now() END AS blocked
   FROM dispatcher.endpoints e WHERE e.environment_id = environment AND e.deleted_at IS NULL
 ), looked AS MATERIALIZED (
-  SELECT CASE WHEN e.held THEN 'held' WHEN d.next_at > now() THEN 'scheduled' ELSE 'due' END AS state, d.next_at
+  SELECT CASE WHEN e.held THEN 'held' WHEN e.blocked OR d.next_at > now() THEN 'scheduled' ELSE 'due' END AS state, d.next_at
   FROM endpoints e CROSS JOIN LATERAL (
     SELECT d.next_at FROM dispatcher.deliveries d WHERE d.endpoint_id = e.id ORDER BY d.id + 0 LIMIT most) AS d
   LIMIT 3 * most

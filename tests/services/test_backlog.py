@@ -53,6 +53,21 @@ async def test_due_deliveries_have_an_age_and_retries_are_scheduled(
         assert 300 <= age < 360
 
 
+async def test_deliveries_behind_the_retry_of_an_ordered_webhook_are_scheduled(
+    backlogs: Backlogs, connection: Connection
+) -> None:
+    blocked, going = [await rows.endpoint(connection, "*", home=3) for _ in range(2)]
+    await rows.delivery(connection, blocked, due_in=600, attempt=1, parked=True)
+    for _ in range(2):
+        await rows.delivery(connection, blocked, due_in=-300, parked=True)
+    for _ in range(3):
+        await rows.delivery(connection, going, due_in=-30, parked=True)
+    assert await both(backlogs) == (3, 3, 0)
+    for environment in (None, "env_default"):
+        age = (await backlogs.read(environment)).pending.oldest_due_seconds
+        assert 30 <= age < 300
+
+
 async def test_deliveries_of_disabled_or_paused_webhooks_are_held_without_an_age(
     backlogs: Backlogs, connection: Connection
 ) -> None:

@@ -78,7 +78,8 @@ class AttemptRunner:
         except Exception as error:  # noqa: BLE001 - one broken attempt must not stop the others
             observe.deliveries.attempt_broke(delivery, error)
             result, seconds = self._unsent(delivery, outcomes.broken_attempt(delivery, error)), None
-        self.recorder.put(result)
+        is_awaited = self.queues.is_ordered(delivery.endpoint_id)
+        self.recorder.put(result, is_awaited=is_awaited)
         self.buffer.finish_attempt(delivery, seconds)
 
     async def _read_event(self, delivery: Delivery) -> Event | Outcome | None:

@@ -22,6 +22,9 @@ FULL_BATCH = 250
 """Results that are written without waiting for more."""
 BATCH_SECONDS = 0.04
 """Time between two batches that are not full."""
+AWAITED_SECONDS = 0.01
+"""The same if an ordered endpoint waits for a result before its next attempt. It is not shorter, so
+that results of other endpoints still come in batches."""
 
 
 class Recorder:
@@ -54,6 +57,7 @@ class Recorder:
         self._refused: list[tuple[Result, Exception]] = []
         self._refused_before: set[int] = set()
         self._has_results = asyncio.Event()
+        self._has_awaited = asyncio.Event()
         self._has_full_batch = asyncio.Event()
         self._is_empty = asyncio.Event()
         self._is_empty.set()
@@ -68,13 +72,16 @@ class Recorder:
         """Return True if fewer than WAITING_LIMIT results wait; sending stops while it is False."""
         return len(self._waiting) + len(self._refused) < WAITING_LIMIT
 
-    def put(self, result: Result) -> None:
-        """Add a result to the next batch."""
+    def put(self, result: Result, *, is_awaited: bool = False) -> None:
+        """Add a result to the next batch, which comes sooner if an ordered endpoint awaits it."""
         if not self._waiting:
             self._has_results.set()
             self._is_empty.clear()
         self._waiting.append(result)
+        if is_awaited:
+            self._has_awaited.set()
         if len(self._waiting) >= FULL_BATCH:
+            self._has_awaited.set()
             self._has_full_batch.set()
 
     async def run_once(self) -> float:
@@ -86,8 +93,9 @@ class Recorder:
         written again, which is harmless.
         """
         await self._has_results.wait()
-        batch_due = self._written_at + BATCH_SECONDS - monotonic()
-        await wait_for_event(self._has_full_batch, max(0.0, batch_due))
+        await wait_for_event(self._has_awaited, self._seconds_until(BATCH_SECONDS))
+        await wait_for_event(self._has_full_batch, self._seconds_until(AWAITED_SECONDS))
+        self._has_awaited.clear()  # those of this batch: more may come while it is written
         batch = self._waiting[: self._batch_limit]
         self._written_at = monotonic()
         try:
@@ -111,6 +119,10 @@ class Recorder:
     async def drain(self) -> None:
         """Wait until all results are written."""
         await self._is_empty.wait()
+
+    def _seconds_until(self, seconds: float) -> float:
+        """Return the seconds until so many have passed since the last batch, 0.0 if they have."""
+        return max(0.0, self._written_at + seconds - monotonic())
 
     async def _write(self, batch: Sequence[Result]) -> None:
         """Write `batch`, the first of the waiting results; late ones stay until `_write_late`."""

@@ -61,6 +61,9 @@ class World:
     def covers(self, shard: int) -> bool:
         return self.is_covered
 
+    def is_ordered(self, endpoint_id: UUID) -> bool:
+        return False
+
     def rest(self, endpoint_id: UUID, until: float) -> None:
         self.rests.append((endpoint_id, until))
 
@@ -70,7 +73,7 @@ class World:
     def finish_attempt(self, delivery: Delivery, seconds: float | None) -> None:
         self.finished.append(seconds)
 
-    def put(self, result: Result) -> None:
+    def put(self, result: Result, *, is_awaited: bool) -> None:
         self.results.append(result)
 
     def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:

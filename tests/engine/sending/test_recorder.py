@@ -1,11 +1,13 @@
 """The recorder, when the table refuses some results."""
 
+import asyncio
 from collections.abc import Sequence
 from uuid import UUID
 
 import pytest
 
 from dispatcher.core.model import Delivery, Outcome, Result
+from dispatcher.engine.sending import recorder as module
 from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.store.errors import StoreUnavailableError
 
@@ -99,6 +101,24 @@ async def test_an_outage_between_two_parts_repeats_only_unwritten_results(away: 
         [],
     )
     assert len(ends.recorder) == 0
+
+
+async def test_a_result_that_an_ordered_endpoint_waits_for_ends_the_wait_for_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BATCH_SECONDS", 600.0)
+    table = Table()
+    recorder = Ends(table).recorder
+    recorder.put(result(1), is_awaited=True)
+    await recorder.run_once()
+    recorder.put(result(2))
+    writing = asyncio.ensure_future(recorder.run_once())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert table.written == [1]
+    recorder.put(result(3), is_awaited=True)
+    await asyncio.wait_for(writing, 60)
+    assert table.written == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("waiting", "room"), [(499, True), (500, False)])
