@@ -39,6 +39,16 @@ def api(webhook: Resource, *, paused: bool = False) -> AsyncApi:
     return cast("AsyncApi", Mock(within=Mock(return_value=within)))
 
 
+def test_a_delivery_of_an_ordered_webhook_says_what_it_waits_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    waiting = {"status": "PENDING", "nextRetryAt": NEXT, "endedAt": None, "waitsFor": "dlv_0"}
+    print_delivery(Resource({**DELIVERY, **waiting}))
+    shown = capsys.readouterr().out
+    assert "\n  next     attempt 2, after dlv_0: the webhook is ordered\n" in shown
+    assert NEXT not in shown
+
+
 @pytest.mark.parametrize(
     ("fields", "short", "long"),
     [

@@ -189,6 +189,19 @@ async def test_a_pending_delivery_can_be_cancelled_once(
     assert "cancelled by hand" in refused.text
 
 
+async def test_a_delivery_of_an_ordered_webhook_names_the_one_it_waits_for(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    await made(admin, receiver.url, retry={"base": 3600}, ordered=True)
+    receiver.answers = [500]
+    await emit(admin)
+    first = await delivery(admin, "PENDING", attempts=1)
+    await emit(admin)
+    page = await visitor.get(f"/deliveries/{await delivery(admin, 'PENDING', attempts=0)}")
+    assert f">{first}</a>: the webhook is ordered, and that one must end first." in page.text
+    assert "must end first" not in (await visitor.get(f"/deliveries/{first}")).text
+
+
 async def test_a_held_delivery_is_shown_as_held_without_a_retry(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:

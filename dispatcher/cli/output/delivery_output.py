@@ -117,6 +117,10 @@ def print_delivery(delivery: "Resource") -> None:
         click.echo(f"           `dispatcher quarantine release {entry}`, or `discard`")
     elif held := delivery.get(HELD_FIELD):
         click.echo(f"  next     attempt {delivery.attempts + 1}, held: {held}")
+    elif first := delivery.get("waitsFor"):
+        click.echo(
+            f"  next     attempt {delivery.attempts + 1}, after {first}: the webhook is ordered"
+        )
     elif delivery.next_retry_at:
         click.echo(f"  next     attempt {delivery.attempts + 1} at {delivery.next_retry_at}")
     if delivery.get("attemptList"):

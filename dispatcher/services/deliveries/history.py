@@ -96,7 +96,10 @@ class History:
         if not items:
             raise no_delivery(id_)
         rows = await self._stored.attempts(environment_id, number, LISTED_ATTEMPTS_LIMIT)
-        return Delivery.of(items[0], map(Attempt.from_row, rows))
+        first = None
+        if items[0].next_retry_at is not None:
+            first = await self._stored.waits_for(number, items[0].webhook_id)
+        return Delivery.of(items[0], map(Attempt.from_row, rows), waits_for=first)
 
     async def attempts(self, environment_id: str, id_: str) -> tuple[Attempt, ...]:
         """Return the attempts of a delivery, oldest first. Of very many, return the newest."""

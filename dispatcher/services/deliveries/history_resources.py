@@ -140,14 +140,22 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery(DeliveryItem):
-    """One event on its way to one webhook, with every attempt, oldest first."""
+    """One event on its way to one webhook, with every attempt, oldest first.
+
+    `waits_for` is the first pending delivery of an `ordered` webhook, which must end before this
+    one is sent, whatever `next_retry_at` says. It is None if nothing is in the way.
+    """
 
     attempt_list: tuple[Attempt, ...]
+    waits_for: str | None
 
     @classmethod
-    def of(cls, item: DeliveryItem, attempts: Iterable[Attempt]) -> "Delivery":
+    def of(
+        cls, item: DeliveryItem, attempts: Iterable[Attempt], *, waits_for: int | None
+    ) -> "Delivery":
         """Return a delivery with its attempts."""
-        return cls(**_values(item), attempt_list=tuple(attempts))
+        first = None if waits_for is None else ids.delivery_name(waits_for)
+        return cls(**_values(item), attempt_list=tuple(attempts), waits_for=first)
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,6 +273,11 @@ class History:
         place: Place | None = rows[0]["place"]
         return place
 
+    async def waits_for(self, delivery_id: int, endpoint_id: UUID) -> int | None:
+        """Return the delivery of an ordered endpoint that must end before this one, or None."""
+        rows = await self._session.fetch(statement("history/waits_for"), delivery_id, endpoint_id)
+        return rows[0]["id"] if rows else None
+
     async def days(self) -> Sequence[int]:
         """Return the smallest id of each day that has a partition, the latest day first."""
         return [row["low"] for row in await self._session.fetch(statement("history/days"))]

@@ -143,6 +143,20 @@ async def test_a_pending_delivery_shows_its_last_attempt(
     assert item.next_retry_at == row["next_at"]
 
 
+async def test_a_delivery_of_an_ordered_webhook_waits_for_the_first_pending_one(
+    connection: Connection, read: History
+) -> None:
+    ordered, plain = await rows.endpoint(connection, home=3), await rows.endpoint(connection)
+    for endpoint, shows in ((ordered, True), (plain, False)):
+        first, second = [
+            await rows.delivery(connection, endpoint, parked=True, due_in=due) for due in (600, 0)
+        ]
+        name = ids.delivery_name(first.id)
+        assert (await read.delivery(OURS, name)).waits_for is None
+        blocked = await read.delivery(OURS, ids.delivery_name(second.id))
+        assert blocked.waits_for == (name if shows else None)
+
+
 async def test_a_delivery_in_quarantine_is_found_by_its_id_and_by_its_event(
     connection: Connection, read: History, store: Deliveries
 ) -> None:
