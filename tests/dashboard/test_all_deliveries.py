@@ -88,6 +88,26 @@ async def test_every_filter_finds_its_deliveries_and_names_their_webhooks(
         assert "The search was not done" in page.text
 
 
+async def test_a_held_delivery_is_not_shown_as_late(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    receiver.answers = [500]
+    webhook = await made(admin, receiver.url, "Hooli", retry={"base": 600})
+    await emit(admin)
+    await have(admin, 1, "status=PENDING&errorCode=http")
+    lists = ("/deliveries", f"/webhooks/{webhook}")
+    for path in lists:
+        assert "held:" not in (await visitor.get(path)).text
+    await admin("POST", "/api/pause", {})
+    for path in lists:
+        assert "held: sending is paused" in (await visitor.get(path)).text
+    await admin("POST", "/api/resume", {})
+    await admin("PATCH", f"/api/webhooks/{webhook}", {"active": False})
+    for path in lists:
+        page = await visitor.get(path)
+        assert ("held: webhook disabled" in page.text, "Next attempt" in page.text) == (True, False)
+
+
 async def test_an_id_in_a_filter_opens_its_page(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
