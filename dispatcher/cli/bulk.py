@@ -15,6 +15,7 @@ from dispatcher.cli.output.tables import clip, counted
 from dispatcher.cli.params import escape_controls
 from dispatcher.cli.target import Target, call_api, each_environment
 from dispatcher.cli.webhook_names import with_webhook_id
+from dispatcher.core import skip_reasons
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -159,8 +160,8 @@ def _print_results(parts: list[Part], action: Action, as_json: bool) -> None:
 
 
 def print_result(action: "Resource") -> None:
-    """Print what a bulk action has done, in a line."""
-    left = ", ".join(f"{number:,} {reason}" for reason, number in action.skipped.items())
+    """Print what a bulk action has done, and a line for each reason to leave deliveries."""
     done = f"{action.made:,} {DONE[action.action]}"
-    line = f"{action.id}  {action.state}  {done}{f'; left: {left}' if left else ''}"
-    click.echo(clip(escape_controls(line)))
+    click.echo(clip(escape_controls(f"{action.id}  {action.state}  {done}")))
+    for reason, number in action.skipped.items():
+        click.echo(clip(escape_controls(f"  {skip_reasons.left(reason, number)}")))

@@ -179,6 +179,14 @@ async def test_selected_deliveries_are_cancelled_and_others_are_not(
     assert "selected one by one" in page.text
     await have(admin, 1, "status=CANCELLED")
     assert names(await listed(admin, "status=PENDING")) == {other}
+    again = await visitor.post(
+        "/deliveries/bulk", {"of": "selected", "action": "cancel", "ids": [one]}
+    )
+
+    async def is_done() -> bool:
+        return "1: the status had changed" in (await visitor.follow(again.path)).text
+
+    await until(is_done, "the page says why the delivery was left as it is")
     none = await visitor.post("/deliveries/bulk", {"of": "selected", "action": "cancel"})
     assert (none.status, "No delivery is selected" in none.text) == (422, True)
 

@@ -47,7 +47,10 @@ async def test_many_are_cancelled_without_asking_and_the_result_is_json(
     assert (told["number"], told["more"]) == (3, False)
     assert told["bulkAction"]["skipped"] == {"disabled": 3}
     seen = await either("bulk-action", "get", told["bulkAction"]["id"])
-    assert seen.out == f"{told['bulkAction']['id']}  DONE  0 queued again; left: 3 disabled\n"
+    assert seen.out == (
+        f"{told['bulkAction']['id']}  DONE  0 queued again\n"
+        "  3 left as they are: the webhook is disabled\n"
+    )
     cancelled = await either("delivery", "cancel", "--since", "1h", "--yes", "--json")
     assert json.loads(cancelled.out)[0]["number"] == 0
     listed = json.loads((await either("bulk-action", "list", "--json")).out)
