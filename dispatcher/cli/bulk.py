@@ -10,12 +10,11 @@ import click
 from dispatcher.cli.confirmation import confirm
 from dispatcher.cli.errors import CommandError
 from dispatcher.cli.options.delivery_options import Selection
+from dispatcher.cli.output.bulk_action_output import DONE, print_result
 from dispatcher.cli.output.progress import show_progress
-from dispatcher.cli.output.tables import clip, counted
-from dispatcher.cli.params import escape_controls
+from dispatcher.cli.output.tables import counted
 from dispatcher.cli.target import Target, call_api, each_environment
 from dispatcher.cli.webhook_names import with_webhook_id
-from dispatcher.core import skip_reasons
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 Action = Literal["retry", "cancel"]
 
-DONE = {"retry": "queued again", "cancel": "cancelled"}
 QUESTIONS = {"retry": "Send them again?", "cancel": "Cancel them?"}
 
 
@@ -157,11 +155,3 @@ def _print_results(parts: list[Part], action: Action, as_json: bool) -> None:
     wrong += [f"{each.id} failed: {each.error}" for each in started if each.state == "FAILED"]
     if wrong:
         raise CommandError("\n".join(wrong))
-
-
-def print_result(action: "Resource") -> None:
-    """Print what a bulk action has done, and a line for each reason to leave deliveries."""
-    done = f"{action.made:,} {DONE[action.action]}"
-    click.echo(clip(escape_controls(f"{action.id}  {action.state}  {done}")))
-    for reason, number in action.skipped.items():
-        click.echo(clip(escape_controls(f"  {skip_reasons.left(reason, number)}")))

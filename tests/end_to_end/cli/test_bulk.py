@@ -47,9 +47,12 @@ async def test_many_are_cancelled_without_asking_and_the_result_is_json(
     assert (told["number"], told["more"]) == (3, False)
     assert told["bulkAction"]["skipped"] == {"disabled": 3}
     seen = await either("bulk-action", "get", told["bulkAction"]["id"])
+    action = told["bulkAction"]
     assert seen.out == (
-        f"{told['bulkAction']['id']}  DONE  0 queued again\n"
+        f"{action['id']}  DONE  0 queued again\n"
         "  3 left as they are: the webhook is disabled\n"
+        "  retry    all deliveries\n"
+        f"  started  {action['createdAt']}, ended {action['finishedAt']}, in env_default\n"
     )
     cancelled = await either("delivery", "cancel", "--since", "1h", "--yes", "--json")
     assert json.loads(cancelled.out)[0]["number"] == 0
@@ -73,6 +76,22 @@ async def test_a_bulk_action_is_listed_and_cancelled(
     assert json.loads(again.out)["state"] == "CANCELLED"
     unknown = await either("bulk-action", "get", "blk_8")
     assert (unknown.code, "There is no bulk action 'blk_8'" in unknown.err) == (1, True)
+
+
+async def test_a_bulk_action_says_which_deliveries_it_concerns(
+    either: Shell,  # noqa: F811
+    failed: dict[str, Any],  # noqa: F811
+) -> None:
+    await either("webhook", "disable", failed["id"])
+    filters = ("--status", "FAILED", "--response-status", "5xx", "--webhook", failed["id"])
+    started = await either("delivery", "retry", *filters, "--yes", "--json")
+    words = f"failed, response 5xx, webhook {failed['name']}"
+    listed = await either("bulk-action", "list")
+    assert listed.out.rstrip().endswith(words)
+    id_ = json.loads(started.out)[0]["bulkAction"]["id"]
+    assert f"  retry    {words}\n" in (await either("bulk-action", "get", id_)).out
+    await either("webhook", "delete", failed["id"])
+    assert f"webhook {failed['id']}" in (await either("bulk-action", "get", id_)).out
 
 
 async def test_environments_are_counted_one_by_one(
