@@ -82,7 +82,7 @@ def change_many(target: Target, action: Action, selection: Selection, as_json: b
         needs_daemon=not selection.dry_run,
     )
     if not as_json:
-        _print_counts(parts)
+        _print_counts(parts, is_named=target.environment is not None)
     chosen = [] if selection.dry_run else [part for part in parts if not part.is_empty]
     if chosen:
         if not selection.yes:
@@ -108,14 +108,17 @@ async def _count(client: "AsyncApi", action: Action, filters: Mapping[str, Any])
     return parts
 
 
-def _print_counts(parts: list[Part]) -> None:
+def _print_counts(parts: list[Part], *, is_named: bool) -> None:
+    """Print how many match, and in which environments unless the command named one."""
     wanted = [part for part in parts if not part.is_empty]
     if len(wanted) > 1:
         for part in wanted:
             click.echo(f"{part.environment}  {_count_text(part.count.number, part.count.more)}")
     total = sum(part.count.number for part in wanted)
     text = _count_text(total, any(part.count.more for part in wanted))
-    click.echo(f"{text} {'matches' if text.startswith('1 ') else 'match'}.", err=True)
+    only = wanted[0].environment if len(wanted) == 1 and not is_named else None
+    where = f" in {only}" if only else ""
+    click.echo(f"{text} {'matches' if text.startswith('1 ') else 'match'}{where}.", err=True)
 
 
 def _count_text(number: int, more: bool) -> str:

@@ -24,7 +24,7 @@ async def test_a_retry_of_many_counts_asks_and_sends_them_again(
 ) -> None:
     filters = ("--status", "FAILED", "--error-code", "http", "--response-status", "5xx")
     dry = await over_the_api("delivery", "retry", *filters, "--dry-run")
-    assert (dry.code, dry.out, dry.err) == (0, "", "3 deliveries match.\n")
+    assert (dry.code, dry.out, dry.err) == (0, "", "3 deliveries match in env_default.\n")
     refused = await over_the_api("delivery", "retry", *filters, stdin=b"n\n")
     assert (refused.code, "Send them again? [y/N]" in refused.err) == (1, True)
     assert await story.states() == {"FAILED": 3}
@@ -112,7 +112,9 @@ async def test_environments_are_counted_one_by_one(
         "4 deliveries match.\n",
     )
     one = await either("delivery", "retry", "--webhook", acme, "--dry-run")
-    assert one.err == "1 delivery matches.\n"
+    assert one.err == "1 delivery matches in env_acme.\n"
+    named = await either("delivery", "retry", "--all", "--dry-run", "--environment", "env_acme")
+    assert named.err == "1 delivery matches.\n"
     unknown = "00000000-0000-4000-8000-000000000000"
     none = await either("delivery", "retry", "--webhook", unknown, "--dry-run")
     assert (none.code, f"There is no webhook {unknown}" in none.err) == (1, True)
