@@ -24,6 +24,9 @@ Action = Literal["retry", "cancel"]
 
 QUESTIONS = {"retry": "Send them again?", "cancel": "Cancel them?"}
 
+DECIDING_FILTERS = frozenset({"status", "response_status", "error_code"})
+"""Filters with which people decide whether delivered ones are sent again."""
+
 
 @dataclass(slots=True)
 class Part:
@@ -83,6 +86,8 @@ def change_many(target: Target, action: Action, selection: Selection, as_json: b
     )
     if not as_json:
         _print_counts(parts, is_named=target.environment is not None)
+        if action == "retry" and not all(part.is_empty for part in parts):
+            _warn_of_delivered(filters)
     chosen = [] if selection.dry_run else [part for part in parts if not part.is_empty]
     if chosen:
         if not selection.yes:
@@ -119,6 +124,15 @@ def _print_counts(parts: list[Part], *, is_named: bool) -> None:
     only = wanted[0].environment if len(wanted) == 1 and not is_named else None
     where = f" in {only}" if only else ""
     click.echo(f"{text} {'matches' if text.startswith('1 ') else 'match'}{where}.", err=True)
+
+
+def _warn_of_delivered(filters: Mapping[str, Any]) -> None:
+    """Say that delivered ones are among those that match, unless a filter decides about that."""
+    if not DECIDING_FILTERS & filters.keys():
+        click.echo(
+            "Delivered ones are included. To send only failed ones again: --status FAILED.",
+            err=True,
+        )
 
 
 def _count_text(number: int, more: bool) -> str:

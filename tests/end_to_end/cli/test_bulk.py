@@ -16,6 +16,8 @@ from tests.end_to_end.cli.test_live import (  # noqa: F401 - fixtures
 from tests.end_to_end.shell import Shell
 from tests.end_to_end.stories import Story
 
+DELIVERED_TOO = "Delivered ones are included. To send only failed ones again: --status FAILED.\n"
+
 
 async def test_a_retry_of_many_counts_asks_and_sends_them_again(
     over_the_api: Shell,  # noqa: F811
@@ -109,12 +111,19 @@ async def test_environments_are_counted_one_by_one(
     counted = await either("delivery", "retry", "--all", "--dry-run")
     assert (counted.out, counted.err) == (
         "env_default  3 deliveries\nenv_acme  1 delivery\n",
-        "4 deliveries match.\n",
+        f"4 deliveries match.\n{DELIVERED_TOO}",
     )
     one = await either("delivery", "retry", "--webhook", acme, "--dry-run")
-    assert one.err == "1 delivery matches in env_acme.\n"
+    assert one.err == f"1 delivery matches in env_acme.\n{DELIVERED_TOO}"
     named = await either("delivery", "retry", "--all", "--dry-run", "--environment", "env_acme")
-    assert named.err == "1 delivery matches.\n"
+    assert named.err == f"1 delivery matches.\n{DELIVERED_TOO}"
+    for decided in (("retry", "--status", "DELIVERED"), ("cancel", "--all")):
+        told = await either("delivery", *decided, "--dry-run")
+        assert "included" not in told.err
+    assert (
+        "1 delivery matches in env_acme.\n"
+        in (await either("delivery", "retry", "--status", "DELIVERED", "--dry-run")).err
+    )
     unknown = "00000000-0000-4000-8000-000000000000"
     none = await either("delivery", "retry", "--webhook", unknown, "--dry-run")
     assert (none.code, f"There is no webhook {unknown}" in none.err) == (1, True)
