@@ -10,9 +10,9 @@ import click
 from dispatcher.cli.confirmation import confirm
 from dispatcher.cli.errors import CommandError
 from dispatcher.cli.options.delivery_options import Selection
+from dispatcher.cli.output.bulk_action_output import DONE, print_result
 from dispatcher.cli.output.progress import show_progress
-from dispatcher.cli.output.tables import clip, counted
-from dispatcher.cli.params import escape_controls
+from dispatcher.cli.output.tables import counted
 from dispatcher.cli.target import Target, call_api, each_environment
 from dispatcher.cli.webhook_names import with_webhook_id
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 Action = Literal["retry", "cancel"]
 
-DONE = {"retry": "queued again", "cancel": "cancelled"}
 QUESTIONS = {"retry": "Send them again?", "cancel": "Cancel them?"}
+
+DECIDING_FILTERS = frozenset({"status", "response_status", "error_code"})
+"""Filters with which people decide whether delivered ones are sent again."""
 
 
 @dataclass(slots=True)
@@ -83,7 +85,9 @@ def change_many(target: Target, action: Action, selection: Selection, as_json: b
         needs_daemon=not selection.dry_run,
     )
     if not as_json:
-        _print_counts(parts)
+        _print_counts(parts, is_named=target.environment is not None)
+        if action == "retry" and not all(part.is_empty for part in parts):
+            _warn_of_delivered(filters)
     chosen = [] if selection.dry_run else [part for part in parts if not part.is_empty]
     if chosen:
         if not selection.yes:
@@ -109,14 +113,26 @@ async def _count(client: "AsyncApi", action: Action, filters: Mapping[str, Any])
     return parts
 
 
-def _print_counts(parts: list[Part]) -> None:
+def _print_counts(parts: list[Part], *, is_named: bool) -> None:
+    """Print how many match, and in which environments unless the command named one."""
     wanted = [part for part in parts if not part.is_empty]
     if len(wanted) > 1:
         for part in wanted:
             click.echo(f"{part.environment}  {_count_text(part.count.number, part.count.more)}")
     total = sum(part.count.number for part in wanted)
     text = _count_text(total, any(part.count.more for part in wanted))
-    click.echo(f"{text} {'matches' if text.startswith('1 ') else 'match'}.", err=True)
+    only = wanted[0].environment if len(wanted) == 1 and not is_named else None
+    where = f" in {only}" if only else ""
+    click.echo(f"{text} {'matches' if text.startswith('1 ') else 'match'}{where}.", err=True)
+
+
+def _warn_of_delivered(filters: Mapping[str, Any]) -> None:
+    """Say that delivered ones are among those that match, unless a filter decides about that."""
+    if not DECIDING_FILTERS & filters.keys():
+        click.echo(
+            "Delivered ones are included. To send only failed ones again: --status FAILED.",
+            err=True,
+        )
 
 
 def _count_text(number: int, more: bool) -> str:
@@ -156,11 +172,3 @@ def _print_results(parts: list[Part], action: Action, as_json: bool) -> None:
     wrong += [f"{each.id} failed: {each.error}" for each in started if each.state == "FAILED"]
     if wrong:
         raise CommandError("\n".join(wrong))
-
-
-def print_result(action: "Resource") -> None:
-    """Print what a bulk action has done, in a line."""
-    left = ", ".join(f"{number:,} {reason}" for reason, number in action.skipped.items())
-    done = f"{action.made:,} {DONE[action.action]}"
-    line = f"{action.id}  {action.state}  {done}{f'; left: {left}' if left else ''}"
-    click.echo(clip(escape_controls(line)))

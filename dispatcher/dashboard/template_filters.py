@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from dispatcher.api.representations.serialize import moment
 from dispatcher.core import durations
+from dispatcher.core.skip_reasons import skip_reason
 from dispatcher.dashboard.attempt_phases import phases
 from dispatcher.dashboard.sparkline import sparkline
 from dispatcher.dashboard.words import bulk_action_words
@@ -213,6 +214,7 @@ FILTERS: dict[str, Any] = {
     "beginning": beginning,
     "is_long": is_long,
     "phases": phases,
+    "skip_reason": skip_reason,
     "filter_words": bulk_action_words.words,
     "filter_query": bulk_action_words.query,
     "time": time,

@@ -95,6 +95,16 @@ async def test_a_json_api_document_changes_only_the_given_fields_too(ask: Client
     assert unlike(before, after) == {"rateLimit": None, "headerNames": ["X-Two"]}
 
 
+async def test_a_change_of_the_order_is_refused_because_it_was_chosen(ask: Client) -> None:
+    path, _ = await whole(ask)
+    plain = await ask("PATCH", path, {"ordered": False})
+    document = documented("webhook", {"ordered": False})
+    wrapped = await ask("PATCH", path, document, Content_Type=JSONAPI)
+    for refused, pointer in ((plain, "/ordered"), (wrapped, "/data/attributes/ordered")):
+        assert (refused.status, pointers(refused)) == (422, [pointer])
+        assert "is chosen when the webhook is made" in refused.body.decode()
+
+
 async def test_a_scheme_that_is_not_switched_on_is_refused(
     daemons: Daemons, dsn: str, connection: Connection
 ) -> None:

@@ -121,6 +121,29 @@ def test_the_version_is_the_packages(dispatcher: Dispatcher) -> None:
     assert dispatcher("--version").stdout == f"dispatcher {__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("delivery retry", "starts the whole retry schedule again"),
+        (
+            "delivery retry",
+            "those of all environments that the token may see, or that the database",
+        ),
+        (
+            "delivery cancel",
+            "those of all environments that the token may see, or that the database",
+        ),
+        ("replay", "those of all environments that the token may see, or that the database has"),
+        ("pause", "Without --environment and --all, it is env_default"),
+        ("resume", "Without --environment and --all, it is env_default"),
+    ],
+)
+def test_help_says_where_a_command_works_by_default(
+    dispatcher: Dispatcher, command: str, words: str
+) -> None:
+    assert words in " ".join(dispatcher(*command.split(), "--help").stdout.split())
+
+
 def test_help_and_version_load_nothing_heavy() -> None:
     code = f"import sys, dispatcher.cli; print(*(set(sys.modules) & set({HEAVY})))"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -46,3 +46,38 @@ def test_an_old_secret_is_named_as_long_as_it_signs() -> None:
     assert told.startswith(f"The old secret also signs until {future}.")
     told = old_secret_text(Resource({**WEBHOOK, "previousSecretUntil": None}))
     assert told.startswith("The old secret signs nothing from now on.")
+
+
+def test_every_setting_that_is_not_the_default_has_a_line_in_words() -> None:
+    settings = {
+        "description": "Orders of the shop",
+        "ordered": True,
+        "rateLimit": 5,
+        "maxInFlight": 1,
+        "timeout": 2.5,
+        "retry": {"retries": 1, "base": 600, "factor": 3.0, "jitter": 0.1, "cap": 7200},
+        "signatureSchemes": ["standard", "stripe"],
+        "headerNames": ["X-Own", "X-Two"],
+        "metadata": {"team": "büro"},
+    }
+    shown = webhook_text(Resource({**WEBHOOK, **settings})).splitlines()[4:]
+    assert shown == [
+        "  about   Orders of the shop",
+        "  order   one delivery at a time, in order",
+        "  rate    at most 5 requests a second",
+        "  flight  at most 1 request at one time",
+        "  timeout 2.5 s for an attempt",
+        "  retry   1 retry, the first after 10 min, each delay 3 times the one before,"
+        " changed at random by up to 10 %, no delay above 2 h",
+        "  signs   by standard, stripe",
+        "  headers X-Own, X-Two; their values are not shown",
+        '  meta    {"team": "büro"}',
+    ]
+
+
+def test_a_setting_that_is_the_default_has_no_line() -> None:
+    defaults = {"description": "", "ordered": False, "rateLimit": None, "retry": None}
+    defaults |= {"metadata": {}, "headerNames": [], "timeout": None, "signatureSchemes": None}
+    assert len(webhook_text(Resource({**WEBHOOK, **defaults})).splitlines()) == 4
+    partly = Resource({**WEBHOOK, "retry": {"retries": 0, "base": None}})
+    assert webhook_text(partly).splitlines()[4:] == ["  retry   0 retries"]

@@ -88,6 +88,26 @@ async def test_every_filter_finds_its_deliveries_and_names_their_webhooks(
         assert "The search was not done" in page.text
 
 
+async def test_a_held_delivery_is_not_shown_as_late(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    receiver.answers = [500]
+    webhook = await made(admin, receiver.url, "Hooli", retry={"base": 600})
+    await emit(admin)
+    await have(admin, 1, "status=PENDING&errorCode=http")
+    lists = ("/deliveries", f"/webhooks/{webhook}")
+    for path in lists:
+        assert "held:" not in (await visitor.get(path)).text
+    await admin("POST", "/api/pause", {})
+    for path in lists:
+        assert "held: sending is paused" in (await visitor.get(path)).text
+    await admin("POST", "/api/resume", {})
+    await admin("PATCH", f"/api/webhooks/{webhook}", {"active": False})
+    for path in lists:
+        page = await visitor.get(path)
+        assert ("held: webhook disabled" in page.text, "Next attempt" in page.text) == (True, False)
+
+
 async def test_an_id_in_a_filter_opens_its_page(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
@@ -159,6 +179,14 @@ async def test_selected_deliveries_are_cancelled_and_others_are_not(
     assert "selected one by one" in page.text
     await have(admin, 1, "status=CANCELLED")
     assert names(await listed(admin, "status=PENDING")) == {other}
+    again = await visitor.post(
+        "/deliveries/bulk", {"of": "selected", "action": "cancel", "ids": [one]}
+    )
+
+    async def is_done() -> bool:
+        return "1: the status had changed" in (await visitor.follow(again.path)).text
+
+    await until(is_done, "the page says why the delivery was left as it is")
     none = await visitor.post("/deliveries/bulk", {"of": "selected", "action": "cancel"})
     assert (none.status, "No delivery is selected" in none.text) == (422, True)
 

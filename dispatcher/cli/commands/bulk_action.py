@@ -1,36 +1,29 @@
 """`dispatcher bulk-action`: see and cancel the retrying or cancelling of many deliveries."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from dispatcher.cli.bulk import print_result
+from dispatcher.cli.output.bulk_action_output import (
+    BULK_ACTIONS,
+    add_webhook_names,
+    print_bulk_action,
+    print_result,
+)
 from dispatcher.cli.output.listing import (
+    PAGE_LIMIT,
     as_json_option,
     call_about_one,
-    call_newest,
     limit_option,
+    newest,
     print_item,
     print_items,
 )
-from dispatcher.cli.output.tables import Column, clock
-from dispatcher.cli.target import Target, with_target
+from dispatcher.cli.target import Target, call_api, with_target
 
-COLUMNS = (
-    Column(
-        "STARTED",
-        lambda item: clock(item.created_at),
-        long=lambda item: item.created_at,
-    ),
-    Column("ID", lambda item: item.id),
-    Column("ACTION", lambda item: item.action),
-    Column("STATE", lambda item: item.state),
-    Column("DONE", lambda item: item.made, long=lambda item: f"done {item.made}"),
-    Column(
-        "LEFT",
-        lambda item: sum(item.skipped.values()),
-        long=lambda item: f"left {sum(item.skipped.values())}",
-    ),
-    Column("ERROR", lambda item: item.error or "", shrinks=1),
-)
+if TYPE_CHECKING:
+    from dispatcher.client import Resource
+    from dispatcher.client.methods import AsyncApi
 
 _id = click.argument("bulk_action_id", metavar="ID")
 
@@ -49,8 +42,21 @@ def bulk_action() -> None:
 @with_target
 def list_(target: Target, limit: int, as_json: bool) -> None:
     """List bulk actions, newest first. Without --environment, list those of every environment."""
-    actions = call_newest(target, lambda api, size: api.bulk_actions.each(limit=size), limit)
-    print_items(actions, COLUMNS, as_json=as_json, empty="There are no bulk actions.", limit=limit)
+    size = min(limit + 1, PAGE_LIMIT)
+
+    async def fetch(client: "AsyncApi") -> "list[Resource]":
+        items = await newest(client, lambda api: api.bulk_actions.each(limit=size), limit + 1)
+        if not as_json:
+            await add_webhook_names(client, items[:limit])
+        return items
+
+    print_items(
+        call_api(target, fetch),
+        BULK_ACTIONS,
+        as_json=as_json,
+        empty="There are no bulk actions.",
+        limit=limit,
+    )
 
 
 @bulk_action.command()
@@ -58,9 +64,15 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
 @as_json_option
 @with_target
 def get(target: Target, bulk_action_id: str, as_json: bool) -> None:
-    """Show how far a bulk action is."""
-    action = call_about_one(target, lambda api: api.bulk_actions.get(bulk_action_id))
-    print_item(action, print_result, as_json=as_json)
+    """Show how far a bulk action is, and which deliveries it concerns."""
+
+    async def fetch(api: "AsyncApi") -> "Resource":
+        action = await api.bulk_actions.get(bulk_action_id)
+        if not as_json:
+            await add_webhook_names(api, [action])
+        return action
+
+    print_item(call_about_one(target, fetch), print_bulk_action, as_json=as_json)
 
 
 @bulk_action.command()

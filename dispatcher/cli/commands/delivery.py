@@ -84,8 +84,11 @@ def get(target: Target, delivery_id: str, as_json: bool) -> None:
 def retry(target: Target, delivery_id: str | None, selection: Selection, as_json: bool) -> None:
     """Send a delivery again, also one that has ended. Send a pending one at once.
 
-    Without an ID, count the deliveries that match the filters, ask, and send all of them again. The
-    daemon goes on if this command is stopped: see `dispatcher bulk-action`.
+    One that has ended starts the whole retry schedule again. Its attempts are counted on.
+
+    Without an ID, count the deliveries that match the filters, ask, and send all of them again:
+    without --environment, those of all environments that the token may see, or that the database
+    has. The daemon goes on if this command is stopped: see `dispatcher bulk-action`.
     """
     if selection.is_of_one(delivery_id):
         _print(target, lambda api: api.deliveries.retry(delivery_id or ""), as_json)
@@ -101,8 +104,9 @@ def retry(target: Target, delivery_id: str | None, selection: Selection, as_json
 def cancel(target: Target, delivery_id: str | None, selection: Selection, as_json: bool) -> None:
     """Cancel a pending delivery. No further attempt starts.
 
-    Without an ID, count the pending deliveries that match the filters, ask, and cancel all of them.
-    The daemon goes on if this command is stopped: see `dispatcher bulk-action`.
+    Without an ID, count the pending deliveries that match the filters, ask, and cancel all of them:
+    without --environment, those of all environments that the token may see, or that the database
+    has. The daemon goes on if this command is stopped: see `dispatcher bulk-action`.
     """
     if selection.is_of_one(delivery_id):
         _print(target, lambda api: api.deliveries.cancel(delivery_id or ""), as_json)

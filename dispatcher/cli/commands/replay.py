@@ -117,9 +117,10 @@ def replay(
 
     TIME is a time such as 2026-02-26T12:00:00Z, or 2h for two hours ago.
 
-    Without an ID, send to all active webhooks, to each what it missed since it was created. Print
-    the number of deliveries, ask whether to send them, and show the progress. A replay continues if
-    this command is stopped: end it with `dispatcher webhook cancel-recovery`.
+    Without an ID, send to all active webhooks, to each what it missed since it was created: without
+    --environment, to those of all environments that the token may see, or that the database has.
+    Print the number of deliveries, ask whether to send them, and show the progress. A replay
+    continues if this command is stopped: end it with `dispatcher webhook cancel-recovery`.
     """
     span = {"since": since, "until": until, "missed": not failed_only}
 

@@ -1,14 +1,15 @@
 """The output of commands about webhooks."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dispatcher.cli.output.tables import Column
+from dispatcher.cli.output.tables import Column, clip, counted
 from dispatcher.cli.params import escape_controls
+from dispatcher.core import durations
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -71,10 +72,45 @@ def webhook_text(webhook: "Resource") -> str:
             f"  url     {webhook.url}",
             f"  events  {', '.join(webhook.events)}",
             f"  state   {state}, in {webhook.environment_id}",
+            *setting_lines(webhook),
             *credential_lines(webhook),
             *_overlap_lines(webhook),
         )
     )
+
+
+_SETTINGS: Mapping[str, Callable[[Any], str]] = {
+    "description": lambda text: f"about   {text}",
+    "ordered": lambda _: "order   one delivery at a time, in order",
+    "rateLimit": lambda limit: f"rate    at most {counted(limit, 'request')} a second",
+    "maxInFlight": lambda limit: f"flight  at most {counted(limit, 'request')} at one time",
+    "timeout": lambda seconds: f"timeout {seconds:g} s for an attempt",
+    "retry": lambda retry: f"retry   {_retry_text(retry)}",
+    "signatureSchemes": lambda names: f"signs   by {', '.join(names)}",
+    "headerNames": lambda names: f"headers {', '.join(names)}; their values are not shown",
+    "metadata": lambda metadata: f"meta    {json.dumps(metadata, ensure_ascii=False)}",
+}
+"""The line about each setting that can differ from its default, which is an empty value."""
+
+
+def setting_lines(webhook: "Resource") -> Iterator[str]:
+    """Yield a line for each setting that is not the default. Of headers, only names are known."""
+    for name, text in _SETTINGS.items():
+        if webhook.get(name):
+            yield clip(escape_controls(f"  {text(webhook[name])}"))
+
+
+def _retry_text(retry: Mapping[str, float | None]) -> str:
+    """Return what a schedule has of its own, as in `2 retries, the first after 10 s`."""
+    texts: Mapping[str, Callable[[float], str]] = {
+        "retries": lambda number: counted(int(number), "retry", "retries"),
+        "base": lambda seconds: f"the first after {durations.precise(seconds)}",
+        "factor": lambda factor: f"each delay {factor:g} times the one before",
+        "jitter": lambda part: f"changed at random by up to {part * 100:g} %",
+        "cap": lambda seconds: f"no delay above {durations.precise(seconds)}",
+    }
+    given = {name: value for name in texts if (value := retry.get(name)) is not None}
+    return ", ".join(texts[name](value) for name, value in given.items())
 
 
 def _overlap_lines(webhook: "Resource") -> Iterator[str]:

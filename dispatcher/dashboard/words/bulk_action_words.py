@@ -1,16 +1,11 @@
 """Say in words which deliveries a bulk action concerned, and lead to them. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime
 from uuid import UUID
 
-from dispatcher.core import times
+from dispatcher.core.bulk_selection import SELECTED, BulkSelection
 from dispatcher.services.deliveries.bulk_actions import BulkActionFilters
-
-SELECTED: Final = "selected one by one"
-_START_TOLERANCE: Final = timedelta(seconds=2)
-"""An action that concerns all deliveries up to this time before its start has no end of its own."""
 
 
 def words(
@@ -24,17 +19,16 @@ def words(
     if filters is None:
         return SELECTED
     webhook = filters.webhook_id
-    named = [
-        ("", filters.status and filters.status.lower()),
-        ("response ", filters.response_status),
-        ("error ", filters.error_code),
-        ("type ", filters.event),
-        ("reference ", filters.reference),
-        ("webhook ", webhook and webhook_names.get(webhook, str(webhook))),
-        ("made since ", filters.since and times.exact(filters.since)),
-        ("made before ", _end(filters, started)),
-    ]
-    return ", ".join(f"{label}{text}" for label, text in named if text) or "all deliveries"
+    return BulkSelection(
+        status=filters.status,
+        response_status=filters.response_status,
+        error_code=filters.error_code,
+        event=filters.event,
+        reference=filters.reference,
+        webhook=webhook_names.get(webhook, str(webhook)) if webhook else None,
+        since=filters.since,
+        until=filters.until,
+    ).words(started)
 
 
 def query(filters: BulkActionFilters) -> dict[str, str]:
@@ -50,10 +44,6 @@ def query(filters: BulkActionFilters) -> dict[str, str]:
         "until": _typed(filters.until),
     }
     return {name: text for name, text in given.items() if text}
-
-
-def _end(filters: BulkActionFilters, started: datetime) -> str | None:
-    return times.exact(filters.until) if filters.until < started - _START_TOLERANCE else None
 
 
 def _typed(at: datetime) -> str:

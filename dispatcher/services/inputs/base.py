@@ -5,6 +5,7 @@ they refuse what the published schema forbids, and unknown fields.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -63,7 +64,10 @@ PROBLEMS_LIMIT = 20
 def problems(error: ValidationError) -> InvalidError:
     """Return the problems of an input without its values, because one may be a secret."""
     found = error.errors(include_url=False, include_context=False, include_input=False)
-    return InvalidError(*(Problem(_place(p["loc"]), _sentence(p)) for p in found[:PROBLEMS_LIMIT]))
+    form = error.title.removesuffix("Document")  # as JSON:API wraps it
+    return InvalidError(
+        *(Problem(_place(p["loc"]), _sentence(p, form)) for p in found[:PROBLEMS_LIMIT])
+    )
 
 
 def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
@@ -71,9 +75,13 @@ def _place(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return location[:-1] if location[-1:] == ("[key]",) else location
 
 
-def _sentence(problem: ErrorDetails) -> str:
-    if problem["type"] == "extra_forbidden" and problem["loc"][-1:] in _KEY_FIELDS:
-        return "is not known here. Send the key in the header Idempotency-Key"
+def _sentence(problem: ErrorDetails, form: str) -> str:
+    """Return the reason of a problem. `form` is the name of the input's class."""
+    if problem["type"] == "extra_forbidden":
+        if problem["loc"][-1:] in _KEY_FIELDS:
+            return "is not known here. Send the key in the header Idempotency-Key"
+        if (form, problem["loc"][-1]) in _FINAL:
+            return _FINAL[form, problem["loc"][-1]]
     if problem["type"] in _SAID:
         return _SAID[problem["type"]]
     text = problem["msg"].removeprefix("Value error, ").replace(" after validation", "")
@@ -92,6 +100,12 @@ _SAID = {
 }
 _KEY_FIELDS = (("idempotencyKey",), ("idempotency_key",))
 """Where people look for the key of a request, which is a header."""
+_FINAL: Mapping[tuple[str, int | str], str] = {
+    ("WebhookChanges", "ordered"): (
+        "is chosen when the webhook is made, and cannot be changed. Create another webhook"
+    )
+}
+"""The reason why a form has no such field, although people may see it in the resource."""
 _SHOULD = re.compile(r"^(Input|String|Value|List|Tuple|Dictionary|Object) should")
 
 

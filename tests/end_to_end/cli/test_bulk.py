@@ -16,6 +16,8 @@ from tests.end_to_end.cli.test_live import (  # noqa: F401 - fixtures
 from tests.end_to_end.shell import Shell
 from tests.end_to_end.stories import Story
 
+DELIVERED_TOO = "Delivered ones are included. To send only failed ones again: --status FAILED.\n"
+
 
 async def test_a_retry_of_many_counts_asks_and_sends_them_again(
     over_the_api: Shell,  # noqa: F811
@@ -24,7 +26,7 @@ async def test_a_retry_of_many_counts_asks_and_sends_them_again(
 ) -> None:
     filters = ("--status", "FAILED", "--error-code", "http", "--response-status", "5xx")
     dry = await over_the_api("delivery", "retry", *filters, "--dry-run")
-    assert (dry.code, dry.out, dry.err) == (0, "", "3 deliveries match.\n")
+    assert (dry.code, dry.out, dry.err) == (0, "", "3 deliveries match in env_default.\n")
     refused = await over_the_api("delivery", "retry", *filters, stdin=b"n\n")
     assert (refused.code, "Send them again? [y/N]" in refused.err) == (1, True)
     assert await story.states() == {"FAILED": 3}
@@ -47,7 +49,13 @@ async def test_many_are_cancelled_without_asking_and_the_result_is_json(
     assert (told["number"], told["more"]) == (3, False)
     assert told["bulkAction"]["skipped"] == {"disabled": 3}
     seen = await either("bulk-action", "get", told["bulkAction"]["id"])
-    assert seen.out == f"{told['bulkAction']['id']}  DONE  0 queued again; left: 3 disabled\n"
+    action = told["bulkAction"]
+    assert seen.out == (
+        f"{action['id']}  DONE  0 queued again\n"
+        "  3 left as they are: the webhook is disabled\n"
+        "  retry    all deliveries\n"
+        f"  started  {action['createdAt']}, ended {action['finishedAt']}, in env_default\n"
+    )
     cancelled = await either("delivery", "cancel", "--since", "1h", "--yes", "--json")
     assert json.loads(cancelled.out)[0]["number"] == 0
     listed = json.loads((await either("bulk-action", "list", "--json")).out)
@@ -72,6 +80,22 @@ async def test_a_bulk_action_is_listed_and_cancelled(
     assert (unknown.code, "There is no bulk action 'blk_8'" in unknown.err) == (1, True)
 
 
+async def test_a_bulk_action_says_which_deliveries_it_concerns(
+    either: Shell,  # noqa: F811
+    failed: dict[str, Any],  # noqa: F811
+) -> None:
+    await either("webhook", "disable", failed["id"])
+    filters = ("--status", "FAILED", "--response-status", "5xx", "--webhook", failed["id"])
+    started = await either("delivery", "retry", *filters, "--yes", "--json")
+    words = f"failed, response 5xx, webhook {failed['name']}"
+    listed = await either("bulk-action", "list")
+    assert listed.out.rstrip().endswith(words)
+    id_ = json.loads(started.out)[0]["bulkAction"]["id"]
+    assert f"  retry    {words}\n" in (await either("bulk-action", "get", id_)).out
+    await either("webhook", "delete", failed["id"])
+    assert f"webhook {failed['id']}" in (await either("bulk-action", "get", id_)).out
+
+
 async def test_environments_are_counted_one_by_one(
     either: Shell,  # noqa: F811
     failed: dict[str, Any],  # noqa: F811
@@ -87,10 +111,19 @@ async def test_environments_are_counted_one_by_one(
     counted = await either("delivery", "retry", "--all", "--dry-run")
     assert (counted.out, counted.err) == (
         "env_default  3 deliveries\nenv_acme  1 delivery\n",
-        "4 deliveries match.\n",
+        f"4 deliveries match.\n{DELIVERED_TOO}",
     )
     one = await either("delivery", "retry", "--webhook", acme, "--dry-run")
-    assert one.err == "1 delivery matches.\n"
+    assert one.err == f"1 delivery matches in env_acme.\n{DELIVERED_TOO}"
+    named = await either("delivery", "retry", "--all", "--dry-run", "--environment", "env_acme")
+    assert named.err == f"1 delivery matches.\n{DELIVERED_TOO}"
+    for decided in (("retry", "--status", "DELIVERED"), ("cancel", "--all")):
+        told = await either("delivery", *decided, "--dry-run")
+        assert "included" not in told.err
+    assert (
+        "1 delivery matches in env_acme.\n"
+        in (await either("delivery", "retry", "--status", "DELIVERED", "--dry-run")).err
+    )
     unknown = "00000000-0000-4000-8000-000000000000"
     none = await either("delivery", "retry", "--webhook", unknown, "--dry-run")
     assert (none.code, f"There is no webhook {unknown}" in none.err) == (1, True)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from dispatcher.services.inputs.base import Form, problems
 from dispatcher.services.inputs.bulk_action_inputs import NewBulkAction
 from dispatcher.services.inputs.event_inputs import BatchEvent, NewEvent
-from dispatcher.services.inputs.webhook_inputs import NewWebhook
+from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
 
 WEBHOOK = {"url": "https://example.com/", "events": ["a"]}
 
@@ -22,6 +22,11 @@ WEBHOOK = {"url": "https://example.com/", "events": ["a"]}
             NewEvent,
             {"type": "a", "data": 1, "idempotencyKey": "k"},
             "is not known here. Send the key in the header Idempotency-Key",
+        ),
+        (
+            WebhookChanges,
+            {"ordered": False},
+            "is chosen when the webhook is made, and cannot be changed. Create another webhook",
         ),
         (NewWebhook, WEBHOOK | {"metadata": []}, "must be an object"),
         (NewWebhook, WEBHOOK | {"headers": {"Host": "a"}}, "Host is a reserved header"),
