@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from dispatcher.cli import main
 from dispatcher.cli.output import tables
 from dispatcher.cli.output.delivery_output import DELIVERIES, LiveLine
+from dispatcher.cli.output.listing import ENVIRONMENT
 from dispatcher.cli.output.tables import Column, columns_of, cut, lines
 from dispatcher.client import Resource
 
@@ -26,6 +27,7 @@ DELIVERY = Resource(
         "id": "dlv_385109834929799170",
         "status": "FAILED",
         "webhookId": "00000000-0000-4000-8000-000000000001",
+        "webhookName": "Initech, the customer with the long name",
         "event": f"user.{LONG}",
         "attempts": 12,
         "responseStatus": None,
@@ -66,6 +68,32 @@ def test_a_line_fits_the_terminal_and_keeps_the_ids(limit: int) -> None:
     assert "user.created → Initech" in live[0]
     assert " #6  dlv_" in live[0]
     assert live[1].startswith("          answered 500")
+
+
+@pytest.mark.parametrize("limit", [50, 60, 80, 100])
+def test_a_row_that_does_not_fit_takes_several_lines_and_keeps_the_ids(limit: int) -> None:
+    webhook_of_one_deleted = str(DELIVERY.webhook_id)
+    item = Resource({**DELIVERY, "environmentId": "env_of_a_customer", "webhookName": None})
+    other = Resource({**item, "environmentId": "env_b", "webhookName": LONG})
+    drawn = [plain(line) for line in lines([*DELIVERIES, ENVIRONMENT], [item, other], limit)]
+    assert max(map(columns_of, drawn)) <= limit
+    assert len(drawn) % 3 == 0
+    assert len(drawn) > 3
+    title, first, second = (
+        drawn[at : at + len(drawn) // 3] for at in range(0, len(drawn), len(drawn) // 3)
+    )
+    for part, starts in ((title, "CREATED"), (first, "11-29"), (second, "11-29")):
+        assert part[0].startswith(starts)
+        assert all(line.startswith("  ") for line in part[1:])
+    words = "  ".join(first).split()
+    assert {DELIVERY.id, webhook_of_one_deleted, "env_of_a_customer"} <= set(words)
+    assert "…" in "".join(second)
+
+
+def test_a_row_that_fits_has_one_line() -> None:
+    item = Resource({**DELIVERY, "environmentId": "env_b", "event": "a.b", "webhookName": "Hooli"})
+    drawn = lines([*DELIVERIES, ENVIRONMENT], [item], 100)
+    assert len(drawn) == 2
 
 
 def test_nothing_is_cut_where_there_is_no_terminal() -> None:

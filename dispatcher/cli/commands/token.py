@@ -30,7 +30,7 @@ COLUMNS = (
     Column("STATE", lambda item: _state(item), colour=lambda item: _COLOURS.get(_state(item))),
     Column("ID", lambda item: item.id),
     Column("SCOPE", lambda item: item.scope),
-    Column("ENVIRONMENT", lambda item: item.environment_id, shrinks=1),
+    Column("ENVIRONMENT", lambda item: item.environment_id),
     Column("NAME", lambda item: item.name, shrinks=1),
     Column(
         "EXPIRES",

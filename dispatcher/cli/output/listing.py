@@ -109,7 +109,7 @@ async def in_its_environment(
         raise
 
 
-ENVIRONMENT = Column("ENVIRONMENT", lambda item: item.environment_id, shrinks=1)
+ENVIRONMENT = Column("ENVIRONMENT", lambda item: item.environment_id)
 
 
 def print_item(item: "Resource", show: "Callable[[Resource], None]", *, as_json: bool) -> None:

@@ -1,11 +1,14 @@
 """Tables and colours for people. On a terminal a line fits its width; elsewhere nothing is cut.
 
+Ids are never cut: a row that does not fit takes several lines.
+
 Text of others is escaped before it is printed, so that it cannot control the terminal.
 """
 
+import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
@@ -18,8 +21,14 @@ if TYPE_CHECKING:
     from dispatcher.client import Resource
 
 GAP = "  "
+INDENT = "  "
+"""Begins the further lines of a row."""
 NARROWEST = 6
 """The width in columns below which no text is cut."""
+COMFORTABLE = 16
+"""The width in columns below which no text is cut where a row takes several lines."""
+_ID = re.compile(r"[a-z]{1,3}_[0-9]{1,19}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""An id, which a column may have where an object has no name."""
 
 STATUS_COLOURS: Mapping[str, str] = {
     "DELIVERED": "green",
@@ -35,7 +44,8 @@ class Column:
 
     `text` returns the text of a cell, and `long` the one for output that is no terminal, if that
     is another. If a line is too long, the columns with the highest `shrinks` become narrower first,
-    those with 0 never. `colour` returns the colour of a cell, None for none.
+    those with 0 never, and none so that an id is cut. `colour` returns the colour of a cell, None
+    for none.
     """
 
     title: str
@@ -63,46 +73,98 @@ def print_table(columns: Sequence[Column], items: "Sequence[Resource]") -> None:
 
 
 def lines(columns: Sequence[Column], items: "Sequence[Resource]", limit: int | None) -> list[str]:
-    """Return the lines of a table, at most `limit` columns wide if there is a limit."""
-    short = limit is not None
-    rows = [[column.cell(item, short=short) for column in columns] for item in items]
+    """Return the lines of a table, at most `limit` columns wide if there is a limit.
+
+    A row takes several lines, the further ones indented, if it fits no other way. A line is longer
+    than `limit` only if it is one column that may not be cut.
+    """
+    rows = [[column.cell(item, short=limit is not None) for column in columns] for item in items]
+    colours = [[_colour(column, item) for column in columns] for item in items]
+    if limit is None:
+        widths = [max(map(columns_of, cells)) for cells in zip(*rows, strict=True)]
+        return [_line(row, drawn, widths) for row, drawn in zip(rows, colours, strict=True)]
     titles = [column.title for column in columns]
-    widest = [max(map(columns_of, cells)) for cells in zip(*rows, strict=True)]
-    if limit is not None:
-        widest = [max(w, len(title)) for w, title in zip(widest, titles, strict=True)]
-        widest = _fitted(widest, [column.shrinks for column in columns], limit)
-    drawn = [
-        _line(cells, widest, [_colour(column, item) for column in columns])
-        for cells, item in zip(rows, items, strict=True)
+    parts = _parts(columns, [titles, *rows], limit)
+    title_colours: list[str | None] = ["bright_black"] * len(titles)
+    return [
+        (INDENT if number else "")
+        + _line([cells[at] for at in part], [drawn[at] for at in part], list(part.values()))
+        for cells, drawn in zip([titles, *rows], [title_colours, *colours], strict=True)
+        for number, part in enumerate(parts)
     ]
-    if limit is not None:
-        drawn.insert(0, _line(titles, widest, ["bright_black"] * len(titles)))
-    return drawn
+
+
+def _parts(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], limit: int
+) -> list[dict[int, int]]:
+    """Return the columns of each line of a row, as widths by the column's number.
+
+    `rows` are the titles and the cells.
+    """
+    cells = list(zip(*rows, strict=True))
+    widths = [max(map(columns_of, texts)) for texts in cells]
+    floors = [
+        min(width, _floor(texts)) if column.shrinks else width
+        for column, texts, width in zip(columns, cells, widths, strict=True)
+    ]
+    ranks = [column.shrinks for column in columns]
+    whole = range(len(columns))
+    if sum(floors) + len(GAP) * (len(floors) - 1) <= limit:
+        return [_fitted(whole, widths, ranks, floors, limit)]
+    floors = [
+        max(floor, min(width, COMFORTABLE)) for floor, width in zip(floors, widths, strict=True)
+    ]
+    parts: list[list[int]] = [[]]
+    used = 0
+    for at in whole:
+        if parts[-1] and used + len(GAP) + floors[at] > limit:
+            parts.append([])
+            used = len(INDENT)
+        used += floors[at] + (len(GAP) if parts[-1] else 0)
+        parts[-1].append(at)
+    return [
+        _fitted(part, widths, ranks, floors, limit - (len(INDENT) if number else 0))
+        for number, part in enumerate(parts)
+    ]
+
+
+def _floor(texts: Sequence[str]) -> int:
+    """Return the width to which cells may be cut: that of the longest id among them, if any."""
+    return max([NARROWEST, *(len(text) for text in texts if _ID.fullmatch(text))])
 
 
 def _colour(column: Column, item: "Resource") -> str | None:
     return None if column.colour is None else column.colour(item)
 
 
-def _line(cells: Sequence[str], widths: Sequence[int], colours: Sequence[str | None]) -> str:
+def _line(cells: Sequence[str], colours: Sequence[str | None], widths: Sequence[int]) -> str:
     pieces = []
-    for at, (cell, width, colour) in enumerate(zip(cells, widths, colours, strict=True)):
+    for at, (cell, colour, width) in enumerate(zip(cells, colours, widths, strict=True)):
         text = cut(cell, width)
         padding = " " * (width - columns_of(text)) if at < len(cells) - 1 else ""
         pieces.append((click.style(text, fg=colour) if colour and text else text) + padding)
     return GAP.join(pieces).rstrip()
 
 
-def _fitted(widths: Sequence[int], ranks: Sequence[int], limit: int) -> list[int]:
-    """Return the widths with columns made narrower, the widest of the highest rank first."""
-    fitted = list(widths)
-    excess = sum(fitted) + len(GAP) * (len(fitted) - 1) - limit
-    for rank in sorted({rank for rank in ranks if rank}, reverse=True):
+def _fitted(
+    part: Iterable[int],
+    widths: Sequence[int],
+    ranks: Sequence[int],
+    floors: Sequence[int],
+    limit: int,
+) -> dict[int, int]:
+    """Return the widths of a line with columns made narrower, the widest of the highest rank first.
+
+    `part` are the numbers of its columns. None becomes narrower than its floor.
+    """
+    fitted = {at: widths[at] for at in part}
+    excess = sum(fitted.values()) + len(GAP) * (len(fitted) - 1) - limit
+    for rank in sorted({ranks[at] for at in fitted if ranks[at]}, reverse=True):
         while excess > 0:
-            at = max((n for n, own in enumerate(ranks) if own == rank), key=lambda n: fitted[n])
-            if fitted[at] <= NARROWEST:
+            wide = [at for at in fitted if ranks[at] == rank and fitted[at] > floors[at]]
+            if not wide:
                 break
-            fitted[at] -= 1
+            fitted[max(wide, key=fitted.__getitem__)] -= 1
             excess -= 1
     return fitted
 
