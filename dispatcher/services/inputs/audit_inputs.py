@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import StringConstraints
 
 from dispatcher.services.inputs.base import EnvironmentId, Form, Limit
+from dispatcher.services.inputs.text_patterns import ASCII_OR_EMPTY
 
-Exactly = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[ -~]*$")]
+Exactly = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=ASCII_OR_EMPTY)]
 
 
 class AuditQuery(Form):

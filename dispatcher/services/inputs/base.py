@@ -23,9 +23,10 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from dispatcher.core import event_patterns
-from dispatcher.core.environment_ids import ID_PATTERN
 from dispatcher.core.errors import InvalidError, Problem
 from dispatcher.core.pagination import DEFAULT_LIMIT
+from dispatcher.services.inputs import text_patterns
+from dispatcher.services.inputs.text_patterns import ENVIRONMENT_ID, NO_NUL
 
 
 class Form(BaseModel):
@@ -62,8 +63,11 @@ PROBLEMS_LIMIT = 20
 
 
 def problems(error: ValidationError) -> InvalidError:
-    """Return the problems of an input without its values, because one may be a secret."""
-    found = error.errors(include_url=False, include_context=False, include_input=False)
+    """Return the problems of an input without its values, because one may be a secret.
+
+    Only those of `text_patterns.QUOTED` are quoted.
+    """
+    found = error.errors(include_url=False)
     form = error.title.removesuffix("Document")  # as JSON:API wraps it
     return InvalidError(
         *(Problem(_place(p["loc"]), _sentence(p, form)) for p in found[:PROBLEMS_LIMIT])
@@ -82,6 +86,10 @@ def _sentence(problem: ErrorDetails, form: str) -> str:
             return "is not known here. Send the key in the header Idempotency-Key"
         if (form, problem["loc"][-1]) in _FINAL:
             return _FINAL[form, problem["loc"][-1]]
+    if problem["type"] == "string_pattern_mismatch":
+        reason = text_patterns.reason(problem["ctx"]["pattern"], problem["input"])
+        if reason is not None:
+            return reason
     if problem["type"] in _SAID:
         return _SAID[problem["type"]]
     text = problem["msg"].removeprefix("Value error, ").replace(" after validation", "")
@@ -136,7 +144,7 @@ def _moment(value: datetime) -> datetime:
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 """A name for people."""
 
-Description = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00]*$")]
+Description = Annotated[str, StringConstraints(max_length=1000, pattern=NO_NUL)]
 
 EventType = Annotated[
     str,
@@ -144,7 +152,7 @@ EventType = Annotated[
     AfterValidator(event_patterns.parse_type),
     Field(json_schema_extra={"pattern": rf"^{event_patterns.TYPE_PATTERN}$"}),
 ]
-EnvironmentId = Annotated[str, StringConstraints(pattern=rf"^{ID_PATTERN}$")]
+EnvironmentId = Annotated[str, StringConstraints(pattern=ENVIRONMENT_ID)]
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_rfc_3339),
@@ -152,7 +160,7 @@ Moment = Annotated[
     AfterValidator(_moment),
 ]
 """A time in RFC 3339, with an offset."""
-Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
+Reference = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_NUL)]
 """A producer's name for what an event is about."""
 Limit = Annotated[int, Field(ge=1, le=100, strict=False)]
 """The number of items on a page."""

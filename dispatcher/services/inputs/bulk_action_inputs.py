@@ -8,11 +8,12 @@ from pydantic import Field, StringConstraints, model_validator
 from dispatcher.services.inputs.base import Form
 from dispatcher.services.inputs.history_filters import DeliveryFilters
 from dispatcher.services.inputs.replay_inputs import RATE_LIMIT
+from dispatcher.services.inputs.text_patterns import DELIVERY_NAME
 
 SELECTED_LIMIT = 200
 """Most deliveries that one bulk action names one by one."""
 
-DeliveryName = Annotated[str, StringConstraints(pattern=r"^dlv_(0|[1-9][0-9]{0,18})$")]
+DeliveryName = Annotated[str, StringConstraints(pattern=DELIVERY_NAME)]
 
 
 class BulkFilters(DeliveryFilters):

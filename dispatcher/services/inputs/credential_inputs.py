@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 from dispatcher.core.credentials import AuthMethod
 from dispatcher.core.endpoint_url import split_userinfo
 from dispatcher.services.inputs.base import Form
+from dispatcher.services.inputs.text_patterns import ASCII, NO_CONTROLS, USERNAME
 
 PEM_LIMIT_CHARACTERS = 65_536
 
@@ -19,16 +20,16 @@ _FIELDS = {
 }
 """The fields that each type of authentication needs, and those that it may have."""
 
-Text = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[ -~]+$")]
-Username = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^:\x00-\x1f\x7f]*$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=ASCII)]
+Username = Annotated[str, StringConstraints(max_length=1024, pattern=USERNAME)]
 Password = Annotated[
     str,
-    StringConstraints(max_length=1024, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    StringConstraints(max_length=1024, pattern=NO_CONTROLS),
     Field(json_schema_extra={"format": "password"}),
 ]
 ClientSecret = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=4096, pattern=r"^[ -~]+$"),
+    StringConstraints(min_length=1, max_length=4096, pattern=ASCII),
     Field(json_schema_extra={"format": "password"}),
 ]
 TokenUrl = Annotated[

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, StringConstraints
 
 from dispatcher.core import event_patterns
 from dispatcher.services.inputs.base import EventType, Form, Reference
+from dispatcher.services.inputs.text_patterns import IDEMPOTENCY_KEY
 
 
 def _not_reserved(type_: str) -> str:
@@ -36,6 +37,6 @@ class NewEvent(Form):
 class BatchEvent(NewEvent):
     """An event of a batch."""
 
-    idempotency_key: Annotated[str, StringConstraints(pattern=r"^[!-~]{1,255}$")] | None = None
+    idempotency_key: Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY)] | None = None
     """For a key that an earlier event has, the response has the id of that event, and nothing is
     emitted."""

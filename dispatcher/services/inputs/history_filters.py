@@ -7,9 +7,10 @@ from pydantic import Field, StringConstraints
 
 from dispatcher.core.model import Status
 from dispatcher.services.inputs.base import Form, Limit, Moment, Reference
+from dispatcher.services.inputs.text_patterns import EVENT_NAME, RESPONSE_STATUS
 from dispatcher.services.inputs.webhook_inputs import Pattern
 
-ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](\d\d|xx)$")]
+ResponseStatus = Annotated[str, StringConstraints(pattern=RESPONSE_STATUS)]
 ErrorKind = Literal[
     "http", "timeout", "dns", "connect", "tls", "reset", "protocol", "blocked", "authentication"
 ]
@@ -59,7 +60,7 @@ class AllDeliveriesQuery(DeliveryQuery):
 class EventFilters(Form):
     """Filter events. An event must match every given field."""
 
-    id: Annotated[str, StringConstraints(pattern=r"^evt_(0|[1-9][0-9]{0,18})$")] | None = None
+    id: Annotated[str, StringConstraints(pattern=EVENT_NAME)] | None = None
     type: Pattern | None = None
     """An event type, or `user.*` for all types below it."""
     since: Moment | None = None

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from dispatcher.core.environment_ids import ID_PATTERN
 from dispatcher.core.model import Scope
 from dispatcher.services.inputs.base import (
     Form,
@@ -12,6 +11,7 @@ from dispatcher.services.inputs.base import (
     Moment,
     Name,
 )
+from dispatcher.services.inputs.text_patterns import ENVIRONMENT_ID_OR_ALL
 
 
 class TokenQuery(Form):
@@ -26,7 +26,7 @@ class NewToken(Form):
 
     name: Name
     """The program or the person that the token is for."""
-    environment_id: Annotated[str, StringConstraints(pattern=rf"^(\*|{ID_PATTERN})$")]
+    environment_id: Annotated[str, StringConstraints(pattern=ENVIRONMENT_ID_OR_ALL)]
     """The environment that the token is bound to, or `*` for all environments."""
     scope: Scope = "read"
     """`read` looks, `support` also retries, replays and reads the audit log, `write` also changes

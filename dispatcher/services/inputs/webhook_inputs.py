@@ -15,6 +15,7 @@ from dispatcher.services.inputs.credential_inputs import (
     TlsSettings,
     WithCredentials,
 )
+from dispatcher.services.inputs.text_patterns import HEADER_NAME, HEADER_VALUE, NO_NUL
 
 HEADERS_LIMIT = 20
 HEADERS_LIMIT_BYTES = 4096
@@ -83,12 +84,10 @@ Events = Annotated[
 ]
 HeaderName = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$"),
+    StringConstraints(pattern=HEADER_NAME),
     AfterValidator(_header_name),
 ]
-HeaderValue = Annotated[
-    str, StringConstraints(pattern=r"^[!-~]([ \t!-~]*[!-~])?$", max_length=4096)
-]
+HeaderValue = Annotated[str, StringConstraints(pattern=HEADER_VALUE, max_length=4096)]
 Headers = Annotated[
     dict[HeaderName, HeaderValue], Field(max_length=HEADERS_LIMIT), AfterValidator(_few_headers)
 ]
@@ -221,8 +220,7 @@ class WebhookQuery(Form):
     """
 
     search: (
-        Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
-        | None
+        Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)] | None
     ) = None
     """Only webhooks whose name or URL contains this text, in upper or lower case."""
     state: WebhookState | None = None
