@@ -8,6 +8,9 @@ import click
 AGE_LIMIT = timedelta(days=36_500)
 """A longer duration is refused, because adding it to a time could overflow."""
 
+QUOTE_LIMIT_CHARACTERS = 80
+"""How much of a wrong argument is repeated."""
+
 
 class Duration(click.ParamType[timedelta]):
     """A duration such as `250ms`, `12h` or `30d`, greater than zero.
@@ -23,11 +26,15 @@ class Duration(click.ParamType[timedelta]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
-        duration = _duration(str(value))
+        text = str(value)
+        duration = _duration(text)
         if duration is None:
-            self.fail("must be a duration such as 30s, 12h or 2d", param, ctx)
+            reason = f"must be a duration such as 30s, 12h or 2d, not {_quoted(text)}"
+            self.fail(reason, param, ctx)
+        if not duration:
+            self.fail(f"must be a duration longer than 0, not {_quoted(text)}", param, ctx)
         if duration > (_duration(self._longest) or AGE_LIMIT):
-            self.fail(f"at most {self._longest}", param, ctx)
+            self.fail(f"at most {self._longest}, not {_quoted(text)}", param, ctx)
         return duration
 
 
@@ -41,14 +48,15 @@ class Moment(click.ParamType[datetime]):
     ) -> datetime:
         text = str(value)
         ago = _duration(text)
-        if ago is not None and ago <= AGE_LIMIT:
+        if ago and ago <= AGE_LIMIT:
             return datetime.now(UTC) - ago
         try:
             moment = datetime.fromisoformat(text)
         except ValueError:
             moment = datetime.min  # noqa: DTZ901 - it counts as a time without an offset
         if moment.tzinfo is None:
-            self.fail("must be like 2026-02-26T12:00:00Z, or 2h for two hours ago", param, ctx)
+            wanted = "must be like 2026-02-26T12:00:00Z, or 2h for two hours ago"
+            self.fail(f"{wanted}, not {_quoted(text)}", param, ctx)
         return moment
 
 
@@ -63,12 +71,16 @@ def _duration(text: str) -> timedelta | None:
     from dispatcher.config.fields import seconds
 
     try:
-        duration = timedelta(seconds=seconds(text))
+        return timedelta(seconds=seconds(text))
     except OverflowError:
         return timedelta.max
     except ValueError:
         return None
-    return duration if duration > timedelta() else None
+
+
+def _quoted(text: str) -> str:
+    """Return the beginning of what was given, safe for a terminal."""
+    return repr(text[:QUOTE_LIMIT_CHARACTERS])
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

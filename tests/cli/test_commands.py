@@ -194,6 +194,21 @@ def test_wrong_usage_exits_with_2_and_answers_on_standard_error(
     assert re.search("Usage: dispatcher|Error: ", result.stderr)
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("delivery list --since 1x", "or 2h for two hours ago, not '1x'"),
+        ("delivery list --since 0s", "or 2h for two hours ago, not '0s'"),
+        ("token create --expires 1x", "must be a duration such as 30s, 12h or 2d, not '1x'"),
+        ("token create --expires 0s", "must be a duration longer than 0, not '0s'"),
+        (f"webhook rotate {ID} --overlap 8d", "at most 7d, not '8d'"),
+    ],
+)
+def test_a_wrong_time_is_repeated(dispatcher: Dispatcher, command: str, message: str) -> None:
+    result = dispatcher(*command.split())
+    assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+
+
 @pytest.mark.parametrize("overlap", ["8d", "99999d", f"{10**400}d"])
 def test_an_overlap_that_is_too_long_is_told_the_longest(
     dispatcher: Dispatcher, overlap: str

@@ -63,7 +63,11 @@ class DeliveryActions:
             # It may have ended, or gone to quarantine, since it was found.
             _, row = await self._lock_and_find(environment_id, delivery_name)
         if row["state"] == "ENDED":
-            raise ConflictError("The delivery has ended. Only a pending one can be cancelled.")
+            status = row["status"].lower() if row["status"] else "not pending"
+            raise ConflictError(
+                f"The delivery has ended: {delivery_name} is {status}. Only a pending one can be"
+                " cancelled."
+            )
         raise _just_changed()
 
     async def _lock_and_find(
