@@ -127,8 +127,8 @@ async def test_each_credential_form_changes_only_its_own_part(
     [
         ({**OAUTH2, "token_url": "ftp://example.com/"}, "token_url", "http"),
         ({**OAUTH2, "client_id": ""}, "authentication", "needs client id"),
-        ({**OAUTH2, "client_id": "\u202e"}, "client_id", "match"),
-        ({**BASIC, "username": "a:b"}, "username", "match"),
+        ({**OAUTH2, "client_id": "\u202e"}, "client_id", "printable ASCII"),
+        ({**BASIC, "username": "a:b"}, "username", "without colons"),
         ({**BASIC, "username": "", "password": ""}, "authentication", "needs"),
         ({**BASIC, "type": "digest"}, "type", "basic"),
         ({"part": "tls"}, "tls", "must have"),

@@ -63,9 +63,9 @@ class DeliveryActions:
             # It may have ended, or gone to quarantine, since it was found.
             _, row = await self._lock_and_find(environment_id, delivery_name)
         if row["state"] == "ENDED":
-            status = f": it is {row['status'].lower()}" if row["status"] else ""
+            status = row["status"].lower() if row["status"] else "not pending"
             raise ConflictError(
-                f"The delivery {delivery_name} has ended{status}. Only a pending one can be"
+                f"The delivery has ended: {delivery_name} is {status}. Only a pending one can be"
                 " cancelled."
             )
         raise _just_changed()

@@ -178,7 +178,7 @@ async def test_an_ended_delivery_cannot_be_cancelled(
     connection: Connection, dsn: str, cancel: Wish
 ) -> None:
     one = await failed(connection, dsn)
-    with pytest.raises(ConflictError, match=f"{name(one)} has ended: it is failed"):
+    with pytest.raises(ConflictError, match=f"has ended: {name(one)} is failed"):
         await cancel(ENVIRONMENT, name(one))
     assert len(await rows.attempts(connection)) == 1
 
