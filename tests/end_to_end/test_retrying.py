@@ -13,8 +13,8 @@ from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Answer, Receiver
 from tests.waiting import until
 
-EARLY = 0.005
-"""Seconds: two clocks are compared here."""
+EARLY = 0.05
+"""Seconds: two clocks are compared here, and the daemon knows the one of the database by its answers."""
 LATE = 7.0
 """Seconds: a busy machine, and still less than the default time to the first retry, 8 to 12."""
 SOON = 1.3
