@@ -46,7 +46,9 @@ class BulkActionRunner(StepLoop):
 
 async def _claim(session: Transaction) -> Step | None:
     row = await BulkActions(session).claim(ROWS_LIMIT, NOTICES_LIMIT)
-    return None if row is None else Step(row["id"], partial(_step, session, row))
+    if row is None:
+        return None
+    return Step(row["environment_id"], row["id"], partial(_step, session, row))
 
 
 async def _step(session: Transaction, row: ClaimedBulkActionRow, size: BatchSize) -> None:

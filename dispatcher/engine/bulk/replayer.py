@@ -36,7 +36,9 @@ class Replayer(StepLoop):
 
 async def _claim(session: Transaction) -> Step | None:
     row = await Replays(session).claim(waiting=ROWS_LIMIT, pending=PENDING_LIMIT)
-    return None if row is None else Step(row["id"], partial(_step, session, row))
+    if row is None:
+        return None
+    return Step(row["environment_id"], row["id"], partial(_step, session, row))
 
 
 async def _step(session: Transaction, row: ClaimedReplayRow, size: BatchSize) -> None:

@@ -27,6 +27,7 @@ class Step(NamedTuple):
     `run` makes the step as large as the size says, in the transaction that claimed the work.
     """
 
+    environment_id: str
     work_id: int
     run: Callable[[BatchSize], Awaitable[object]]
 
@@ -37,7 +38,9 @@ class StoredWork(Protocol):
     async def next(self) -> float | None:
         """Return the seconds until some work is due, None if there is no work."""
 
-    async def note_failure(self, work_id: int, error: str, limit: int, /) -> str | None:
+    async def note_failure(
+        self, environment_id: str, work_id: int, error: str, limit: int, /
+    ) -> str | None:
         """Let work be tried again later, or fail after `limit` failures in a row.
 
         Return its state, or None if it is not running any more.
@@ -67,7 +70,7 @@ class StepLoop:
         self._work = work
         self._claim = claim
         self._on_failure = on_failure
-        self._claimed: int | None = None
+        self._claimed: Step | None = None
         self._size = BatchSize()
         self.wake = asyncio.Event()
 
@@ -105,11 +108,13 @@ class StepLoop:
             step = await self._claim(session)
             if step is None:
                 return False
-            self._claimed = step.work_id
+            self._claimed = step
             await step.run(self._size)
         return True
 
-    async def _note_failure(self, work_id: int, error: Exception) -> None:
-        state = await self._work.note_failure(work_id, describe(error), FAILURES_LIMIT)
+    async def _note_failure(self, step: Step, error: Exception) -> None:
+        state = await self._work.note_failure(
+            step.environment_id, step.work_id, describe(error), FAILURES_LIMIT
+        )
         if state is not None:
-            self._on_failure(work_id, state, error)
+            self._on_failure(step.work_id, state, error)

@@ -145,13 +145,15 @@ class BulkActions:
         wait: float | None = rows[0]["wait"]
         return wait
 
-    async def note_failure(self, action_id: int, error: str, limit: int) -> str | None:
+    async def note_failure(
+        self, environment_id: str, action_id: int, error: str, limit: int
+    ) -> str | None:
         """Postpone a bulk action whose step failed. After `limit` failures in a row it has failed.
 
         Return its state, or None if it is not running any more.
         """
         rows = await self._session.fetch(
-            statement("bulk_actions/note_failure"), action_id, error, limit
+            statement("bulk_actions/note_failure"), action_id, error, limit, environment_id
         )
         return rows[0]["state"] if rows else None
 

@@ -41,6 +41,7 @@ class ClaimedReplayRow(TypedDict):
     """A replay whose next step is due. `has_room` is false if that step can only wait."""
 
     id: int
+    environment_id: str
     has_room: bool
 
 
@@ -180,12 +181,16 @@ class Replays:
         )
         return Step(claimed["id"], rows[0]["state"], rows[0]["made"])
 
-    async def note_failure(self, replay_id: int, error: str, limit: int) -> str | None:
+    async def note_failure(
+        self, environment_id: str, replay_id: int, error: str, limit: int
+    ) -> str | None:
         """Postpone a replay whose step failed. After `limit` failures in a row it has failed.
 
         Return its state, or None if it is not running any more.
         """
-        rows = await self._session.fetch(statement("replays/note_failure"), replay_id, error, limit)
+        rows = await self._session.fetch(
+            statement("replays/note_failure"), replay_id, error, limit, environment_id
+        )
         return rows[0]["state"] if rows else None
 
     async def next(self) -> float | None:

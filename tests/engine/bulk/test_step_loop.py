@@ -37,7 +37,7 @@ class Work:
 
     async def _claim(self, _: object) -> Step | None:
         result = next(self._results)
-        return Step(1, partial(self._step, result)) if result else None
+        return Step("env_a", 1, partial(self._step, result)) if result else None
 
     async def _step(self, result: bool | Exception, size: BatchSize) -> None:
         self.sizes.append(size.scale(USUAL))
@@ -47,7 +47,7 @@ class Work:
     async def next(self) -> float | None:
         return self._wait
 
-    async def note_failure(self, _: int, error: str, limit: int) -> str | None:
+    async def note_failure(self, _: str, __: int, error: str, limit: int) -> str | None:
         assert limit == FAILURES_LIMIT
         return error
 

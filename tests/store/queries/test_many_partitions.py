@@ -312,7 +312,7 @@ async def test_a_replay_reaches_all_failures_in_steps_of_some_days(
     made, state = 0, "RUNNING"
     while state == "RUNNING":
         step = await recoveries.step(
-            {"id": started["id"], "has_room": True},
+            {"id": started["id"], "environment_id": ENVIRONMENT, "has_room": True},
             look=2_000,
             make=100,
             waiting=10_000,
