@@ -1,6 +1,6 @@
 """Name the webhooks of deliveries for people, and find a webhook by its name."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
@@ -30,25 +30,52 @@ async def add_names(client: "AsyncApi", deliveries: "Sequence[Resource]") -> Non
 
     It costs one request for each webhook among them, and one for each environment of pending ones.
     """
-    from dispatcher.client import NotFoundError
-
-    known: dict[str, Resource | None] = {}
+    known = await _webhooks(client, ((each.environment_id, each.webhook_id) for each in deliveries))
     pending = {each.environment_id for each in deliveries if each.status == "PENDING"}
     paused = {id_ for id_ in pending if (await client.within(id_).pauses.get()).paused}
     for delivery in deliveries:
-        id_ = delivery.webhook_id
-        if id_ not in known:
-            try:
-                known[id_] = await client.within(delivery.environment_id).webhooks.get(id_)
-            except NotFoundError:
-                known[id_] = None
-        webhook = known[id_]
+        webhook = known[delivery.webhook_id]
         delivery[NAME_FIELD] = webhook.name if webhook else None
         delivery[HELD_FIELD] = (
             _held(delivery, webhook, is_paused=delivery.environment_id in paused)
             if webhook
             else None
         )
+
+
+async def add_names_of_filters(client: "AsyncApi", actions: "Sequence[Resource]") -> None:
+    """Give each bulk action whose filters name a webhook the name of it.
+
+    A webhook that is deleted has no name. It costs one request for each webhook among them.
+    """
+    named = [
+        (each, each.filters["webhookId"])
+        for each in actions
+        if each.filters and each.filters["webhookId"]
+    ]
+    known = await _webhooks(client, ((each.environment_id, id_) for each, id_ in named))
+    for action, id_ in named:
+        webhook = known[id_]
+        action[NAME_FIELD] = webhook.name if webhook else None
+
+
+async def _webhooks(
+    client: "AsyncApi", wanted: Iterable[tuple[str, str]]
+) -> "Mapping[str, Resource | None]":
+    """Return webhooks by their ids, None for one that is deleted. Ask for each once.
+
+    `wanted` are pairs of an environment and a webhook.
+    """
+    from dispatcher.client import NotFoundError
+
+    known: dict[str, Resource | None] = {}
+    for environment_id, id_ in wanted:
+        if id_ not in known:
+            try:
+                known[id_] = await client.within(environment_id).webhooks.get(id_)
+            except NotFoundError:
+                known[id_] = None
+    return known
 
 
 def _held(delivery: "Resource", webhook: "Resource", *, is_paused: bool) -> str | None:

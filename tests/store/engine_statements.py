@@ -129,7 +129,6 @@ def _fanning_out(queues: Queues) -> Rows:
         "inbox/fan_out:full": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, '{{env_b}}', 20000, {LARGEST_ID}, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
         "inbox/fan_out_plain": ("fanout", f"500, 5::smallint, {DAEMON}, {_hundred()}, 0, 20000, 2048, 0, {LARGEST_ID}", BATCH, 60, "inbox_pkey", "inbox_directed_pkey", "subscriptions_pkey"),
         "inbox/fan_out_slice": ("fanout", f"200, 5::smallint, {DAEMON}, '{{}}', {queues.id(998)}, '{{}}', {LARGEST_ID}", 200, 20, "inbox_pkey", "subscriptions_pkey"),
-        "inbox/announce_parked": ("fanout", "'a'", 1, 5),
         "inbox/announce_listening": ("listen", "10000", 1, 5),
         "inbox/promise_polling": ("fanout", "300", 1, 5),
         "inbox/quarantine": ("fanout", f"'reason', 'detail', {queues.id(1)}", 1, 20, "inbox_pkey", "inbox_directed_pkey"),

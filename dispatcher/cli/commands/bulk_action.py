@@ -6,7 +6,6 @@ import click
 
 from dispatcher.cli.output.bulk_action_output import (
     BULK_ACTIONS,
-    add_webhook_names,
     print_bulk_action,
     print_result,
 )
@@ -20,6 +19,7 @@ from dispatcher.cli.output.listing import (
     print_items,
 )
 from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.cli.webhook_names import add_names_of_filters
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
@@ -47,7 +47,7 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
     async def fetch(client: "AsyncApi") -> "list[Resource]":
         items = await newest(client, lambda api: api.bulk_actions.each(limit=size), limit + 1)
         if not as_json:
-            await add_webhook_names(client, items[:limit])
+            await add_names_of_filters(client, items[:limit])
         return items
 
     print_items(
@@ -69,7 +69,7 @@ def get(target: Target, bulk_action_id: str, as_json: bool) -> None:
     async def fetch(api: "AsyncApi") -> "Resource":
         action = await api.bulk_actions.get(bulk_action_id)
         if not as_json:
-            await add_webhook_names(api, [action])
+            await add_names_of_filters(api, [action])
         return action
 
     print_item(call_about_one(target, fetch), print_bulk_action, as_json=as_json)

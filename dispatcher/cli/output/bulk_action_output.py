@@ -1,6 +1,5 @@
 """The output of commands about bulk actions."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ from dispatcher.core.bulk_selection import SELECTED, BulkSelection
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
-    from dispatcher.client.methods import AsyncApi
 
 DONE = {"retry": "queued again", "cancel": "cancelled"}
 
@@ -75,23 +73,3 @@ def print_bulk_action(action: "Resource") -> None:
 
 def _print(line: str) -> None:
     click.echo(clip(escape_controls(line)))
-
-
-async def add_webhook_names(client: "AsyncApi", actions: "Sequence[Resource]") -> None:
-    """Give each bulk action whose filters name a webhook the name of it.
-
-    A webhook that is deleted has no name. It costs one request for each webhook among them.
-    """
-    from dispatcher.client import NotFoundError
-
-    names: dict[str, str | None] = {}
-    for action in actions:
-        id_ = action.filters and action.filters["webhookId"]
-        if not id_:
-            continue
-        if id_ not in names:
-            try:
-                names[id_] = (await client.within(action.environment_id).webhooks.get(id_)).name
-            except NotFoundError:
-                names[id_] = None
-        action[NAME_FIELD] = names[id_]

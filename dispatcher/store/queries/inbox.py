@@ -8,6 +8,7 @@ from uuid import UUID
 
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Delivery, DeliveryRow
+from dispatcher.store.queries.server import Server
 from dispatcher.store.rows import all_rows, uncopied_rows
 from dispatcher.store.session import Session
 from dispatcher.store.statements import statement
@@ -261,7 +262,7 @@ class Inbox:
 
     async def announce_parked(self) -> None:
         """Notify the other daemons that parked deliveries were made in their shards."""
-        await self._session.fetch(statement("inbox/announce_parked"), PARKED_CHANNEL)
+        await Server(self._session).notify(PARKED_CHANNEL)
 
     async def announce_listening(self, milliseconds: int) -> None:
         """Announce that a daemon listens for notifications for this time."""
