@@ -84,6 +84,8 @@ class Endpoint:
     timeout: float | None
     retry: RetryPolicy | None
     resting_until: float | None
+    is_failing: bool = False
+    """No attempt has succeeded since the last one that failed."""
     rate_limit: int | None = None
     """Requests a second; None means no limit."""
     oauth2: OAuth2Client | None = None

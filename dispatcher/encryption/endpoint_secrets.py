@@ -48,6 +48,7 @@ def decrypt_endpoint(row: SendingEndpointRow, cipher: Cipher, retry: RetryPolicy
         timeout=timeout_ms / 1000 if timeout_ms else None,
         retry=_policy(row["retry"], retry),
         resting_until=row["resting_until"],
+        is_failing=row["is_failing"],
         rate_limit=row["rate_limit"],
         oauth2=credentials if isinstance(credentials, OAuth2Client) else None,
         tls=parse_tls(tls) if tls else None,

@@ -99,6 +99,7 @@ class Engine:
             cipher,
             max_in_flight=self._config.delivery.max_in_flight,
             retry=self._config.retry.policy(),
+            share_slots=self.queues.share_slots,
         )
         notices = ChangeNoticeReader(
             ChangeNotices(self.sessions.lease),

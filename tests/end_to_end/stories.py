@@ -91,11 +91,18 @@ class Story:
         self.connection = connection
         self._cipher = cipher
 
-    async def subscribe(self, url: str, *events: str, **columns: object) -> Webhook:
+    async def add_environment(self, environment_id: str) -> None:
+        await self.connection.execute(
+            "INSERT INTO dispatcher.environments (id, name) VALUES ($1, $1)", environment_id
+        )
+
+    async def subscribe(
+        self, url: str, *events: str, environment_id: str = "env_default", **columns: object
+    ) -> Webhook:
         """An endpoint for all types, or for these; `columns` are set on its row."""
         async with self.webhooks() as webhooks:
             form = NewWebhook(url=url, events=list(events or ("*",)))
-            webhook = await webhooks.create(form, environment_id="env_default")
+            webhook = await webhooks.create(form, environment_id=environment_id)
         if self._own is not None:
             self._own.append(webhook.id)
         if columns:
@@ -131,14 +138,22 @@ class Story:
                 *columns.values(),
             )
 
-    async def insert(self, count: int = 1, *, first: int = 1, type_: str = "user.created") -> None:
+    async def insert(
+        self,
+        count: int = 1,
+        *,
+        first: int = 1,
+        type_: str = "user.created",
+        environment_id: str = "env_default",
+    ) -> None:
         """Events `{"n": first}` and so on, in one statement."""
         await self.connection.execute(
-            "INSERT INTO dispatcher.events (type, data)"
-            " SELECT $1, json_build_object('n', n) FROM generate_series($2::int, $3::int) AS n",
+            "INSERT INTO dispatcher.events (type, environment_id, data)"
+            " SELECT $1, $4, json_build_object('n', n) FROM generate_series($2::int, $3::int) AS n",
             type_,
             first,
             first + count - 1,
+            environment_id,
         )
 
     async def states(self) -> Counter[str]:

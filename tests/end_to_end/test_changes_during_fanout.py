@@ -67,7 +67,7 @@ async def pool(dsn: str) -> AsyncIterator[Pool]:
 
 async def applied(pool: Pool) -> None:
     """Returns once every daemon acts on all endpoints as they are in the table now."""
-    version, _ = await Endpoints(pool).changed_since(0)
+    version = (await Endpoints(pool).changed_since(0)).version
     assert await wait_until_applied(pool, version, 8.0)
 
 

@@ -189,5 +189,22 @@ async def test_hanging_endpoints_that_fill_the_memory_do_not_block_a_healthy_one
             await another.wait_for(20 * (n + 1))
 
 
+async def test_hanging_endpoints_of_an_environment_leave_slots_to_a_slow_one_of_another(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    receiver.otherwise = HANG
+    another.otherwise = Answer(200, delay=endpoint_queue.SLOW_SECONDS)
+    for n in range(40):
+        await story.subscribe(f"{receiver.url}{n}")
+    await story.add_environment("env_other")
+    slow = await story.subscribe(another.url, environment_id="env_other", max_in_flight=1)
+    await daemons.start(delivery={"concurrency": 64, "timeout": LONG})
+    await story.insert(4)
+    await receiver.wait_for(64 // 2 * 7 // 8)
+    await story.insert(2, environment_id="env_other")  # the first shows that it is slow
+    await another.wait_for(2)
+    assert {row["endpoint_id"] for row in await story.attempts()} <= {slow.id}
+
+
 async def _all_retried(story: Story) -> bool:
     return await story.count("attempt = 1") == 400

@@ -31,7 +31,7 @@ async def changing(pool: Pool) -> AsyncIterator[Pauses]:
     """A change, and every daemon's word that it is acted on."""
     async with pool.transaction() as session:
         yield Pauses(session, Actor("test"))
-    version, _ = await Endpoints(pool).changed_since(0)
+    version = (await Endpoints(pool).changed_since(0)).version
     assert await wait_until_applied(pool, version)
 
 

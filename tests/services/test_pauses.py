@@ -55,8 +55,8 @@ async def active(pool: Pool, endpoints: list[UUID]) -> list[bool]:
 
 
 async def changed(pool: Pool, since: int) -> tuple[int, set[UUID]]:
-    version, ids = await Endpoints(pool).changed_since(since)
-    return version, set(ids)
+    changes = await Endpoints(pool).changed_since(since)
+    return changes.version, set(changes.ids)
 
 
 async def test_pausing_holds_one_environment_or_all_and_raises_endpoint_versions(

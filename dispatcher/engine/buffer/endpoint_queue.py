@@ -28,6 +28,8 @@ class QueueSettings:
     - `is_stopped`: the queue starts nothing and accepts nothing. The endpoint is disabled, deleted
       or cannot be read, or its environment is paused.
     - `is_ordered`: one delivery at a time, until it is recorded; the head blocks the rest.
+    - `is_failing`: the endpoint counts as slow until its first answer. When many that do not answer
+      are new to a daemon, those that work find slots.
     - `stored_rest`: the end of the rest in the table, 0 if there is none.
     - `interval`: mean seconds between two starts, 0 without rate limit.
     """
@@ -36,6 +38,7 @@ class QueueSettings:
     environment_id: str = ""
     is_stopped: bool = False
     is_ordered: bool = False
+    is_failing: bool = False
     stored_rest: float = 0.0
     interval: float = 0.0
 
@@ -46,13 +49,17 @@ class EnvironmentShare:
 
     - `queues`: how many there are.
     - `held`: how many slots their attempts hold.
+    - `held_slow`: how many of them are slots for slow endpoints.
     - `turns`: those that may start something, in the order of their turns.
+    - `waiting_slow`: those that wait for a slow slot, the one that has waited longest first.
     """
 
     id: str
     queues: int = 0
     held: int = 0
+    held_slow: int = 0
     turns: "deque[EndpointQueue]" = field(default_factory=deque)
+    waiting_slow: "dict[UUID, EndpointQueue]" = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)

@@ -44,7 +44,7 @@ class EndpointQueues:
         self._share = share
         self._free_memory: Callable[[], int] = _unlimited
         self._slots = Slots(slots)
-        self._slow_slots = SlowSlots(max(1, slow_slots))
+        self._slow_slots = SlowSlots(max(1, slow_slots), self._slots)
         # A queue is in the round robin if it may start something, in the alarm heap if it waits
         # for a time, in `_slow_slots` if it waits for a slow slot. Otherwise an event, such as an
         # answer, puts it back into the round robin.
@@ -68,7 +68,8 @@ class EndpointQueues:
         queue = self._queues.get(endpoint_id)
         if queue is None:
             environment = self._slots.add_queue(settings.environment_id)
-            queue = EndpointQueue(endpoint_id, environment, settings)
+            is_slow = True if settings.is_failing else None
+            queue = EndpointQueue(endpoint_id, environment, settings, is_slow=is_slow)
             self._queues[endpoint_id] = queue
         queue.configure(settings)
         if settings.is_stopped:
@@ -99,6 +100,10 @@ class EndpointQueues:
         self._slots.remove_queue(queue.environment)
         self._slow_slots.stop_waiting(queue)
         return True
+
+    def share_slots(self, are_shared: bool) -> None:
+        """Say if slots are kept free for environments whose endpoints are not known yet."""
+        self._slots.share(are_shared)
 
     # Room
 
@@ -222,7 +227,7 @@ class EndpointQueues:
             blocked_until = queue.blocked_until()
             if blocked_until > now:
                 self._set_alarm(queue, blocked_until)
-            elif queue.is_slow and not self._slow_slots.has_free:
+            elif queue.is_slow and not self._slow_slots.has_free(queue.environment):
                 self._slow_slots.wait(queue)
             else:
                 return self._start(queue, now)
@@ -265,12 +270,12 @@ class EndpointQueues:
 
     def _resume_waiting(self) -> bool:
         """Resume queues that wait for a slow slot until one has a turn; return False if none."""
-        while self._slow_slots.has_free and not self._round_robin.has_turns:
+        while not self._round_robin.has_turns:
             queue = self._slow_slots.next_waiting()
             if queue is None:
-                break
+                return False
             self._resume(queue)
-        return self._round_robin.has_turns
+        return True
 
     def _resume(self, queue: EndpointQueue) -> None:
         if self._slow_slots.stop_waiting(queue):
@@ -280,7 +285,7 @@ class EndpointQueues:
         delivery = queue.start(now)
         self._slots.take(queue.environment)
         if queue.is_slow:
-            self._slow_slots.take((delivery.id,))
+            self._slow_slots.start(delivery.id, queue.environment)
         self._give_turn(queue)
         return delivery
 
@@ -300,7 +305,7 @@ class EndpointQueues:
     def _mark_slow(self, queue: EndpointQueue) -> None:
         if not queue.is_slow:
             queue.is_slow = True
-            self._slow_slots.take(queue.in_flight)
+            self._slow_slots.take(queue.in_flight, queue.environment)
 
     def _mark_quick(self, queue: EndpointQueue) -> None:
         queue.is_slow = False

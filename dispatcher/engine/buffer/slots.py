@@ -2,7 +2,7 @@
 
 Endpoints that answered quickly until now may all stop answering at once, and hold their slots until
 the attempts time out. So the fewer slots are free, the fewer an environment may hold: the free
-ones are for the environments that hold few. This holds while several environments have a queue; one
+ones are for the environments that hold few. This holds while there are several environments; one
 alone may take all slots. Pure.
 """
 
@@ -19,14 +19,24 @@ others. If two send as much as they may, each has 7 of 15.
 class Slots:
     """The slots of a daemon, `limit` in all, counted by environment.
 
-    `add_queue` and `remove_queue` tell how many queues an environment has. Without a queue of
-    another environment, no slots are kept free.
+    `add_queue` and `remove_queue` tell how many queues an environment has, `share` if there are
+    others without one. If an environment is alone, no slots are kept free.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._held = 0
+        self._has_others = False
         self._environments: dict[str, EnvironmentShare] = {}
+
+    @property
+    def are_shared(self) -> bool:
+        """Return True if there is more than one environment."""
+        return self._has_others or len(self._environments) > 1
+
+    def share(self, are_shared: bool) -> None:
+        """Say if there are environments that have no queue yet."""
+        self._has_others = are_shared
 
     def add_queue(self, environment_id: str) -> EnvironmentShare:
         """Count a queue of an environment, and return the environment."""
@@ -54,7 +64,7 @@ class Slots:
 
     def is_share_used(self, environment: EnvironmentShare) -> bool:
         """Return True if an environment holds as many slots as it may."""
-        if len(self._environments) < 2:
+        if not self.are_shared:
             return False
         # At least one: an ordered queue holds its slot for longer than its request is in flight.
         free = max(1, self._limit - self._held)

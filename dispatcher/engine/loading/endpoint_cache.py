@@ -1,6 +1,6 @@
 """Cache the endpoints this daemon sends to; an entry is at most a second behind its row."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from uuid import UUID
 
 from dispatcher.core.model import Delivery, Endpoint, RetryPolicy
@@ -23,7 +23,8 @@ class EndpointCache:
 
     An endpoint is read when it is first needed, and again when it has changed. `sharers` is the
     number of daemons that send: each takes its part of an endpoint's limits. Only one daemon sends
-    to an ordered endpoint, so those limits are not divided.
+    to an ordered endpoint, so those limits are not divided. `share_slots` is told at each refresh
+    if there is more than one environment: endpoints of the others may not be known yet.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class EndpointCache:
         *,
         max_in_flight: int,
         retry: RetryPolicy,
+        share_slots: Callable[[bool], None],
     ) -> None:
         self._endpoints = endpoints
         self._deliveries = deliveries
@@ -42,6 +44,7 @@ class EndpointCache:
         self._cipher = cipher
         self._max_in_flight = max_in_flight
         self._retry = retry
+        self._share_slots = share_slots
         self._known: dict[UUID, Endpoint] = {}
         self._home_shards: dict[UUID, int] = {}
         self._deleted: set[UUID] = set()
@@ -83,8 +86,10 @@ class EndpointCache:
         Return True if none are left; then `version` is the version of the last change.
         """
         if not self._changed:
-            self._next_version, changed = await self._endpoints.changed_since(self.version)
-            self._changed = [i for i in changed if i in self._known]
+            changes = await self._endpoints.changed_since(self.version)
+            self._share_slots(changes.has_several_environments)
+            self._next_version = changes.version
+            self._changed = [i for i in changes.ids if i in self._known]
         batch, self._changed = self._changed[:ENDPOINTS_LIMIT], self._changed[ENDPOINTS_LIMIT:]
         try:
             if batch:
@@ -152,6 +157,7 @@ class EndpointCache:
                 environment_id=endpoint.environment_id,
                 is_stopped=not endpoint.may_send,
                 is_ordered=endpoint.ordered,
+                is_failing=endpoint.is_failing,
                 stored_rest=endpoint.resting_until or 0.0,
                 interval=self._interval(endpoint),
             )

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from time import time
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 from uuid import UUID
 
 from dispatcher.core.ids import LARGEST_ID, days_before
@@ -25,6 +25,14 @@ SETTINGS = (
 )
 CREDENTIALS = ("authentication", "authentication_sealed", "tls", "tls_sealed")
 """Columns that are NULL if `columns` does not have them."""
+
+
+class EndpointChanges(NamedTuple):
+    """The current version, the changed endpoints, and if there is more than one environment."""
+
+    version: int
+    ids: list[UUID]
+    has_several_environments: bool
 
 
 class EndpointRow(TypedDict):
@@ -121,6 +129,7 @@ class SendingEndpointRow(TypedDict):
     timeout_ms: int | None
     retry: str | None
     resting_until: float | None
+    is_failing: bool
 
 
 class DisabledEndpointRow(TypedDict):
@@ -145,10 +154,10 @@ class Endpoints:
         rows = await self._session.fetch(statement("endpoints/for_sending"), list(ids))
         return all_rows(SendingEndpointRow, rows)
 
-    async def changed_since(self, version: int) -> tuple[int, list[UUID]]:
-        """Return the current version, and the endpoints that changed after `version`."""
+    async def changed_since(self, version: int) -> EndpointChanges:
+        """Return the endpoints that changed after `version`."""
         rows = await self._session.fetch(statement("endpoints/changed_since"), version)
-        return rows[0]["version"], rows[0]["changed"]
+        return EndpointChanges(*rows[0])
 
     async def count(self, environment_id: str, limit: int) -> int:
         """Return how many endpoints an environment has, counting up to `limit`.

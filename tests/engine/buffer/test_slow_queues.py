@@ -9,7 +9,7 @@ from dispatcher.core.model import Delivery
 from dispatcher.engine.buffer.endpoint_queue import PROBE_LIMIT, SLOW_SECONDS, QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 
-A, B, C = (UUID(int=n) for n in (1, 2, 3))
+A, B, C, D = (UUID(int=n) for n in (1, 2, 3, 4))
 NOW = 1000.0
 QUICK = SLOW_SECONDS / 10
 
@@ -101,6 +101,27 @@ def test_an_endpoint_that_does_not_answer_for_a_while_is_slow() -> None:
     assert len(taken(queues, NOW + SLOW_SECONDS)) == 6 - PROBE_LIMIT
 
 
+def test_an_endpoint_that_was_failing_is_slow_until_it_answers() -> None:
+    queues = opened(B)
+    queues.configure(A, QueueSettings(limit=10, environment_id="x", is_failing=True))
+    proven(queues, B, took=SLOW_SECONDS)
+    offer(queues, B)
+    assert len(taken(queues)) == 6
+    offer(queues, A)
+    assert taken(queues) == []
+
+
+def test_an_endpoint_that_begins_to_fail_while_it_is_known_does_not_count_as_slow() -> None:
+    queues = opened(A, B)
+    proven(queues, A)
+    proven(queues, B, took=SLOW_SECONDS)
+    offer(queues, B)
+    assert len(taken(queues)) == 6
+    queues.configure(A, QueueSettings(limit=10, environment_id="x", is_failing=True))
+    offer(queues, A)
+    assert len(taken(queues)) == 10
+
+
 # ── the slow ones ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -158,6 +179,56 @@ def test_a_resting_queue_that_waits_for_a_slot_does_not_hold_up_the_others() -> 
     queues.configure(B, QueueSettings(limit=10))
     offer(queues, B, 1)
     assert [one.endpoint_id for one in taken(queues)] == [B]
+
+
+def test_slow_endpoints_of_one_environment_leave_slots_to_those_of_others() -> None:
+    queues = opened(A, B, C, environments="xxy", slow=16, limit=100)
+    proven(queues, A, B, C, took=SLOW_SECONDS)
+    offer(queues, A)
+    offer(queues, B)
+    assert len(taken(queues)) == 14
+    offer(queues, C, 1)
+    assert [one.endpoint_id for one in taken(queues)] == [C]
+
+
+def test_slow_endpoints_of_the_only_environment_take_all_their_slots() -> None:
+    queues = opened(A, B, slow=16, limit=100)
+    proven(queues, A, B, took=SLOW_SECONDS)
+    offer(queues, A)
+    offer(queues, B)
+    assert len(taken(queues)) == 16
+
+
+def test_a_free_slow_slot_goes_to_the_environment_that_holds_the_fewest() -> None:
+    queues = opened(A, B, C, environments="xxy", slow=5, limit=100)
+    proven(queues, A, B, C, took=SLOW_SECONDS)
+    offer(queues, A)
+    offer(queues, B)
+    held = taken(queues)
+    assert len(held) == 5
+    offer(queues, C)
+    assert [one.endpoint_id for one in taken(queues)] == [C]
+    for started in ([], [C], [B]):  # then both hold as many, and B has waited longer
+        finish(queues, held.pop(0), took=SLOW_SECONDS)
+        assert [one.endpoint_id for one in taken(queues)] == started
+
+
+def test_endpoints_that_all_become_slow_at_once_leave_few_slots_to_environments_without() -> None:
+    queues = opened(A, B, C, D, environments="xxyz", slow=16, limit=30)
+    proven(queues, A, B)
+    proven(queues, C, D, took=SLOW_SECONDS)
+    offer(queues, A, 60)
+    offer(queues, B, 60)
+    silent = taken(queues)
+    assert len(silent) == 60
+    finish(queues, silent[0], silent[1], took=SLOW_SECONDS)
+    assert taken(queues) == []
+    offer(queues, C, 2)
+    offer(queues, D, 2)
+    extra = taken(queues)
+    assert [one.endpoint_id for one in extra] == [C]
+    finish(queues, extra[0], took=SLOW_SECONDS)
+    assert [one.endpoint_id for one in taken(queues)] == [D]
 
 
 @given(
@@ -230,6 +301,17 @@ def test_an_environment_alone_takes_every_slot() -> None:
     proven(queues, A, B)
     offer(queues, A)
     assert len(taken(queues)) == 20
+
+
+def test_slots_are_left_to_environments_whose_endpoints_are_not_known_yet() -> None:
+    queues = opened(A, B, environments="xx", slots=16, limit=100)
+    proven(queues, A, B)
+    queues.share_slots(True)
+    offer(queues, A)
+    assert len(taken(queues)) == 14
+    queues.configure(C, QueueSettings(limit=10, environment_id="y"))
+    offer(queues, C, 1)
+    assert [one.endpoint_id for one in taken(queues)] == [C]
 
 
 def test_an_environment_whose_queues_are_closed_does_not_count() -> None:

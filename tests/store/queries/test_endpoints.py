@@ -168,6 +168,7 @@ async def test_the_engine_reads_a_new_endpoint_with_its_secrets_and_limits(
         "timeout_ms": None,
         "retry": None,
         "resting_until": None,
+        "is_failing": False,
         "rate_limit": None,
         "authentication_sealed": None,
         "tls_sealed": None,
@@ -237,18 +238,18 @@ async def test_an_endpoint_is_found_only_in_its_own_environment(
 
 
 async def test_reading_by_version_returns_every_change_once(endpoints: Endpoints) -> None:
-    start, _ = await endpoints.changed_since(0)
+    start = (await endpoints.changed_since(0)).version
     one, two = [await create(endpoints, "a") for _ in range(2)]
-    version, changed = await endpoints.changed_since(start)
+    version, changed, _ = await endpoints.changed_since(start)
     assert set(changed) == {one, two}
-    assert await endpoints.changed_since(version) == (version, [])
+    assert await endpoints.changed_since(version) == (version, [], False)
     for change in (
         endpoints.rest(one, 5),
         endpoints.disable(one, "failing"),
         delete(endpoints, one),
     ):
         await change
-        newer, changed = await endpoints.changed_since(version)
+        newer, changed, _ = await endpoints.changed_since(version)
         assert newer > version
         assert changed == [one]
         version = newer
@@ -268,17 +269,22 @@ async def test_versions_become_visible_in_their_order(
     """Else a daemon that saw version 8 would never look for a 7 committed later."""
     endpoint_id = await rows.endpoint(connection)
     (pid,) = (await other.fetch("SELECT pg_backend_pid()"))[0]
-    (seen, _) = await Endpoints(session).changed_since(0)
+    seen = (await Endpoints(session).changed_since(0)).version
     async with connected(dsn) as watcher, connection.transaction():
         await connection.execute("UPDATE dispatcher.endpoint_version SET version = version + 1")
         later = asyncio.create_task(Endpoints(other).disable(endpoint_id, "r"))
         await rows.waits_for_lock(watcher, pid)
-        assert (await Endpoints(session).changed_since(0))[0] == seen
+        assert (await Endpoints(session).changed_since(0)).version == seen
     assert await later is not None
-    assert await Endpoints(session).changed_since(seen + 1) == (
-        seen + 2,
-        [endpoint_id],
-    )
+    assert await Endpoints(session).changed_since(seen + 1) == (seen + 2, [endpoint_id], False)
+
+
+async def test_changes_say_if_there_is_more_than_one_environment(
+    endpoints: Endpoints, connection: Connection
+) -> None:
+    assert not (await endpoints.changed_since(0)).has_several_environments
+    await connection.execute("INSERT INTO dispatcher.environments (id, name) VALUES ('other', 'o')")
+    assert (await endpoints.changed_since(0)).has_several_environments
 
 
 # ── by the daemon ───────────────────────────────────────────────────────────────────────────────
@@ -355,6 +361,20 @@ async def test_a_rest_ends_by_the_databases_clock(
     await endpoints.rest(endpoint_id, 60.5)
     (row,) = await endpoints.for_sending([endpoint_id])
     assert before + 60.5 <= row["resting_until"] < before + 65
+
+
+async def test_an_endpoint_is_failing_from_its_first_failure_to_its_next_success(
+    endpoints: Endpoints,
+) -> None:
+    endpoint_id = await create(endpoints, "a")
+    seen = []
+    for note in (
+        endpoints.note_failures({endpoint_id: 1}, DAY),
+        endpoints.note_successes([endpoint_id]),
+    ):
+        await note
+        seen.append((await endpoints.for_sending([endpoint_id]))[0]["is_failing"])
+    assert seen == [True, False]
 
 
 async def test_a_shorter_rest_does_not_replace_a_longer_one(endpoints: Endpoints) -> None:
