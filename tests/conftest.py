@@ -16,7 +16,8 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -181,24 +182,52 @@ async def maintenance(server: str) -> AsyncIterator[Connection]:
         yield connection
 
 
-@pytest.fixture(scope="session")
-async def template(server: str, maintenance: Connection) -> AsyncIterator[str]:
-    """The name of a database with the schema, to copy."""
-    async with _database(maintenance, "template0 ENCODING 'UTF8'") as name:
+class Templates:
+    """Databases with the schema, to copy: one a day, as each begins with the partitions of its day."""
+
+    def __init__(self, server: str, maintenance: Connection, until_end: AsyncExitStack) -> None:
+        self._server = server
+        self._maintenance = maintenance
+        self._until_end = until_end
+        self._names: dict[date, str] = {}
+
+    async def of_today(self) -> str:
+        """Return the name of the template of this day, by UTC, and make it first if it is missing."""
+        today = datetime.now(UTC).date()
+        if today not in self._names:
+            self._names[today] = await self._make()
+        return self._names[today]
+
+    async def _make(self) -> str:
+        made = _database(self._maintenance, "template0 ENCODING 'UTF8'")
+        name = await self._until_end.enter_async_context(made)
         # Roles are the whole server's, so migrating two databases at once could clash over them.
-        await maintenance.execute(f"SELECT pg_advisory_lock({LOCK})")
-        async with connected(with_database(server, name)) as connection:
+        await self._maintenance.execute(f"SELECT pg_advisory_lock({LOCK})")
+        async with connected(with_database(self._server, name)) as connection:
             await migrate(connection)
-        await maintenance.execute(f"SELECT pg_advisory_unlock({LOCK})")
-        async with connected(with_database(server, name)):
+        await self._maintenance.execute(f"SELECT pg_advisory_unlock({LOCK})")
+        async with connected(with_database(self._server, name)):
             pass  # the first session writes the cache of the catalogue that all copies then have
-        yield name
+        return name
+
+
+@pytest.fixture(scope="session")
+async def templates(server: str, maintenance: Connection) -> AsyncIterator[Templates]:
+    """The databases with the schema that the others are copied from."""
+    async with AsyncExitStack() as until_end:
+        yield Templates(server, maintenance, until_end)
+
+
+@pytest.fixture(scope="module")
+async def template(templates: Templates) -> str:
+    """The name of a database with the schema, to copy."""
+    return await templates.of_today()
 
 
 @pytest.fixture
-async def dsn(server: str, maintenance: Connection, template: str) -> AsyncIterator[str]:
+async def dsn(server: str, maintenance: Connection, templates: Templates) -> AsyncIterator[str]:
     """A migrated database of the test's own."""
-    async with _database(maintenance, template) as name:
+    async with _database(maintenance, await templates.of_today()) as name:
         yield with_database(server, name)
 
 
