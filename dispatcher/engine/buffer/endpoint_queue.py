@@ -13,6 +13,12 @@ from dispatcher.core.model import Delivery
 
 SLOW_SECONDS = 1.0
 """An endpoint is slow if an answer takes at least this long."""
+CLEAR_SECONDS = 2 * SLOW_SECONDS
+"""A slow endpoint stays slow until no answer has been late for this long.
+
+Otherwise one that answers some requests at once, and leaves the others to time out, would be quick
+again and again, and take every slot.
+"""
 PROBE_LIMIT = 4
 """Requests in flight to an endpoint until its first answer shows whether it is slow."""
 CATCH_UP_SECONDS = 0.02
@@ -70,11 +76,11 @@ class EndpointQueue:
     - `resting_until`: nothing starts before. It may be later than the stored rest, as the table
       gets later what this daemon's own requests were answered.
     - `ready_at`: the next start that the rate limit allows.
-    - `is_slow`: None before the first answer, then whether the last answer was slow or is overdue.
-    - `unanswered_since`: the start of the first request after the last answer, infinity if none.
+    - `is_slow`: None before the first answer, then whether an answer was late within CLEAR_SECONDS.
+    - `late_at`: when an answer was last seen to be late, minus infinity if never.
     - `has_turn`: the queue has a turn in the round robin, or waits for a slow slot.
     - `alarm_at`: its next timer, infinity if none.
-    - `in_flight`: ids of deliveries that count for the limit.
+    - `in_flight`: the deliveries that count for the limit: their starts by id, the oldest first.
     - `unrecorded`: ids of deliveries that were taken and are not recorded. It differs from
       `in_flight`, as `is_ordered` may change while deliveries are in flight.
     - `waiting`: the due deliveries, in the order in which they start.
@@ -86,10 +92,10 @@ class EndpointQueue:
     resting_until: float = 0.0
     ready_at: float = 0.0
     is_slow: bool | None = None
-    unanswered_since: float = inf
+    late_at: float = -inf
     has_turn: bool = False
     alarm_at: float = inf
-    in_flight: set[int] = field(default_factory=set)
+    in_flight: dict[int, float] = field(default_factory=dict)
     unrecorded: set[int] = field(default_factory=set)
     waiting: deque[Delivery] = field(default_factory=deque)
 
@@ -125,16 +131,22 @@ class EndpointQueue:
         if settings.is_ordered and self.waiting:
             until = max(until, self.waiting[0].next_at)
         if self.is_slow is None and len(self.in_flight) >= PROBE_LIMIT:
-            until = max(until, self.unanswered_since + SLOW_SECONDS)
+            until = max(until, self.oldest_start() + SLOW_SECONDS)
         return until
+
+    def oldest_start(self) -> float:
+        """Return when the oldest request in flight started, infinity if there is none."""
+        return next(iter(self.in_flight.values()), inf)
+
+    def may_be_quick(self, now: float) -> bool:
+        """Return True if no answer is late, and none was for CLEAR_SECONDS."""
+        return now - self.late_at >= CLEAR_SECONDS and now - self.oldest_start() < SLOW_SECONDS
 
     def start(self, now: float) -> Delivery:
         """Remove and return the head, which is in flight and unrecorded from now on."""
         delivery = self.waiting.popleft()
-        self.in_flight.add(delivery.id)
+        self.in_flight[delivery.id] = now
         self.unrecorded.add(delivery.id)
-        if self.unanswered_since == inf:
-            self.unanswered_since = now
         interval = self.settings.interval
         if interval:
             self.ready_at = max(self.ready_at, now - CATCH_UP_SECONDS) + interval
@@ -167,6 +179,7 @@ class EndpointQueue:
         """Move all times back by `seconds`, as the clock was."""
         self.resting_until -= seconds
         self.ready_at -= seconds
-        self.unanswered_since -= seconds
+        self.late_at -= seconds
+        self.in_flight = {i: started - seconds for i, started in self.in_flight.items()}
         self.alarm_at -= seconds
         self.waiting = deque(replace(d, next_at=d.next_at - seconds) for d in self.waiting)

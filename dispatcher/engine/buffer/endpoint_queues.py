@@ -222,8 +222,8 @@ class EndpointQueues:
                 continue
             if not queue.can_start():
                 continue
-            if now - queue.unanswered_since >= SLOW_SECONDS:
-                self._mark_slow(queue)
+            if now - queue.oldest_start() >= SLOW_SECONDS:
+                self._mark_slow(queue, now)
             blocked_until = queue.blocked_until()
             if blocked_until > now:
                 self._set_alarm(queue, blocked_until)
@@ -243,11 +243,8 @@ class EndpointQueues:
         The slot is free now, but in an ordered queue only after the attempt is recorded.
         """
         queue = self._queues[delivery.endpoint_id]
-        if seconds is not None:
-            if seconds >= SLOW_SECONDS:
-                self._mark_slow(queue)
-            elif queue.is_slow is not False:
-                self._mark_quick(queue)
+        if seconds is not None and (seconds >= SLOW_SECONDS or queue.is_slow is not False):
+            self._note_answer(queue, delivery.id, seconds)
         if not queue.settings.is_ordered:
             self._free_slot(queue, delivery)
 
@@ -292,8 +289,7 @@ class EndpointQueues:
     def _free_slot(self, queue: EndpointQueue, delivery: Delivery) -> None:
         if delivery.id not in queue.in_flight:
             return
-        queue.in_flight.remove(delivery.id)
-        queue.unanswered_since = inf
+        del queue.in_flight[delivery.id]
         self._slots.give_back(queue.environment)
         if self._slow_slots.is_held_by(delivery.id):
             self._slow_slots.give_back((delivery.id,))
@@ -302,7 +298,15 @@ class EndpointQueues:
                 self._resume(waiting)
         self._give_turn(queue)
 
-    def _mark_slow(self, queue: EndpointQueue) -> None:
+    def _note_answer(self, queue: EndpointQueue, delivery_id: int, seconds: float) -> None:
+        now = queue.in_flight.get(delivery_id, 0.0) + seconds
+        if seconds >= SLOW_SECONDS:
+            self._mark_slow(queue, now)
+        elif queue.may_be_quick(now):
+            self._mark_quick(queue)
+
+    def _mark_slow(self, queue: EndpointQueue, now: float) -> None:
+        queue.late_at = now
         if not queue.is_slow:
             queue.is_slow = True
             self._slow_slots.take(queue.in_flight, queue.environment)

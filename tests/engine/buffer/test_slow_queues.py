@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.buffer.endpoint_queue import PROBE_LIMIT, SLOW_SECONDS, QueueSettings
+from dispatcher.engine.buffer.endpoint_queue import (
+    CLEAR_SECONDS,
+    PROBE_LIMIT,
+    SLOW_SECONDS,
+    QueueSettings,
+)
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 
 A, B, C, D = (UUID(int=n) for n in (1, 2, 3, 4))
@@ -150,18 +155,32 @@ def test_a_free_slow_slot_goes_to_the_queue_that_has_waited_longest() -> None:
     assert order == [A, B] * 4
 
 
-def test_a_quick_answer_makes_an_endpoint_quick_again_at_once() -> None:
-    queues = opened(A, B)
-    proven(queues, A, B, took=SLOW_SECONDS)
+def test_an_endpoint_is_quick_again_when_no_answer_has_been_late_for_a_while() -> None:
+    queues = opened(A, slow=2)
+    proven(queues, A, took=SLOW_SECONDS)
+    late_at = NOW + SLOW_SECONDS
     offer(queues, A)
-    offer(queues, B)
-    under_way = taken(queues)
-    assert len(under_way) == 6
-    (mine, *others) = [one for one in under_way if one.endpoint_id == A]
-    finish(queues, mine, took=QUICK)
-    started = [one.endpoint_id for one in taken(queues)]
-    assert started.count(A) == 10 - len(others)
-    assert started.count(B) == 10 - 7
+    for now, most in ((late_at, 2), (late_at + CLEAR_SECONDS, 10)):
+        (first, second) = taken(queues, now)
+        finish(queues, first, took=QUICK)
+        started = taken(queues, now)
+        assert len(started) + 1 == most
+        finish(queues, second, *started, took=QUICK)
+
+
+def test_an_endpoint_that_answers_some_requests_at_once_and_leaves_others_stays_slow() -> None:
+    queues = opened(A, slow=8, limit=100)
+    proven(queues, A, took=SLOW_SECONDS)
+    for number in range(100):
+        queues.offer(delivery(number, A))
+    hanging = 0
+    for quarter in range(1, 20):
+        for one in taken(queues, NOW + quarter * SLOW_SECONDS / 4):
+            if one.id % 4 == 0:
+                finish(queues, one, took=QUICK)
+            else:
+                hanging += 1
+    assert hanging == 8
 
 
 def test_a_resting_queue_that_waits_for_a_slot_does_not_hold_up_the_others() -> None:
