@@ -164,7 +164,7 @@ def _leasing(queues: Queues) -> Rows:
         "daemons/publish_status": ("statistics", f"{DAEMON}, '{{}}'", 1, 20),
         "endpoints/for_sending": ("endpoints", _hundred(), 100, 10),
         "endpoints/changed_since": ("endpoints", f"{queues.size.endpoints - 10}", 10, 5),
-        "events/with_ids": ("bodies", queues.ids(range(1, BATCH + 1)), BATCH, 5),
+        "events/to_send": ("bodies", f"{queues.ids(range(1, BATCH + 1))}, 16777216", BATCH, 5),
     }  # fmt: skip
 
 

@@ -76,6 +76,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
         "event_types/put",
     ),
     events.EventRow: ("events/with_ids",),
+    events.EventToSendRow: ("events/to_send",),
     history.AttemptRow: ("history/attempts",),
     history.DeliveryItemRow: ("history/items",),
     history.EventItemRow: ("history/event_items",),

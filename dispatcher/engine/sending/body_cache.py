@@ -2,21 +2,25 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from uuid import UUID
 
 from dispatcher.core import payload
 from dispatcher.core.model import Event
+from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.stages.loop import BACKOFF_FIRST_SECONDS, BACKOFF_LIMIT_SECONDS
 from dispatcher.store.data_errors import is_data_error
-from dispatcher.store.queries.events import EventRow, Events
+from dispatcher.store.errors import StatementTimeoutError
+from dispatcher.store.queries.events import Events, EventToSendRow
 from dispatcher.store.queries.inbox import SmallEvent
 
 BODY_CACHE_BYTES = 32 * 2**20
 """Size of the bodies in the memory of a daemon."""
 EVENTS_LIMIT = 100
-"""Events per statement: at most 25 MiB with the default limit of 256 KiB per event."""
+"""Events per statement."""
+READ_BYTES = 16 * 2**20
+"""Data per statement, and one event more. The others are read by the next statement."""
 CHECK_HITS = EVENTS_LIMIT // 2
 """Hits until missing events are looked for again; more if none of the next ones was missing."""
 EVENT_OVERHEAD_BYTES = 256
@@ -47,6 +51,7 @@ class BodyCache:
         self._ahead: set[int] = set()
         self._in_statement: set[int] = set()
         self._hits_to_check = CHECK_HITS
+        self._batch_size = BatchSize()
         self._reader: asyncio.Task[None] | None = None
         self._backoff = BACKOFF_FIRST_SECONDS
 
@@ -120,13 +125,17 @@ class BodyCache:
 
     async def _read_missing(self) -> None:
         while self._awaited or self._ahead:
-            awaited = list(self._awaited)[:EVENTS_LIMIT]
-            ahead = islice(self._ahead, EVENTS_LIMIT - len(awaited))
+            limit = self._batch_size.scale(EVENTS_LIMIT)
+            awaited = list(self._awaited)[:limit]
+            ahead = islice(self._ahead, limit - len(awaited))
             self._in_statement = {*awaited, *ahead}
             self._ahead.clear()
             try:
-                rows = await self._events.with_ids(self._in_statement)
-                events = {row["id"]: self._put(_event(row)) for row in rows}
+                rows = await self._events.to_send(self._in_statement, READ_BYTES)
+                events = {row["id"]: self._event(row) for row in rows}
+            except StatementTimeoutError as error:
+                if not self._batch_size.shrink():
+                    self._fail(awaited, error)
             except Exception as error:  # noqa: BLE001 - waiting callers must get every error
                 if is_data_error(error):
                     await self._read_one_by_one(awaited)
@@ -135,10 +144,10 @@ class BodyCache:
                 await asyncio.sleep(self._backoff)
                 self._backoff = min(BACKOFF_LIMIT_SECONDS, self._backoff * 2)
                 self._fail(awaited, error)
-                continue
-            self._backoff = BACKOFF_FIRST_SECONDS
-            for event_id in {*awaited, *events} & self._awaited.keys():
-                self._awaited.pop(event_id).set_result(events.get(event_id))
+            else:
+                self._backoff = BACKOFF_FIRST_SECONDS
+                self._batch_size.grow()
+                self._answer(awaited, events)
         self._reader = None
         self._in_statement = set()
 
@@ -149,8 +158,8 @@ class BodyCache:
         """
         for event_id in event_ids:
             try:
-                rows = await self._events.with_ids([event_id])
-                events = [self._put(_event(row)) for row in rows]
+                rows = await self._events.to_send([event_id], READ_BYTES)
+                events = [self._event(row) for row in rows]
             except Exception as error:  # noqa: BLE001 - waiting callers must get every error
                 unreadable = is_data_error(error)
                 failure = UnreadableEventError(type(error).__name__) if unreadable else error
@@ -158,11 +167,25 @@ class BodyCache:
             else:
                 self._awaited.pop(event_id).set_result(events[0] if events else None)
 
+    def _answer(self, awaited: Iterable[int], events: Mapping[int, Event | None]) -> None:
+        """Answer the callers whose event was read or does not exist."""
+        left_out = {event_id for event_id, event in events.items() if event is None}
+        for event_id in ({*awaited, *events} - left_out) & self._awaited.keys():
+            self._awaited.pop(event_id).set_result(events.get(event_id))
+
     def _fail(self, event_ids: list[int], error: Exception) -> None:
         for event_id in event_ids:
             future = self._awaited.pop(event_id)
             future.set_exception(error)
             future.exception()  # Otherwise asyncio warns if the caller was cancelled.
+
+    def _event(self, row: EventToSendRow) -> Event | None:
+        """Cache the event of a row, and return it; None if its data was left out."""
+        data = row["data"]
+        if data is None:
+            return None
+        body = payload.build(row["id"], row["type"], row["environment_id"], data)
+        return self._put(Event(row["id"], row["type"], body))
 
     def _put(self, event: Event) -> Event:
         """Cache the event, drop others if the cache is too large, and return the event."""
@@ -176,8 +199,3 @@ class BodyCache:
 
 def _size(event: Event) -> int:
     return len(event.body) + EVENT_OVERHEAD_BYTES
-
-
-def _event(row: EventRow) -> Event:
-    body = payload.build(row["id"], row["type"], row["environment_id"], row["data"])
-    return Event(row["id"], row["type"], body)

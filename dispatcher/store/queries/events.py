@@ -42,12 +42,21 @@ class EmittedRows(NamedTuple):
 
 
 class EventRow(TypedDict):
-    """An event to send. `data` is the producer's text."""
+    """An event. `data` is the producer's text."""
 
     id: int
     environment_id: str
     type: str
     data: str
+
+
+class EventToSendRow(TypedDict):
+    """An event to send. `data` is None if it did not fit into the answer."""
+
+    id: int
+    environment_id: str
+    type: str
+    data: str | None
 
 
 class Events:
@@ -60,6 +69,14 @@ class Events:
         """Return `id environment_id type data` of each event. `data` is the producer's text."""
         rows = await self._session.fetch(statement("events/with_ids"), list(ids))
         return uncopied_rows(EventRow, rows)
+
+    async def to_send(self, ids: Collection[int], most_bytes: int) -> Sequence[EventToSendRow]:
+        """Return the events, with at most `most_bytes` of data and that of one event more.
+
+        At least one has its data; `data` of the others is None.
+        """
+        rows = await self._session.fetch(statement("events/to_send"), list(ids), most_bytes)
+        return uncopied_rows(EventToSendRow, rows)
 
     async def emit(
         self,

@@ -20,7 +20,7 @@ class Table:
         self.data = f'"{"x" * size}"'
         self.asked: list[int] = []
 
-    async def with_ids(self, ids: Collection[int]) -> list[dict[str, Any]]:
+    async def to_send(self, ids: Collection[int], most_bytes: int) -> list[dict[str, Any]]:
         self.asked.append(len(ids))
         await asyncio.sleep(0)
         return [{"id": i, "type": "t", "environment_id": "e", "data": self.data} for i in ids]

@@ -130,8 +130,10 @@ async def id_of(connection: Connection, days_ago: int) -> int:
 
 async def test_events_are_read_from_the_partitions_of_their_ids_only(old: Connection) -> None:
     ids = [await id_of(old, days) for days in (0, 0, 3, 200)]
-    plan = await explain(old, "events/with_ids", f"'{{{','.join(map(str, ids))}}}'", "custom")
-    assert len(partitions(plan, "events")) == 3
+    given = f"'{{{','.join(map(str, ids))}}}'"
+    for name, arguments in (("events/with_ids", given), ("events/to_send", f"{given}, 1000")):
+        plan = await explain(old, name, arguments, "custom")
+        assert len(partitions(plan, "events")) == 3
 
 
 async def test_a_late_result_reads_only_partitions_since_its_delivery(old: Connection) -> None:

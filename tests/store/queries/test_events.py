@@ -321,6 +321,16 @@ async def test_data_is_stored_byte_for_byte(
     }
 
 
+@pytest.mark.parametrize(("most_bytes", "read"), [(1, 1), (10, 1), (11, 2), (1_000, 3)])
+async def test_events_to_send_come_with_data_until_there_is_enough(
+    connection: Connection, events: Events, most_bytes: int, read: int
+) -> None:
+    wanted = [await rows.event(connection, data=f'"{"x" * size}"') for size in (500, 8, 98)]
+    found = {row["id"]: row["data"] for row in await events.to_send(wanted, most_bytes)}
+    assert found.keys() == set(wanted)
+    assert [len(data) for data in found.values() if data] == [10, 100, 502][:read]
+
+
 async def test_reading_events_skips_missing_ids(connection: Connection, events: Events) -> None:
     there = await rows.event(connection)
     found = await events.with_ids([there, there + 1, 5, ids.LARGEST_ID])
