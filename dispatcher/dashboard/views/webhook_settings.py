@@ -55,9 +55,11 @@ async def change(request: DashboardRequest) -> web.Response:
         form = WebhookChanges.model_validate(_different(view.webhook, fields))
         await _change(request, form, typed.get("revision", ""))
     except (ValidationError, InvalidError) as error:
-        return await _form(request, view, typed, events, _form_errors(error), status=422)
+        typed, wrong = await request.refused_form(_form_errors(error))
+        return await _form(request, view, typed, events, wrong, status=422)
     except ChangedError:
-        return await _form(request, view, typed, events, {"form": CHANGED_SINCE}, status=409)
+        typed, wrong = await request.refused_form({"form": CHANGED_SINCE})
+        return await _form(request, view, typed, events, wrong, status=409)
     page = request.url("webhook_settings", webhook_id=view.webhook.id)
     return see_other(page, "changed")
 
