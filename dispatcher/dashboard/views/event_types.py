@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import ChangedError, InvalidError, NotFoundError
+from dispatcher.dashboard.field_texts import is_same_json, one_line, read_json
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
 from dispatcher.dashboard.views.webhook_settings import revision_of
 from dispatcher.services import shipped_catalogs
@@ -19,6 +19,7 @@ CHANGED_SINCE: Final = {
     "form": "Another user has changed or deleted the event type since you opened this page. Reload"
     " the page."
 }
+JSON_FIELDS: Final = ("example", "schema")
 EXISTS: Final = {"name": "is in the catalogue already. Open it there to change it."}
 
 
@@ -79,10 +80,14 @@ async def _put(
 ) -> bool:
     """Write the fields of a type that differ. Return True if the type is new.
 
-    Raise ChangedError if there are some, and the revision is outdated.
+    Raise ChangedError if there are some, and the revision is outdated; InvalidError and
+    ValidationError.
     """
     stored = await _stored(request, name)
     different = _different(stored, fields)
+    for field in JSON_FIELDS:
+        if field in different:
+            different[field] = read_json(field, different[field])
     form = EventTypePut.model_validate(different)
     if stored is not None and not different:
         return False
@@ -132,14 +137,11 @@ def _typed(event_type: EventType) -> dict[str, str]:
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields as the input model expects them, with JSON parsed.
-
-    Raise InvalidError if a field is not JSON.
-    """
+    """Return the fields as the input model expects them, with the texts of JSON."""
     return {
         "description": typed.get("description", "").strip(),
-        "example": _json("example", typed.get("example", "")),
-        "schema": _json("schema", typed.get("schema", "")),
+        "example": typed.get("example", ""),
+        "schema": typed.get("schema", ""),
         "enforce": typed.get("enforce") == "on",
     }
 
@@ -148,22 +150,13 @@ def _different(stored: EventType | None, fields: Mapping[str, Any]) -> dict[str,
     """Return only the fields that differ from the stored ones: all of them for a new type."""
     if stored is None:
         return dict(fields)
-    now = {
-        "description": stored.description,
-        "example": _json("example", stored.example or ""),
-        "schema": _json("schema", stored.schema or ""),
-        "enforce": stored.enforce,
+    same = {
+        "description": fields["description"] == one_line(stored.description),
+        "example": is_same_json(fields["example"], stored.example or ""),
+        "schema": is_same_json(fields["schema"], stored.schema or ""),
+        "enforce": fields["enforce"] == stored.enforce,
     }
-    return {name: value for name, value in fields.items() if value != now[name]}
-
-
-def _json(field: str, text: str) -> object:
-    if not text.strip():
-        return None
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidError.field(field, f"is not JSON: {error}") from None
+    return {name: value for name, value in fields.items() if not same[name]}
 
 
 PAGES = (
