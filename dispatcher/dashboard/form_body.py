@@ -14,10 +14,6 @@ TYPE: Final = "application/x-www-form-urlencoded"
 FIELDS_LIMIT: Final = 10_000
 """A form has one field for each ticked event type, so a large catalogue needs many fields."""
 
-SECRET_FIELDS: Final = frozenset({"username", "password", "client_secret", "key"})
-"""Fields that no page shows again, also not in a form that was refused or sent too late. A user
-name may be a secret: some are API keys."""
-
 Fields = MultiDictProxy[str]
 
 _FIELDS: Final = web.RequestKey("form_fields", MultiDictProxy)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from dispatcher.core.errors import ForbiddenError, InvalidError
 from dispatcher.core.ids import LARGEST_ID
 from dispatcher.core.model import Scope
-from dispatcher.dashboard import addresses, form_body
+from dispatcher.dashboard import addresses, form_body, secret_fields
 from dispatcher.dashboard.protection import HEADERS, masked
 from dispatcher.dashboard.rendering import Renderer
 from dispatcher.services.access.dashboard_sessions import DashboardSession
@@ -138,6 +138,13 @@ class DashboardRequest:
     async def several(self, name: str) -> list[str]:
         """Return all values of a field of the form."""
         return list((await form_body.fields(self.http)).getall(name, []))
+
+    async def refused_form(
+        self, errors: Mapping[str, str]
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the fields and the errors of a refused form, to show it again without secrets."""
+        fields = await form_body.fields(self.http)
+        return secret_fields.refused_form(fields.items(), errors)
 
     def position(self, name: str = "before") -> int | None:
         """Return the position where the page of a listing begins, None for the first page.

@@ -1,7 +1,8 @@
 """Sign-in and sign-out: the form, one-time login links, the cookie, and forms sent after expiry."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from typing import Final
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ from aiohttp import web
 from dispatcher.api.auth import Auth
 from dispatcher.api.types import HttpError
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
-from dispatcher.dashboard import form_body
+from dispatcher.dashboard import form_body, secret_fields
 from dispatcher.dashboard.protection import (
     is_of_other_site,
     is_secure,
@@ -50,21 +51,29 @@ UNAVAILABLE: Final = "The database is not available. Try again in a moment."
 USED_LINK: Final = "The link was used before, or has expired. Sign in with a token."
 SIGNED_OUT: Final = "You were signed out. Sign in, and send the form again on the next page."
 
-_DROPPED: Final = form_body.SECRET_FIELDS | {"csrf"}
-
-Fields = list[tuple[str, str]]
-
 
 @dataclass(frozen=True, slots=True)
 class KeptForm:
-    """A form that was submitted without a valid session: its address and its fields."""
+    """A form that was submitted without a valid session: its address and its fields.
+
+    It has no secrets and no CSRF token. `left_out` names the fields that lack a secret.
+    """
 
     action: str
-    fields: Fields
+    fields: secret_fields.Fields
+    left_out: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls, action: str, fields: Iterable[tuple[str, str]], left_out: Iterable[str] = ()
+    ) -> "KeptForm":
+        """Return a form that was submitted. `left_out` names what it lacked before."""
+        kept, lacking = secret_fields.without_secrets((n, v) for n, v in fields if n != "csrf")
+        return cls(action, kept, tuple(dict.fromkeys((*left_out, *lacking))))
 
     def written(self) -> str:
         """Return the form as a text, for a hidden field of the sign-in form."""
-        return json.dumps({"action": self.action, "fields": self.fields})
+        return json.dumps(asdict(self))
 
     @classmethod
     def read(cls, text: str) -> "KeptForm | None":
@@ -72,11 +81,12 @@ class KeptForm:
         try:
             form = json.loads(text)
             action, fields = form["action"], [(str(n), str(v)) for n, v in form["fields"]]
+            left_out = [str(name) for name in form.get("left_out", ())]
         except (ValueError, TypeError, KeyError, RecursionError):
             return None
         if not isinstance(action, str) or not action.startswith("/e/") or not is_within(action):
             return None
-        return cls(action, [(n, v) for n, v in fields if n != "csrf"])
+        return cls.of(action, fields, left_out)
 
 
 class SignInPages:
@@ -174,10 +184,10 @@ class SignInPages:
         """
         if not is_surely_ours(request):
             return None
-        fields = [(n, v) for n, v in (await self._fields(request)).items() if n not in _DROPPED]
-        if sum(len(n) + len(v) for n, v in fields) > KEPT_FORM_LIMIT_BYTES:
+        kept = KeptForm.of(request.rel_url.raw_path_qs, (await self._fields(request)).items())
+        if sum(len(n) + len(v) for n, v in kept.fields) > KEPT_FORM_LIMIT_BYTES:
             return None
-        return KeptForm(request.rel_url.raw_path_qs, fields)
+        return kept
 
     async def _fields(self, request: web.Request) -> form_body.Fields:
         """Return the fields of a form from a client that has not signed in.

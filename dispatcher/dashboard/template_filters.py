@@ -41,7 +41,11 @@ _INVISIBLE = {
     for code in range(first, last + 1)
 }
 
-
+_ESCAPES = {
+    0x7F: "\\u007f",
+    **{code: json.dumps(chr(code))[1:-1] for code in _INVISIBLE},
+}
+"""The same characters as JSON writes them within a string."""
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 
 NOTHING = "\N{EN DASH}"
@@ -122,6 +126,21 @@ def pretty(text: str) -> str:
     except (ValueError, RecursionError):
         return escape_invisible(text)
     return escape_invisible("".join(_set_out(_PIECE.findall(text))))
+
+
+def editable(text: str) -> str:
+    """Return JSON as a field shows it that is edited: set out, whole, and with the same meaning.
+
+    Numbers and strings keep their exact spelling, except that invisible characters appear as JSON
+    escapes them. Return other text, and a long one, as it is.
+    """
+    if is_long(text):
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return "".join(_set_out(_PIECE.findall(text))).translate(_ESCAPES)
 
 
 def _set_out(pieces: Sequence[str]) -> list[str]:
@@ -211,6 +230,7 @@ def percent(part: float | None) -> str:
 FILTERS: dict[str, Any] = {
     "escape_invisible": escape_invisible,
     "pretty": pretty,
+    "editable": editable,
     "beginning": beginning,
     "is_long": is_long,
     "phases": phases,

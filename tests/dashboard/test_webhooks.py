@@ -365,6 +365,68 @@ async def test_a_concurrent_change_is_not_overwritten(
     assert (await admin("GET", f"/api/webhooks/{name}")).data["name"] == "Theirs"
 
 
+async def test_settings_that_are_only_shown_stay_as_they_are(
+    visitor: Visitor, admin: Client, receiver: Receiver, database: Connection
+) -> None:
+    name = await made(
+        admin,
+        receiver.url,
+        name="A",
+        description="Two\nlines",
+        timeout=2.123,
+        retry={"base": 86_399.123456789012, "jitter": 0.12345678901234},
+        events=["user.b", "user.a"],
+        signatureSchemes=["stripe", "standard"],
+    )
+    await database.execute(
+        "UPDATE dispatcher.endpoints SET metadata = $1::text::json WHERE id = $2",
+        '{"id":  123456789012345678901, "is": true, "is": 1.50}',
+        name,
+    )
+    before = await database.fetchrow(STORED, name)
+    assert before is not None
+    page = await visitor.get(f"/webhooks/{name}/settings")
+    fields = page.markup.form("/settings").fields
+    fields |= {"schemes": ["standard", "stripe"], "patterns": "user.a user.b"}
+    fields |= {"description": "Twolines", "metadata": str(fields["metadata"]).replace("\n", "\r\n")}
+    saved = await visitor.submit(page.markup.form("/settings"), **(fields | {"name": "B"}))  # type: ignore[arg-type]
+    assert (saved.status, "Saved." in saved.text) == (200, True)
+    after = await database.fetchrow(STORED, name)
+    assert after is not None
+    changed = {key for key in before.keys() if before[key] != after[key]}  # noqa: SIM118 - a Record
+    assert changed == {"name", "updated_at", "version"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        ('{"id": 123456789012345678901}', "numbers of 64 bits"),
+        ('{"n": 1e400}', "numbers of 64 bits"),
+        ('{"a": 1, "a": 2}', "A key stands twice"),
+        ("[]", "must be an object"),
+    ],
+)
+async def test_metadata_that_cannot_be_kept_are_refused_as_by_the_api(
+    visitor: Visitor, admin: Client, receiver: Receiver, metadata: str, reason: str
+) -> None:
+    name = await made(admin, receiver.url, name="A", metadata={"id": 1})
+    opened = await visitor.get(f"/webhooks/{name}/settings")
+    page = await visitor.submit(opened.markup.form("/settings"), metadata=metadata)
+    assert (page.status, reason in page.text) == (422, True)
+    assert (await admin("GET", f"/api/webhooks/{name}")).data["metadata"] == {"id": 1}
+
+
+async def test_a_number_in_metadata_becomes_true_and_emptied_metadata_are_removed(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    name = await made(admin, receiver.url, name="A", metadata={"id": 1})
+    for typed, now in (('{"id": true}', {"id": True}), ("", {})):
+        opened = await visitor.get(f"/webhooks/{name}/settings")
+        await visitor.submit(opened.markup.form("/settings"), metadata=typed)
+        metadata = (await admin("GET", f"/api/webhooks/{name}")).data["metadata"]
+        assert repr(metadata) == repr(now)
+
+
 async def test_a_retry_schedule_is_shown_while_it_is_typed(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:

@@ -1,17 +1,26 @@
 """The pages for the catalogue of event types."""
 
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
-import orjson
 from aiohttp import web
 from pydantic import ValidationError
 
-from dispatcher.core.errors import InvalidError
+from dispatcher.core.errors import ChangedError, InvalidError, NotFoundError
+from dispatcher.dashboard.field_texts import is_same_json, one_line, read_json
 from dispatcher.dashboard.request import DashboardRequest, field_errors, see_other
+from dispatcher.dashboard.views.webhook_settings import revision_of
 from dispatcher.services import shipped_catalogs
-from dispatcher.services.event_types.event_type_resource import EventType
+from dispatcher.services.event_types.event_type_resource import NO_TYPE, EventType, type_revision
 from dispatcher.services.inputs.event_type_inputs import EventTypePut
+
+CHANGED_SINCE: Final = {
+    "form": "Another user has changed or deleted the event type since you opened this page. Reload"
+    " the page."
+}
+JSON_FIELDS: Final = ("example", "schema")
+EXISTS: Final = {"name": "is in the catalogue already. Open it there to change it."}
 
 
 async def list_(request: DashboardRequest) -> web.Response:
@@ -21,12 +30,16 @@ async def list_(request: DashboardRequest) -> web.Response:
 
 
 async def seed(request: DashboardRequest) -> web.Response:
-    """Add the event types of a catalogue that is shipped with Dispatcher."""
+    """Add the event types of a catalogue that is shipped with Dispatcher.
+
+    Those that somebody has described since the page was opened stay as they are.
+    """
     catalogue = (await request.fields()).get("catalogue", "")
     if catalogue not in shipped_catalogs.shipped():
         raise web.HTTPNotFound
-    entries = shipped_catalogs.open_shipped(catalogue)
     request.demand("write")
+    known = {each.name for each in await request.services.event_types.list(request.environment_id)}
+    entries = [e for e in shipped_catalogs.open_shipped(catalogue) if e.name not in known]
     await request.services.event_type_writer.load(request.environment_id, entries)
     return see_other(request.url("event_types"), "changed")
 
@@ -42,16 +55,52 @@ async def edit(request: DashboardRequest) -> web.Response:
 
 
 async def put(request: DashboardRequest) -> web.Response:
-    """Create or replace an event type."""
+    """Create an event type, or change what differs.
+
+    Nothing is changed if the type has changed since the page was loaded. Raise ForbiddenError if
+    the token lacks the scope.
+    """
+    request.demand("write")
     typed = await request.fields()
-    name = request.http.match_info.get("name") or typed.get("name", "").strip()
+    known = request.http.match_info.get("name")
+    name = known or typed.get("name", "").strip()
+    revision = NO_TYPE if known is None else revision_of(typed.get("revision", ""))
     try:
-        form = EventTypePut.model_validate(_given(typed))
-        request.demand("write")
-        _, made = await request.services.event_type_writer.put(request.environment_id, name, form)
+        is_new = await _put(request, name, _given(typed), revision)
     except (ValidationError, InvalidError) as error:
         return _form(request, None, {**typed, "name": name}, field_errors(error), status=422)
-    return see_other(request.url("event_types"), "created" if made else "changed")
+    except ChangedError:
+        wrong = EXISTS if known is None else CHANGED_SINCE
+        return _form(request, None, {**typed, "name": name}, wrong, status=409)
+    return see_other(request.url("event_types"), "created" if is_new else "changed")
+
+
+async def _put(
+    request: DashboardRequest, name: str, fields: Mapping[str, Any], revision: int | None
+) -> bool:
+    """Write the fields of a type that differ. Return True if the type is new.
+
+    Raise ChangedError if there are some, and the revision is outdated; InvalidError and
+    ValidationError.
+    """
+    stored = await _stored(request, name)
+    different = _different(stored, fields)
+    for field in JSON_FIELDS:
+        if field in different:
+            different[field] = read_json(field, different[field])
+    form = EventTypePut.model_validate(different)
+    if stored is not None and not different:
+        return False
+    writer = request.services.event_type_writer
+    _, is_new = await writer.put(request.environment_id, name, form, revision=revision)
+    return is_new
+
+
+async def _stored(request: DashboardRequest, name: str) -> EventType | None:
+    """Return a type, or None if the catalogue has none of this name."""
+    with suppress(NotFoundError):
+        return await request.services.event_types.get(request.environment_id, name)
+    return None
 
 
 async def delete(request: DashboardRequest) -> web.Response:
@@ -83,29 +132,31 @@ def _typed(event_type: EventType) -> dict[str, str]:
         "example": event_type.example or "",
         "schema": event_type.schema or "",
         "enforce": "on" if event_type.enforce else "",
+        "revision": str(type_revision(event_type.updated_at)),
     }
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields as the input model expects them, with JSON parsed.
-
-    Raise InvalidError if a field is not JSON.
-    """
+    """Return the fields as the input model expects them, with the texts of JSON."""
     return {
         "description": typed.get("description", "").strip(),
-        "example": _json("example", typed.get("example", "")),
-        "schema": _json("schema", typed.get("schema", "")),
+        "example": typed.get("example", ""),
+        "schema": typed.get("schema", ""),
         "enforce": typed.get("enforce") == "on",
     }
 
 
-def _json(field: str, text: str) -> object:
-    if not text.strip():
-        return None
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise InvalidError.field(field, f"is not JSON: {error}") from None
+def _different(stored: EventType | None, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return only the fields that differ from the stored ones: all of them for a new type."""
+    if stored is None:
+        return dict(fields)
+    same = {
+        "description": fields["description"] == one_line(stored.description),
+        "example": is_same_json(fields["example"], stored.example or ""),
+        "schema": is_same_json(fields["schema"], stored.schema or ""),
+        "enforce": fields["enforce"] == stored.enforce,
+    }
+    return {name: value for name, value in fields.items() if not same[name]}
 
 
 PAGES = (

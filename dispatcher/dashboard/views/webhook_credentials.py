@@ -10,7 +10,6 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from dispatcher.core.errors import ChangedError, InvalidError
-from dispatcher.dashboard.form_body import SECRET_FIELDS
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.dashboard.views.webhook_settings import CHANGED_SINCE, revision_of
@@ -53,13 +52,20 @@ async def change(request: DashboardRequest) -> web.Response:
             )
             version = await services.webhooks.version(view.webhook.id)
     except (ValidationError, InvalidError) as error:
-        return _form(request, view, _shown_again(view.webhook, typed), _form_errors(error), 422)
+        return await _refused(request, view, _form_errors(error), 422)
     except ChangedError:
-        again = _shown_again(view.webhook, typed)
-        return _form(request, view, again, {"form": CHANGED_SINCE}, 409)
+        return await _refused(request, view, {"form": CHANGED_SINCE}, 409)
     await wait_until_applied(request.pool, version)
     page = request.url("webhook_credentials", webhook_id=view.webhook.id)
     return see_other(page, "changed")
+
+
+async def _refused(
+    request: DashboardRequest, view: webhook.WebhookView, errors: Mapping[str, str], status: int
+) -> web.Response:
+    """Return the page with the fields of a refused form, besides what is stored."""
+    typed, wrong = await request.refused_form(errors)
+    return _form(request, view, {**_typed(view.webhook), **typed}, wrong, status)
 
 
 def _form(
@@ -87,12 +93,6 @@ def _typed(of: Webhook) -> dict[str, str]:
         name: getattr(known, name, None) or "" for name in FIELDS["oauth2"] if known is not None
     }
     return {"type": known.type if known else "none", "revision": str(of.revision), **shown}
-
-
-def _shown_again(of: Webhook, typed: Mapping[str, str]) -> dict[str, str]:
-    """Return the fields of a refused form without its secrets, besides what is stored."""
-    kept = {name: text for name, text in typed.items() if name not in SECRET_FIELDS}
-    return {**_typed(of), **kept}
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from dispatcher.core import retry_schedule
 from dispatcher.core.errors import ChangedError, InvalidError
 from dispatcher.core.model import RetryPolicy
+from dispatcher.dashboard.field_texts import is_same_json, one_line, read_json
 from dispatcher.dashboard.request import DashboardRequest, see_other
 from dispatcher.dashboard.views import webhook
 from dispatcher.dashboard.views.webhooks import chosen_events, matching
@@ -52,12 +53,16 @@ async def change(request: DashboardRequest) -> web.Response:
     events = await chosen_events(request)
     try:
         fields = {**_given(typed), "events": events, **await _lists(request)}
-        form = WebhookChanges.model_validate(_different(view.webhook, fields))
+        form = WebhookChanges.model_validate(
+            _different(view.webhook, fields, request.settings.schemes)
+        )
         await _change(request, form, typed.get("revision", ""))
     except (ValidationError, InvalidError) as error:
-        return await _form(request, view, typed, events, _form_errors(error), status=422)
+        typed, wrong = await request.refused_form(_form_errors(error))
+        return await _form(request, view, typed, events, wrong, status=422)
     except ChangedError:
-        return await _form(request, view, typed, events, {"form": CHANGED_SINCE}, status=409)
+        typed, wrong = await request.refused_form({"form": CHANGED_SINCE})
+        return await _form(request, view, typed, events, wrong, status=409)
     page = request.url("webhook_settings", webhook_id=view.webhook.id)
     return see_other(page, "changed")
 
@@ -149,7 +154,7 @@ def _typed(of: Webhook) -> dict[str, str]:
         "name": of.name,
         "url": of.url,
         "description": of.description,
-        "metadata": "" if of.metadata == "{}" else of.metadata,
+        "metadata": _metadata(of.metadata),
         "revision": str(of.revision),
         **{name: _plain(getattr(of, name)) for name in LIMITS},
         **{f"retry_{name}": _plain(retry.get(name)) for name in RETRY},
@@ -157,21 +162,19 @@ def _typed(of: Webhook) -> dict[str, str]:
 
 
 def _plain(value: float | None) -> str:
-    return "" if value is None else f"{value:.10g}"
+    """Return all digits of a number. Otherwise the form would change the one that it only shows."""
+    return "" if value is None else repr(value).removesuffix(".0")
 
 
 def _given(typed: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields as the input model expects them.
-
-    Raise InvalidError if `metadata` is not JSON.
-    """
+    """Return the fields as the input model expects them, with the text of `metadata`."""
     retry = {name: _number(typed.get(f"retry_{name}", "")) for name in RETRY}
     schedule = {name: value for name, value in retry.items() if value is not None}
     return {
         **{name: typed.get(name, "").strip() for name in ("name", "url", "description")},
         **{name: _number(typed.get(name, "")) for name in LIMITS},
         "retry": schedule or None,
-        "metadata": _metadata(typed.get("metadata", "")),
+        "metadata": typed.get("metadata", ""),
     }
 
 
@@ -193,17 +196,28 @@ async def _lists(request: DashboardRequest) -> dict[str, Any]:
     }
 
 
-def _different(of: Webhook, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return only the fields that differ. Otherwise the audit log would list unchanged ones."""
-    now = {
-        **{name: getattr(of, name) for name in ("name", "url", "description", *LIMITS)},
-        "events": list(of.events),
+def _different(of: Webhook, fields: Mapping[str, Any], schemes: Sequence[str]) -> dict[str, Any]:
+    """Return only the fields that differ from what the page shows, which has these `schemes`.
+
+    Otherwise the audit log would list unchanged ones. Raise InvalidError if `metadata` differs and
+    is not JSON.
+    """
+    shown = {
+        **{name: one_line(getattr(of, name)) for name in ("name", "url", "description")},
+        **{name: getattr(of, name) for name in LIMITS},
+        "events": sorted(of.events),
         "headers": None,
         "retry": orjson.loads(of.retry) if of.retry else None,
-        "metadata": orjson.loads(of.metadata),
-        "signature_schemes": list(of.signature_schemes) if of.signature_schemes else None,
+        "signature_schemes": sorted(s for s in of.signature_schemes or () if s in schemes) or None,
     }
-    return {name: value for name, value in fields.items() if value != now[name]}
+    different = {
+        name: value
+        for name, value in fields.items()
+        if name in shown and (sorted(value) if isinstance(value, list) else value) != shown[name]
+    }
+    if not is_same_json(_metadata(fields["metadata"]), _metadata(of.metadata)):
+        different["metadata"] = read_json("metadata", fields["metadata"].strip() or "{}")
+    return different
 
 
 def _number(text: str) -> int | float | str | None:
@@ -221,11 +235,9 @@ def _number(text: str) -> int | float | str | None:
     return text
 
 
-def _metadata(text: str) -> object:
-    try:
-        return orjson.loads(text) if text.strip() else {}
-    except orjson.JSONDecodeError as error:
-        raise InvalidError.field("metadata", f"is not JSON: {error}") from None
+def _metadata(text: str) -> str:
+    """Return the text of the metadata, which is empty if there is none."""
+    return "" if is_same_json(text, "{}") else text
 
 
 def _form_errors(error: InvalidError | ValidationError) -> dict[str, str]:

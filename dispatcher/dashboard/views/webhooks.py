@@ -89,7 +89,8 @@ async def create(request: DashboardRequest) -> web.Response:
             webhook = await services.webhooks.create(form, environment_id=request.environment_id)
             return secret(request, webhook, created=True)
     except (ValidationError, InvalidError) as error:
-        return await _form(request, typed, events, field_errors(error), status=422)
+        typed, wrong = await request.refused_form(field_errors(error))
+        return await _form(request, typed, events, wrong, status=422)
 
 
 async def matches(request: DashboardRequest) -> web.Response:

@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from dispatcher.core.model import RawJson
 from dispatcher.store.queries.event_types import EventTypeRow
+
+NO_TYPE: Final = 0
+"""The revision of a type that is not in the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +35,11 @@ class EventType:
             created_at=row["created_at"],
             updated_at=row["updated_at"],
         )
+
+
+def type_revision(updated_at: datetime) -> int:
+    """Return the revision of a type that was last changed at this time.
+
+    It differs after every change. The API does not show it, unlike that of a webhook.
+    """
+    return round(updated_at.timestamp() * 1_000_000)

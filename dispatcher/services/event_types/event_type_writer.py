@@ -1,16 +1,16 @@
 """Write event types into the catalogue of an environment, after a schema check."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from dispatcher.config.sections import Limits
 from dispatcher.core import event_patterns
-from dispatcher.core.errors import ConflictError, InvalidError, Problem
+from dispatcher.core.errors import ChangedError, ConflictError, InvalidError, Problem
 from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services.audit import audit_changes
 from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.event_types.event_type_changes import NEW, EventTypeChange, columns_of
-from dispatcher.services.event_types.event_type_resource import EventType
+from dispatcher.services.event_types.event_type_resource import NO_TYPE, EventType, type_revision
 from dispatcher.services.inputs.event_type_inputs import EventTypeEntry, EventTypePut
 from dispatcher.services.public_ids import no_environment
 from dispatcher.store.pool import Opening
@@ -49,14 +49,17 @@ class EventTypeWriter:
         self._limit = limit
 
     async def put(
-        self, environment_id: str, name: str, form: EventTypePut
+        self, environment_id: str, name: str, form: EventTypePut, *, revision: int | None = None
     ) -> tuple[EventType, bool]:
         """Create or change a type. Return it, and True if it is new.
 
-        Fields that the form does not mention stay as they are.
+        Fields that the form does not mention stay as they are. Raise ChangedError if `revision` is
+        given and no longer current; NO_TYPE is that of a type that does not exist.
         """
         _check_name(name)
-        made, changes = await self._write(environment_id, {name: form}, lambda error, _: error)
+        made, changes = await self._write(
+            environment_id, {name: form}, lambda error, _: error, revision
+        )
         return made[name], changes[name] == "added"
 
     async def load(
@@ -85,10 +88,16 @@ class EventTypeWriter:
         environment_id: str,
         forms: Mapping[str, EventTypePut],
         placed: Callable[[InvalidError, str], InvalidError],
+        revision: int | None = None,
     ) -> tuple[dict[str, EventType], dict[str, Change]]:
-        """Write all `forms`, by name. `placed` adds to a problem where in the request it is."""
+        """Write all `forms`, by name. `placed` adds to a problem where in the request it is.
+
+        Raise ChangedError if a `revision` is given that is not the current one of each type.
+        """
         for _ in range(TRIES):
             rows = await stored.EventTypes(self._pool).named(environment_id, list(forms))
+            # Without this, a form that is out of date could be refused for what others changed.
+            _check_revision(rows, forms, revision)
             planned = [
                 EventTypeChange.of(name, rows.get(name), form) for name, form in forms.items()
             ]
@@ -98,18 +107,27 @@ class EventTypeWriter:
                 except InvalidError as error:
                     raise placed(error, change.name) from None
             async with self._pool.transaction() as opened:
-                if await self._is_still(opened, environment_id, planned):
+                if await self._is_still(opened, environment_id, planned, revision):
                     return await self._put(opened, environment_id, planned)
         raise ConflictError("Other requests keep changing the same event types. Try again.")
 
     async def _is_still(
-        self, session: Queryable, environment_id: str, planned: Sequence[EventTypeChange]
+        self,
+        session: Queryable,
+        environment_id: str,
+        planned: Sequence[EventTypeChange],
+        revision: int | None,
     ) -> bool:
-        """Lock the catalogue. Return True if the types are still as they were read."""
+        """Lock the catalogue. Return True if the types are still as they were read.
+
+        Raise ChangedError if a `revision` is given and no longer current.
+        """
         table = stored.EventTypes(session)
         if not await table.lock(environment_id):
             raise no_environment(environment_id)
-        rows = await table.named(environment_id, [change.name for change in planned])
+        names = [change.name for change in planned]
+        rows = await table.named(environment_id, names)
+        _check_revision(rows, names, revision)
         return all(columns_of(rows.get(change.name)) == change.before for change in planned)
 
     async def _put(
@@ -166,6 +184,21 @@ class EventTypeWriter:
         if rejection.reason in ("schema_unusable", "too_expensive"):
             raise InvalidError.field("schema", rejection.detail)
         raise InvalidError.field("example", f"does not satisfy the schema: {rejection.detail}")
+
+
+def _check_revision(
+    rows: Mapping[str, stored.EventTypeRow], names: Iterable[str], expected: int | None
+) -> None:
+    """Raise ChangedError if a revision is expected and that of a type differs."""
+    if expected is None:
+        return
+    for name in names:
+        row = rows.get(name)
+        if expected != (NO_TYPE if row is None else type_revision(row["updated_at"])):
+            raise ChangedError(
+                f"The event type {name} was changed since you read it. Read it again, then change"
+                " it."
+            )
 
 
 def _check_name(name: str) -> None:

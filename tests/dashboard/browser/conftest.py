@@ -11,7 +11,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 
 from dispatcher.encryption.cipher import Cipher
 from tests.api.conftest import Api, add_other_environment, receiver, served
-from tests.conftest import Connection, _database, connected, with_database
+from tests.conftest import Connection, Templates, _database, connected, with_database
 from tests.dashboard.browser.browsing import SITE, Browsing, Place, found
 from tests.end_to_end.shell import KEY
 from tests.end_to_end.stories import Daemons
@@ -23,10 +23,10 @@ PATIENCE = 10_000
 
 @pytest.fixture(scope="package")
 async def standing_dsn(
-    chromium: Browser, server: str, maintenance: Connection, template: str
+    chromium: Browser, server: str, maintenance: Connection, templates: Templates
 ) -> AsyncIterator[str]:
     """Started after the browser: without a browser, no daemon is needed."""
-    async with _database(maintenance, template) as name:
+    async with _database(maintenance, await templates.of_today()) as name:
         yield with_database(server, name)
 
 

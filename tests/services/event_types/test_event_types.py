@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from dispatcher.core.errors import (
+    ChangedError,
     ConflictError,
     InvalidError,
     NotFoundError,
@@ -17,7 +18,7 @@ from dispatcher.schema_validation.checks import SchemaChecks
 from dispatcher.services import shipped_catalogs
 from dispatcher.services.audit.audit_log import Actor
 from dispatcher.services.event_types import event_type_writer as module
-from dispatcher.services.event_types.event_type_resource import EventType
+from dispatcher.services.event_types.event_type_resource import NO_TYPE, EventType, type_revision
 from dispatcher.services.event_types.event_type_writer import EventTypeWriter
 from dispatcher.services.event_types.event_types import EventTypes
 from dispatcher.services.inputs.base import problems
@@ -43,9 +44,11 @@ class Changes:
     def _writer(self) -> EventTypeWriter:
         return EventTypeWriter(self._pool, ACTOR, self._checks, limit=self.most)
 
-    async def put(self, name: str, environment: str = ENV, **fields: Any) -> tuple[EventType, bool]:
+    async def put(
+        self, name: str, environment: str = ENV, *, revision: int | None = None, **fields: Any
+    ) -> tuple[EventType, bool]:
         form = EventTypePut.model_validate(fields)
-        return await self._writer.put(environment, name, form)
+        return await self._writer.put(environment, name, form, revision=revision)
 
     async def delete(self, name: str, environment: str = ENV) -> None:
         async with self._pool.transaction() as opened:
@@ -190,6 +193,50 @@ async def test_an_enforced_schema_is_not_taken_away(changes: Changes) -> None:
         await changes.put("a.b", schema=None)
     bare, _ = await changes.put("a.b", schema=None, enforce=False)
     assert bare.schema is None
+
+
+async def test_a_change_with_an_outdated_revision_is_refused(
+    changes: Changes, connection: Connection
+) -> None:
+    with pytest.raises(ChangedError):
+        await changes.put("a.b", revision=1)
+    made, _ = await changes.put("a.b", description="d", revision=NO_TYPE)
+    theirs, _ = await changes.put(
+        "a.b", schema=OBJECT, enforce=True, revision=type_revision(made.updated_at)
+    )
+    for revision in (NO_TYPE, type_revision(made.updated_at)):
+        with pytest.raises(ChangedError, match=r"a\.b was changed since you read it"):
+            await changes.put("a.b", schema=None, revision=revision)
+    assert len(await audited(connection)) == 2
+    again, _ = await changes.put("a.b", description="e", revision=type_revision(theirs.updated_at))
+    assert (again.description, again.enforce) == ("e", True)
+
+
+async def test_a_revision_is_checked_under_the_lock(
+    changes: Changes, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change that is undone again before the lock leaves the texts as they were read."""
+    made, _ = await changes.put("a.b", description="d")
+    check = EventTypeWriter._check
+
+    async def others_first(writer: EventTypeWriter, environment: str, change: Any) -> None:
+        await connection.execute("UPDATE dispatcher.event_types SET updated_at = now()")
+        await check(writer, environment, change)
+
+    monkeypatch.setattr(EventTypeWriter, "_check", others_first)
+    with pytest.raises(ChangedError):
+        await changes.put("a.b", description="e", revision=type_revision(made.updated_at))
+
+
+async def test_each_change_has_a_revision_of_its_own_although_the_clock_was_set_back(
+    changes: Changes, connection: Connection
+) -> None:
+    await changes.put("a.b")
+    await connection.execute(
+        "UPDATE dispatcher.event_types SET updated_at = now() + interval '1 hour'"
+    )
+    made = [(await changes.put("a.b", description=text))[0].updated_at for text in "abc"]
+    assert made == sorted(set(made))
 
 
 async def test_a_full_catalogue_takes_changes_and_no_more_types(changes: Changes) -> None:
