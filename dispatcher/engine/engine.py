@@ -264,6 +264,7 @@ class Engine:
     def drain_steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """Return the steps that end sending, in their order."""
         return (
+            self._release_shards,
             self.deliverer.drain,
             self._record_last,
             self.health.drain,
@@ -296,6 +297,10 @@ class Engine:
             connections_busy=busy,
             connections_idle=idle,
         )
+
+    async def _release_shards(self) -> None:
+        # First, so that other daemons send what waits here while the last attempts are under way.
+        self.lease.drain()
 
     async def _record_last(self) -> None:
         await self.sessions.record.set("synchronous_commit", "on")
