@@ -132,6 +132,7 @@ class Engine:
             covered=lambda: self.lease.covered,
             on_recorded=self.buffer.confirm_recorded,
             on_late=self.buffer.note_late,
+            on_unrecordable=self.lease.note_unrecordable,
             on_room=lambda: self.deliverer.wake(),
             on_batch=self._note_recorded,
         )

@@ -8,6 +8,7 @@ from dispatcher.core import ids
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox
 from tests.conftest import Connection
+from tests.end_to_end.inside import a_share_each, has_unrecorded
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Receiver
 from tests.waiting import until
@@ -97,6 +98,24 @@ async def test_a_result_that_cannot_be_written_is_not_sent_again_by_a_restarted_
     await story.ended(DELIVERED=45, PENDING=1)
     assert numbers(receiver.requests)[1000] == 1
     assert await quarantined(connection) == [("bad.one", "result_refused")]
+
+
+async def test_a_result_that_cannot_even_be_quarantined_keeps_no_shard_from_a_second_daemon(
+    story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
+) -> None:
+    webhook = await story.subscribe(receiver.url, ordered=True)
+    await connection.execute("UPDATE dispatcher.endpoints SET home_shard = 63")
+    for table in ("attempts", "quarantine"):
+        await refuse(connection, "NEW.type = 'bad.one'", table=table)
+    one = await daemons.start()
+    await story.insert(type_="bad.one")
+    await receiver.wait_for(1)
+    await until(lambda: not has_unrecorded(one), "its result was given up")
+    await a_share_each(one, await daemons.start())
+    await receiver.wait_for(2)
+    await story.change(webhook.id, ordered=False)
+    await story.insert(20)
+    await story.ended(DELIVERED=20, PENDING=1)
 
 
 async def test_an_event_that_cannot_be_read_ends_its_deliveries_only(

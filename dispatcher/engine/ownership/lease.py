@@ -9,11 +9,12 @@ drains has no share: it releases each shard as soon as nothing of it is under wa
 """
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from secrets import randbits
 
 from dispatcher.core.heartbeats import VALID_SECONDS
-from dispatcher.core.model import ClockSetBack
+from dispatcher.core.model import ClockSetBack, Delivery
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, boottime
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
@@ -63,6 +64,7 @@ class Lease:
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
         self._releasing: frozenset[int] = frozenset()
+        self._unrecordable: Counter[int] = Counter()
         self._is_draining = False
         self._has_left = False
 
@@ -89,6 +91,14 @@ class Lease:
         self.daemon = None
         self._confirmed_at = float("-inf")
         self._own(frozenset())
+
+    def note_unrecordable(self, delivery: Delivery) -> None:
+        """Note a delivery that stays in memory for good, as nothing of it can be written.
+
+        It keeps its shard from no other daemon, although that will send it again. Otherwise all
+        other deliveries of the shard would be sent by none.
+        """
+        self._unrecordable[delivery.shard] += 1
 
     def drain(self) -> None:
         """Start no more sends, and release the shards: idle ones with the next heartbeat.
@@ -191,8 +201,11 @@ class Lease:
         return 0 if self._is_draining else -(-SHARDS // (others + 1))
 
     def _idle(self, shards: frozenset[int]) -> frozenset[int]:
-        """Return the shards without deliveries in memory."""
-        return shards - self._buffer.count_by_shard().keys() if shards else shards
+        """Return the shards without deliveries in memory, but for those that never leave it."""
+        if not shards:
+            return shards
+        leaving = self._buffer.count_by_shard() - self._unrecordable
+        return shards - leaving.keys()
 
     def _own(self, shards: frozenset[int]) -> None:
         if shards != self.owned:

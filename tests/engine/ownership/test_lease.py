@@ -193,8 +193,9 @@ async def test_the_share_depends_on_heartbeats_and_not_on_the_clock(
 
 def in_flight(buffer: DeliveryBuffer, shard: int) -> Delivery:
     """Return a delivery of this shard whose attempt has begun."""
-    buffer.configure(ENDPOINT, QueueSettings(limit=1))
-    buffer.admit([Delivery(1, 1, ENDPOINT, shard, 0, 0, 0.0)], 1.0)
+    buffer.configure(ENDPOINT, QueueSettings(limit=2))
+    number = len(buffer) + 1
+    buffer.admit([Delivery(number, 1, ENDPOINT, shard, 0, 0, 0.0)], 1.0)
     delivery = buffer.take(1.0)
     assert delivery is not None
     return delivery
@@ -261,3 +262,22 @@ async def test_shards_being_released_are_kept_when_the_share_has_grown_again(
     table.answer = renewal(shards=table.answer.shards)
     await lease.run_once()
     assert 40 in lease.owned
+
+
+@pytest.mark.parametrize("is_draining", [True, False])
+async def test_a_delivery_that_cannot_be_recorded_keeps_its_shard_from_no_other_daemon(
+    lease: Lease, table: Table, buffer: DeliveryBuffer, is_draining: bool
+) -> None:
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    lease.note_unrecordable(in_flight(buffer, 40))
+    beside = in_flight(buffer, 40)
+    if is_draining:
+        lease.drain()
+    table.answer = renewal(Heartbeat(1, 5, 0.0), shards=ALL)
+    await lease.run_once()
+    assert 40 not in table.released, "another delivery of this shard is under way"
+    buffer.confirm_recorded(beside, None)
+    await lease.run_once()
+    assert table.released[-1] == 40
+    assert len(table.released) == (64 if is_draining else 32)
