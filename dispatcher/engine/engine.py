@@ -328,6 +328,7 @@ class Engine:
 
     def _note_recorded(self, results: Sequence[Result]) -> None:
         observe.deliveries.recorded(results)
+        self.health.note_recorded(results)
         self.statistics.note(results)
 
     def _status(self) -> Mapping[str, object]:

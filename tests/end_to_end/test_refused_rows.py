@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+import orjson
 import pytest
 
 from dispatcher.core import ids
@@ -136,6 +137,22 @@ async def test_an_event_that_cannot_be_read_ends_its_deliveries_only(
     assert "cannot be read" in row["error"]
     assert ids.event_name(bad) not in row["error"]
     assert daemons.alive(daemon)
+
+
+async def test_a_delivery_that_fails_without_a_request_is_reported_as_exhausted(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, connection: Connection
+) -> None:
+    await story.subscribe(receiver.url, "bad.one")
+    await story.subscribe(another.url, "delivery.exhausted")
+    await connection.execute("CREATE CAST (bytea AS json) WITHOUT FUNCTION")
+    bad = await connection.fetchval(
+        "INSERT INTO dispatcher.events (type, data) VALUES ('bad.one', '\\x22ff22'::bytea::json) RETURNING id"
+    )
+    await daemons.start()
+    (request,) = await another.wait_for(1)
+    data = orjson.loads(request.body)["data"]
+    assert (data["event_id"], data["event"]) == (ids.event_name(bad), "bad.one")
+    assert receiver.requests == []
 
 
 async def test_an_endpoint_whose_row_cannot_be_read_is_held_and_the_others_go_on(
