@@ -182,12 +182,13 @@ class Heartbeat(NamedTuple):
     """The row of another daemon: how often it has renewed its lease, and when it last did.
 
     `age` is the seconds since the last renewal on the database's clock. It is negative if that
-    clock was set back.
+    clock was set back. A daemon that `is_draining` starts no more sends and gives up its shards.
     """
 
     daemon: int
     renewals: int
     age: float
+    is_draining: bool = False
 
 
 class SilentDaemon(NamedTuple):

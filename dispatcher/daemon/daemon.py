@@ -260,7 +260,7 @@ class Daemon:
     async def _drain(
         self, before_drain: list[asyncio.Task[None]], until_drained: list[asyncio.Task[None]]
     ) -> None:
-        """Start nothing more, finish what is under way, record it, and release the shards."""
+        """Start nothing more, release the shards, and record what is under way when it ends."""
         systemd.stopping()
         vitals = self._engine.vitals()
         observe.daemon.draining(vitals.in_flight, vitals.unrecorded)

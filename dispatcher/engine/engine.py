@@ -132,6 +132,7 @@ class Engine:
             covered=lambda: self.lease.covered,
             on_recorded=self.buffer.confirm_recorded,
             on_late=self.buffer.note_late,
+            on_unrecordable=self.lease.note_unrecordable,
             on_room=lambda: self.deliverer.wake(),
             on_batch=self._note_recorded,
         )
@@ -264,6 +265,7 @@ class Engine:
     def drain_steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
         """Return the steps that end sending, in their order."""
         return (
+            self._release_shards,
             self.deliverer.drain,
             self._record_last,
             self.health.drain,
@@ -297,6 +299,10 @@ class Engine:
             connections_idle=idle,
         )
 
+    async def _release_shards(self) -> None:
+        # First, so that other daemons send what waits here while the last attempts are under way.
+        self.lease.drain()
+
     async def _record_last(self) -> None:
         await self.sessions.record.set("synchronous_commit", "on")
         await self.recorder.drain()
@@ -322,6 +328,7 @@ class Engine:
 
     def _note_recorded(self, results: Sequence[Result]) -> None:
         observe.deliveries.recorded(results)
+        self.health.note_recorded(results)
         self.statistics.note(results)
 
     def _status(self) -> Mapping[str, object]:

@@ -34,6 +34,12 @@ def holds(daemon: Daemon, delivery_id: int) -> bool:
     return delivery_id in daemon._engine.buffer
 
 
+def has_unrecorded(daemon: Daemon) -> bool:
+    """Return True while an attempt is in flight, or its result waits to be recorded."""
+    vitals = daemon._engine.vitals()
+    return bool(vitals.in_flight or vitals.unrecorded)
+
+
 def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
     """Return True if the daemon has read from the table that the endpoint is paused."""
     queue = daemon._engine.queues._queues.get(endpoint_id)

@@ -187,6 +187,15 @@ class Story:
 
         await until(is_empty, "no event waits for the fan-out")
 
+    async def free_shards(self, count: int) -> None:
+        """Returns once so many shards have no owner."""
+
+        async def are_free() -> bool:
+            free = "SELECT count(*) FROM dispatcher.shards WHERE owner IS NULL"
+            return bool(await self.connection.fetchval(free) == count)
+
+        await until(are_free, f"{count} shards are free")
+
     async def attempts(self) -> list[dict[str, Any]]:
         """The rows of the attempts table, in order of writing."""
         rows = await self.connection.fetch(

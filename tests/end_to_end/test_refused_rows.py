@@ -2,12 +2,14 @@
 
 from uuid import UUID
 
+import orjson
 import pytest
 
 from dispatcher.core import ids
 from dispatcher.schema_validation.validate import Rejection
 from dispatcher.schema_validation.worker import Sandbox
 from tests.conftest import Connection
+from tests.end_to_end.inside import a_share_each, has_unrecorded
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Receiver
 from tests.waiting import until
@@ -99,6 +101,24 @@ async def test_a_result_that_cannot_be_written_is_not_sent_again_by_a_restarted_
     assert await quarantined(connection) == [("bad.one", "result_refused")]
 
 
+async def test_a_result_that_cannot_even_be_quarantined_keeps_no_shard_from_a_second_daemon(
+    story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
+) -> None:
+    webhook = await story.subscribe(receiver.url, ordered=True)
+    await connection.execute("UPDATE dispatcher.endpoints SET home_shard = 63")
+    for table in ("attempts", "quarantine"):
+        await refuse(connection, "NEW.type = 'bad.one'", table=table)
+    one = await daemons.start()
+    await story.insert(type_="bad.one")
+    await receiver.wait_for(1)
+    await until(lambda: not has_unrecorded(one), "its result was given up")
+    await a_share_each(one, await daemons.start())
+    await receiver.wait_for(2)
+    await story.change(webhook.id, ordered=False)
+    await story.insert(20)
+    await story.ended(DELIVERED=20, PENDING=1)
+
+
 async def test_an_event_that_cannot_be_read_ends_its_deliveries_only(
     story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
 ) -> None:
@@ -117,6 +137,22 @@ async def test_an_event_that_cannot_be_read_ends_its_deliveries_only(
     assert "cannot be read" in row["error"]
     assert ids.event_name(bad) not in row["error"]
     assert daemons.alive(daemon)
+
+
+async def test_a_delivery_that_fails_without_a_request_is_reported_as_exhausted(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, connection: Connection
+) -> None:
+    await story.subscribe(receiver.url, "bad.one")
+    await story.subscribe(another.url, "delivery.exhausted")
+    await connection.execute("CREATE CAST (bytea AS json) WITHOUT FUNCTION")
+    bad = await connection.fetchval(
+        "INSERT INTO dispatcher.events (type, data) VALUES ('bad.one', '\\x22ff22'::bytea::json) RETURNING id"
+    )
+    await daemons.start()
+    (request,) = await another.wait_for(1)
+    data = orjson.loads(request.body)["data"]
+    assert (data["event_id"], data["event"]) == (ids.event_name(bad), "bad.one")
+    assert receiver.requests == []
 
 
 async def test_an_endpoint_whose_row_cannot_be_read_is_held_and_the_others_go_on(

@@ -5,8 +5,10 @@ import itertools
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
+from dispatcher.core import ids
 from dispatcher.engine.upkeep import maintenance
 from tests.end_to_end.inside import a_share_each
 from tests.end_to_end.stories import Daemons, Story, numbers
@@ -229,6 +231,29 @@ async def test_an_endpoint_is_disabled_only_after_it_failed_for_long(
     )
     assert row is not None
     assert (row["active"], row["disabled_reason"]) == (False, "failing")
+
+
+async def test_a_failure_after_the_delivery_was_cancelled_is_not_reported_as_exhausted(
+    story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
+) -> None:
+    webhook = await story.subscribe(receiver.url, "user.*")
+    await story.subscribe(another.url, "delivery.exhausted")
+    answers = asyncio.Event()
+    receiver.answers = [Answer(500, after=answers)]
+    receiver.otherwise = 500
+    await daemons.start(retry={"retries": 0}, delivery={"timeout": "30s"})
+    await story.insert()
+    await receiver.wait_for(1)
+    cancelled = await story.connection.fetchval(
+        "DELETE FROM dispatcher.deliveries WHERE endpoint_id = $1 RETURNING id", webhook.id
+    )
+    answers.set()
+    await until(story.attempts, "the late attempt is recorded")
+    await story.insert(first=2)
+    (request,) = await another.wait_for(1)
+    assert orjson.loads(request.body)["data"]["delivery_id"] != ids.delivery_name(cancelled)
+    await story.ended(FAILED=1, DELIVERED=1)
+    assert len(another.requests) == 1
 
 
 async def test_a_redirect_is_not_followed(

@@ -10,7 +10,7 @@ from dispatcher.engine.ownership import other_daemons
 from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
 from tests.conftest import Connection, connected
-from tests.end_to_end.inside import a_share_each, owned
+from tests.end_to_end.inside import a_share_each, in_memory, owned
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
 from tests.waiting import until
@@ -84,6 +84,64 @@ async def test_retries_of_a_stopped_daemon_are_made_by_the_other(
         for request in receiver.requests
     }
     assert len(attempts) == len(receiver.requests) == 200
+
+
+@pytest.mark.parametrize("is_pair", [True, False])
+async def test_what_waits_at_a_draining_daemon_is_sent_by_another(
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    another: Receiver,
+    connection: Connection,
+    is_pair: bool,
+) -> None:
+    """A slow receiver holds the drain up, and nothing but the shards of its own deliveries."""
+    answers = asyncio.Event()
+    another.otherwise = Answer(200, after=answers)
+    await story.subscribe(another.url, "role.*")
+    ordered = await story.subscribe(receiver.url, "user.*", ordered=True)
+    if is_pair:
+        one, other = await _pair(daemons, delivery={"timeout": "30s"})
+    else:
+        one = await daemons.start(delivery={"timeout": "30s"})
+    slow = await _until_one_sends(story, one)
+    busy = set(one._engine.buffer.count_by_shard())
+    idle = owned(one) - busy
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET home_shard = $1 WHERE id = $2", min(idle), ordered.id
+    )
+    stopping = asyncio.create_task(daemons.stop(one))
+    if not is_pair:
+        await story.free_shards(len(idle))
+        other = await daemons.start(delivery={"timeout": "30s"})
+    await until(lambda: len(owned(other)) == 64 - len(busy), "the other owns all that is idle")
+    await story.insert(20)
+    await receiver.wait_for(20)
+    assert not stopping.done()
+    answers.set()
+    await stopping
+    await until(lambda: len(owned(other)) == 64, "the other owns all")
+    await story.ended(DELIVERED=20 + slow)
+    assert len(another.requests) == slow
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 21), 1)
+
+
+async def test_a_retry_that_is_recorded_in_a_drain_is_made_by_another(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    answers = asyncio.Event()
+    receiver.answers = [Answer(500, after=answers)] * 10
+    await story.subscribe(receiver.url)
+    one, _ = await _pair(daemons, delivery={"timeout": "30s"})
+    await story.insert(10)
+    await receiver.wait_for(10)
+    stopping = asyncio.create_task(daemons.stop(one))
+    await until(lambda: not owned(one), "it has given up its shards")
+    assert not stopping.done()
+    answers.set()
+    await stopping
+    await story.ended(DELIVERED=10)
+    assert numbers(receiver.requests) == dict.fromkeys(range(1, 11), 2)
 
 
 async def test_daemons_that_come_and_go_under_load_send_nothing_twice(
@@ -170,6 +228,16 @@ async def _pair(daemons: Daemons, **sections: dict[str, object]) -> tuple[Daemon
     one, other = await daemons.start(**sections), await daemons.start(**sections)
     await a_share_each(one, other)
     return one, other
+
+
+async def _until_one_sends(story: Story, daemon: Daemon) -> int:
+    """Emit until an attempt of this daemon is in flight; return how many events that took."""
+    for count in range(1, 41):
+        await story.insert(type_="role.created")
+        await story.fanned_out()
+        if in_memory(daemon):
+            return count
+    raise AssertionError("another daemon fans all out")
 
 
 async def _all_failed(story: Story) -> bool:

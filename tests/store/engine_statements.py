@@ -198,7 +198,7 @@ def _keeping(queues: Queues) -> Rows:
         "tokens/prune": ("upkeep", "86400, 1000", 1, 10),
         "dashboard_sessions/prune": ("upkeep", "1000", 1, 10),
         "quarantine/expire": ("upkeep", f"{queues.id(7_000)}, 1000", 1000, 20),
-        "events/emit_operational": ("upkeep", "'{env_default}', '{user.t1}', '{\"{}\"}'", 1, 60, "subscriptions_pkey"),
+        "events/emit_exhausted": ("upkeep", f"{_some(queues)}, {_times('1', BATCH)}, {queues.id(1)}", BATCH, 60, "subscriptions_pkey"),
         "replays/claim": ("upkeep", "1000, 5000", 1, 20),
         "replays/step": ("upkeep", f"2000, 1000, 1000, 5000, {queues.id(1)}, true", 2000, 20),
         "delivery_actions/lock_all": ("upkeep", "", 256, 5),

@@ -105,6 +105,7 @@ async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Seq
         covered=lambda: range(64),
         on_recorded=lambda delivery, _: recorded.append(delivery.endpoint_id),
         on_late=lambda _: None,
+        on_unrecordable=lambda _: None,
         on_room=lambda: None,
         on_batch=lambda _: None,
     )

@@ -4,21 +4,23 @@ A heartbeat every quarter of a second renews one row. Its answer has all that a 
 go on: its shards, whether an endpoint or one of its deliveries was changed, and the other daemons.
 A send starts only if a heartbeat sent less than a second ago was answered, and its changes applied.
 Other daemons take over after 1.2 s of silence if the server process of our session is gone, else
-after the lease of 10 s. So a late daemon has stopped before its successor starts.
+after the lease of 10 s. So a late daemon has stopped before its successor starts. A daemon that
+drains has no share: it releases each shard as soon as nothing of it is under way.
 """
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from secrets import randbits
 
 from dispatcher.core.heartbeats import VALID_SECONDS
-from dispatcher.core.model import ClockSetBack
+from dispatcher.core.model import ClockSetBack, Delivery
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, boottime
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.other_daemons import OtherDaemons
 from dispatcher.engine.stages.loop import to_tick
-from dispatcher.store.queries.daemons import Claimed, Daemons, Renewal
+from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, Renewal
 from dispatcher.telemetry import observe
 
 SHARDS = 64
@@ -62,6 +64,8 @@ class Lease:
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
         self._releasing: frozenset[int] = frozenset()
+        self._unrecordable: Counter[int] = Counter()
+        self._is_draining = False
         self._has_left = False
 
     def __repr__(self) -> str:
@@ -88,6 +92,22 @@ class Lease:
         self._confirmed_at = float("-inf")
         self._own(frozenset())
 
+    def note_unrecordable(self, delivery: Delivery) -> None:
+        """Note a delivery that stays in memory for good, as nothing of it can be written.
+
+        It keeps its shard from no other daemon, although that will send it again. Otherwise all
+        other deliveries of the shard would be sent by none.
+        """
+        self._unrecordable[delivery.shard] += 1
+
+    def drain(self) -> None:
+        """Start no more sends, and release the shards: idle ones with the next heartbeat.
+
+        The others follow as their last result is recorded.
+        """
+        self._is_draining = True
+        self._own(frozenset())
+
     async def run_once(self) -> float:
         """Send one heartbeat, apply its answer, and return the seconds to the next.
 
@@ -97,7 +117,8 @@ class Lease:
             return HEARTBEAT_SECONDS
         daemon = self.daemon or await self._join()
         asked_at = boottime()
-        renewal = await self._daemons.renew(daemon, self._endpoints.version)
+        version = DRAINING if self._is_draining else self._endpoints.version
+        renewal = await self._daemons.renew(daemon, version)
         if renewal is None:
             self.give_up()
             return 0.0
@@ -107,10 +128,9 @@ class Lease:
         if has_changes and not await self._endpoints.refresh():
             return 0.0  # apply the rest after a heartbeat. Otherwise the lease could end first
         has_more = renewal.has_change_notices and await self._apply_changes()
-        others = self._other_daemons.count_sending(boottime())
-        await self._endpoints.share_limits(others)
+        await self._endpoints.share_limits(self._other_daemons.count_sending(boottime()))
         self._confirmed_at = asked_at
-        await self._balance(daemon, renewal, others)
+        await self._balance(daemon, renewal, self._other_daemons.count_sharing(boottime()))
         if has_more:
             return 0.0
         now = boottime()
@@ -158,28 +178,34 @@ class Lease:
             self._on_set_back(ClockSetBack(-age, frozenset(shards), horizon))
 
     async def _balance(self, daemon: int, renewal: Renewal, others: int) -> None:
-        """Claim shards up to this daemon's equal share, or release those above it.
+        """Claim shards up to this daemon's equal share with the `others`, or release those above.
 
         A shard is released only when none of its deliveries is in memory.
         """
-        share = -(-SHARDS // (others + 1))
         shards = renewal.shards
-        if len(shards) < share:
+        if (missing := self._share(others) - len(shards)) > 0:
             silent = self._other_daemons.silent(boottime())
-            claimed = await self._daemons.claim_shards(daemon, share - len(shards), silent)
+            claimed = await self._daemons.claim_shards(daemon, missing, silent)
             self._note_claimed(claimed, renewal.horizon)
             shards |= {c.shard for c in claimed}
-        elif len(shards) > share and not self._releasing:
-            self._releasing = frozenset(sorted(shards)[share:])
-        self._releasing &= shards
+        # Those that are being released come last, so that they still are, unless the share grew.
+        ranked = sorted(shards, key=lambda shard: (shard in self._releasing, shard))
+        self._releasing = frozenset(ranked[self._share(others) :])
         self._own(shards - self._releasing)
         if idle := self._idle(self._releasing):
             await self._daemons.release_shards(daemon, idle)
             self._releasing -= idle
 
+    def _share(self, others: int) -> int:
+        """Return how many shards this daemon may own beside `others`; none while it drains."""
+        return 0 if self._is_draining else -(-SHARDS // (others + 1))
+
     def _idle(self, shards: frozenset[int]) -> frozenset[int]:
-        """Return the shards without deliveries in memory."""
-        return shards - self._buffer.count_by_shard().keys() if shards else shards
+        """Return the shards without deliveries in memory, but for those that never leave it."""
+        if not shards:
+            return shards
+        leaving = self._buffer.count_by_shard() - self._unrecordable
+        return shards - leaving.keys()
 
     def _own(self, shards: frozenset[int]) -> None:
         if shards != self.owned:

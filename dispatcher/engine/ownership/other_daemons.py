@@ -17,6 +17,7 @@ from dispatcher.core.model import Heartbeat, SilentDaemon
 class _Renewals:
     count: int
     renewed_at: float
+    is_draining: bool
 
 
 class OtherDaemons:
@@ -35,6 +36,13 @@ class OtherDaemons:
     def count_sending(self, now: float) -> int:
         """Return how many other daemons may be sending."""
         return sum(now - known.renewed_at < STOPPED_SECONDS for known in self._known.values())
+
+    def count_sharing(self, now: float) -> int:
+        """Return how many other daemons have a share of the shards: those that send and go on."""
+        return sum(
+            now - known.renewed_at < STOPPED_SECONDS and not known.is_draining
+            for known in self._known.values()
+        )
 
     def silent(self, now: float) -> Sequence[SilentDaemon]:
         """Return the daemons that have been silent for STOPPED_SECONDS or longer."""
@@ -62,4 +70,4 @@ class OtherDaemons:
             return known
         # It renewed or joined after the last read, so its silence is at most `gap`.
         silence = min(max(heartbeat.age, 0.0), gap)
-        return _Renewals(heartbeat.renewals, now - silence)
+        return _Renewals(heartbeat.renewals, now - silence, heartbeat.is_draining)

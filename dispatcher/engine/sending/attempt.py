@@ -118,7 +118,7 @@ class AttemptRunner:
             chance=random(),  # noqa: S311 - jitter, not a secret
         )
         try:
-            self._apply(delivery, endpoint, event, outcome)
+            self._apply(endpoint, outcome)
         except Exception as error:  # noqa: BLE001 - otherwise an event that was received is sent again
             observe.deliveries.outcome_not_applied(delivery, error)
         result = result_of(delivery, outcome, started_at, sent, answer)
@@ -142,14 +142,12 @@ class AttemptRunner:
             return self.tokens.post(endpoint.oauth2, endpoint.id, post)
         return self.sender.post(post)
 
-    def _apply(
-        self, delivery: Delivery, endpoint: Endpoint, event: Event, outcome: Outcome
-    ) -> None:
+    def _apply(self, endpoint: Endpoint, outcome: Outcome) -> None:
         """Apply the outcome to the endpoint: let its queue rest, and note whether it works."""
         rest = DISABLING_SECONDS if outcome.disable else outcome.rest
         if rest:
             self.queues.rest(endpoint.id, self.clock.now() + rest)
-        self.health.note(endpoint, delivery, event.type, outcome)
+        self.health.note(endpoint, outcome)
 
     def _unsent(self, delivery: Delivery, outcome: Outcome) -> Result:
         return result_of(delivery, outcome, self.clock.now(), None, None)

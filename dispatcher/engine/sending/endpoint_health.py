@@ -1,4 +1,4 @@
-"""Write the state of endpoints that sending shows: failures, successes, rests and disabling.
+"""Write what sending shows about endpoints: failures, successes, rests, disabling, and events.
 
 Notes are collected in memory and written about once a second. So an endpoint that fails a thousand
 times a second costs one row a second.
@@ -8,13 +8,9 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 from uuid import UUID
 
-import orjson
-
-from dispatcher.core import event_patterns, ids
-from dispatcher.core.model import Delivery, Endpoint, Outcome
+from dispatcher.core.model import Endpoint, Outcome, Result
 from dispatcher.engine.clock import boottime
 from dispatcher.store.bisection import bisect
 from dispatcher.store.data_errors import is_data_error
@@ -28,15 +24,7 @@ SUCCESS_EVERY_SECONDS = 60.0
 """Seconds until a success is written again, as another daemon may have noted failures."""
 _NO_OUTCOME = (False, float("-inf"))
 EVENTS_LIMIT = 500
-"""Operational events that one statement emits."""
-
-
-class OperationalEvent(NamedTuple):
-    """An event about a delivery that the daemon emits; `data` is JSON."""
-
-    environment_id: str
-    type: str
-    data: str
+"""Events that one statement emits."""
 
 
 @dataclass(slots=True)
@@ -49,7 +37,8 @@ class Notes:
     """The end of the rest of each endpoint, in seconds of `boottime`, as a suspend counts."""
     disabled: dict[UUID, tuple[str, str | None]] = field(default_factory=dict)
     """The reason, and the URL that gave it, if it is about that URL."""
-    failed_deliveries: list[OperationalEvent] = field(default_factory=list)
+    exhausted: list[tuple[int, int]] = field(default_factory=list)
+    """Deliveries that failed, each with the number of its last attempt."""
 
     def rest(self, endpoint_id: UUID, until: float) -> None:
         """Let an endpoint rest `until` a moment of `boottime`, unless it rests for longer."""
@@ -64,7 +53,7 @@ class Notes:
         for endpoint_id, until in newer.rests.items():
             self.rest(endpoint_id, until)
         self.disabled |= newer.disabled
-        self.failed_deliveries += newer.failed_deliveries
+        self.exhausted += newer.exhausted
 
 
 class EndpointHealth:
@@ -84,7 +73,7 @@ class EndpointHealth:
         self._last: OrderedDict[UUID, tuple[bool, float]] = OrderedDict()
         self.wake = asyncio.Event()
 
-    def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
+    def note(self, endpoint: Endpoint, outcome: Outcome) -> None:
         """Note one outcome; return without waiting."""
         if outcome.code == "ok":
             self._note_success(endpoint)
@@ -96,10 +85,17 @@ class EndpointHealth:
         if outcome.disable:
             self._notes.disabled[endpoint.id] = (outcome.disable, endpoint.url)
             self.wake.set()
-        if outcome.state == "FAILED" and not event_patterns.is_reserved(type_):
-            self._notes.failed_deliveries.append(
-                _delivery_failed(endpoint, delivery, type_, outcome)
-            )
+
+    def note_recorded(self, results: Sequence[Result]) -> None:
+        """Note recorded results; an event is emitted for each delivery that failed with one.
+
+        Some of them may be late: the table says which ended their deliveries.
+        """
+        self._notes.exhausted += [
+            (result.delivery.id, result.delivery.attempt + 1)
+            for result in results
+            if result.outcome.state == "FAILED"
+        ]
 
     async def run_once(self) -> float:
         """Write the notes, and return the seconds to the next pass.
@@ -146,11 +142,11 @@ class EndpointHealth:
         for endpoint_id, (reason, url) in list(notes.disabled.items()):
             await self._unless_refused(endpoint_id, self._disable(endpoint_id, reason, url))
             del notes.disabled[endpoint_id]
-        while batch := notes.failed_deliveries[:EVENTS_LIMIT]:
+        while batch := notes.exhausted[:EVENTS_LIMIT]:
             await bisect(
-                batch, self._events.emit_operational, observe.endpoints.operational_event_discarded
+                batch, self._events.emit_exhausted, observe.endpoints.exhausted_event_discarded
             )
-            del notes.failed_deliveries[: len(batch)]
+            del notes.exhausted[: len(batch)]
 
     async def _unless_refused(self, endpoint_id: UUID, call: Awaitable[None]) -> None:
         """Await the writing of one endpoint; discard it if the database refuses its data."""
@@ -179,19 +175,3 @@ class EndpointHealth:
     async def _disable(self, endpoint_id: UUID, reason: str, url: str | None) -> None:
         if await self._endpoints.disable(endpoint_id, reason, url) is not None:
             observe.endpoints.disabled(endpoint_id, reason)
-
-
-def _delivery_failed(
-    endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome
-) -> OperationalEvent:
-    data = {
-        "webhook_id": str(endpoint.id),
-        "delivery_id": ids.delivery_name(delivery.id),
-        "event_id": ids.event_name(delivery.event_id),
-        "event": type_,
-        "attempts": delivery.attempt + 1,
-        "error": outcome.error,
-    }
-    return OperationalEvent(
-        endpoint.environment_id, "delivery.exhausted", orjson.dumps(data).decode()
-    )

@@ -33,7 +33,8 @@ class Recorder:
     `covered` returns the shards that this daemon owns for sure.
     `on_recorded(delivery, retry)` is called for each recorded result; `retry` is the delivery with
     its next attempt, None if it has ended. `on_late(delivery)` is called if the row was
-    changed since the delivery was read. `on_room` is called whenever there is room again,
+    changed since the delivery was read, `on_unrecordable(delivery)` if the database refuses its
+    result and also its move to quarantine. `on_room` is called whenever there is room again,
     `on_batch(results)` after a batch is recorded.
     """
 
@@ -44,6 +45,7 @@ class Recorder:
         covered: Callable[[], Collection[int]],
         on_recorded: Callable[[Delivery, Delivery | None], None],
         on_late: Callable[[Delivery], None],
+        on_unrecordable: Callable[[Delivery], None],
         on_room: Callable[[], None],
         on_batch: Callable[[Sequence[Result]], None],
     ) -> None:
@@ -51,6 +53,7 @@ class Recorder:
         self._covered = covered
         self._on_recorded = on_recorded
         self._on_late = on_late
+        self._on_unrecordable = on_unrecordable
         self._on_room = on_room
         self._on_batch = on_batch
         self._waiting: list[Result] = []
@@ -245,6 +248,7 @@ class Recorder:
             # The row cannot even be moved. The delivery stays in memory as unrecorded. Otherwise it
             # would be read and sent again and again.
             observe.deliveries.result_discarded(delivery, refusal, moved=False)
+            self._on_unrecordable(delivery)
             return
         observe.deliveries.result_discarded(delivery, error, moved=was_moved)
         if was_moved:

@@ -3,12 +3,15 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 from dispatcher.core.model import Heartbeat, SilentDaemon
 from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
+
+DRAINING: Final = 2**63 - 1
+"""The endpoint version with which a draining daemon renews: it starts no send, of no version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class Daemons:
     async def renew(self, daemon: int, version: int) -> Renewal | None:
         """Write a heartbeat and return what the daemon needs to go on.
 
+        `version` is the endpoint version that it has applied, DRAINING if it starts no more sends.
         Return None if the daemon is no longer registered, or did not join in this session.
         """
         rows = await self._session.fetch(statement("daemons/renew"), daemon, version)
@@ -77,7 +81,7 @@ class Daemons:
             now=row["now"],
             version=row["version"],
             shards=frozenset(row["shards"]),
-            others=tuple(map(Heartbeat, row["ids"], row["counts"], row["ages"])),
+            others=tuple(map(Heartbeat, row["ids"], row["counts"], row["ages"], row["draining"])),
             has_change_notices=row["has_change_notices"],
             horizon=row["horizon"],
         )

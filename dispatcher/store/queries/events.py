@@ -131,13 +131,16 @@ class Events:
         rows = await self._session.fetch(statement("events/of_keys"), environment_id, list(keys))
         return {row["key"]: row["event_id"] for row in rows}
 
-    async def emit_operational(self, events: Sequence[tuple[str, str, str]]) -> None:
-        """Emit dispatcher's own events, each `(environment_id, type, data)`.
+    async def emit_exhausted(self, attempts: Sequence[tuple[int, int]]) -> None:
+        """Emit `delivery.exhausted` once for each attempt, `(delivery_id, number)`.
 
-        An event is skipped if its environment does not subscribe to exactly this type.
+        An attempt is skipped if its delivery did not fail with it, or if its environment does not
+        subscribe to exactly this type.
         """
-        columns = [list(column) for column in zip(*events, strict=True)]
-        await self._session.fetch(statement("events/emit_operational"), *columns)
+        deliveries, numbers = (list(column) for column in zip(*attempts, strict=True))
+        await self._session.fetch(
+            statement("events/emit_exhausted"), deliveries, numbers, min(deliveries)
+        )
 
     async def emit_directed(
         self, environment_id: str, type_: str, data: str, endpoint_id: UUID

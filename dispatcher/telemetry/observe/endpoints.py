@@ -4,6 +4,8 @@ from uuid import UUID
 
 import structlog
 
+from dispatcher.core import ids
+
 _log = structlog.get_logger("dispatcher")
 
 _NO_HEADERS = '{"headers": null}'
@@ -59,12 +61,12 @@ def state_discarded(endpoint_id: UUID, error: Exception) -> None:
     _log.error("endpoint state discarded", endpoint_id=str(endpoint_id), error=type(error).__name__)
 
 
-def operational_event_discarded(event: tuple[str, str, str], error: Exception) -> None:
-    """Log that the database refused an operational event: its environment, type and data."""
+def exhausted_event_discarded(attempt: tuple[int, int], error: Exception) -> None:
+    """Log that the database refused the event about an attempt, `(delivery_id, number)`."""
     _log.error(
         "operational event discarded",
-        environment_id=event[0],
-        type=event[1],
+        type="delivery.exhausted",
+        delivery_id=ids.delivery_name(attempt[0]),
         error=type(error).__name__,
     )
 

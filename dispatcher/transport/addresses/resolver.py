@@ -183,13 +183,27 @@ class Resolver:
                 self._note_answer(host, environment_id, answer)
 
         def run() -> None:
-            answer = self._look_up(host)
+            answer = self._look_up_or_fail(host)
             with suppress(RuntimeError):  # the loop is closed: the answer is not needed
                 loop.call_soon_threadsafe(finish, answer)
 
         self._running[host] = loop.create_future()
-        # A daemon thread. Otherwise a lookup without an answer would delay the process's exit.
-        threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()
+        try:
+            # A daemon thread. Otherwise a lookup without an answer would delay the process's exit.
+            threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()
+        except Exception as error:
+            # The system has no thread left. Otherwise the host would seem to be looked up, without
+            # an end, and its slot would stay taken.
+            del self._running[host]
+            threads.give_back(environment_id)
+            raise _again("no thread can be started to look it up") from error
+
+    def _look_up_or_fail(self, host: str) -> list[str] | OSError:
+        """Return what `_look_up` does, or a temporary failure: `finish` must always be called."""
+        try:
+            return self._look_up(host)
+        except Exception as error:  # noqa: BLE001 - of any kind, as an error of memory
+            return _again(f"the lookup failed: {type(error).__name__}")
 
     def _look_up(self, host: str) -> list[str] | OSError:
         name = host

@@ -1,10 +1,11 @@
--- $1 daemon id  $2 the endpoint version it has applied. No row: the daemon was removed as dead, or
--- this is not the session that joined.
+-- $1 daemon id  $2 the endpoint version it has applied, the largest bigint while it drains: then it
+-- starts no send, so no change has to wait for it. No row: the daemon was removed as dead, or this is
+-- not the session that joined.
 --
 -- One heartbeat row a daemon counts for all its shards. The answer has all that a daemon must know
--- to go on sending: its shards, the endpoint version, the heartbeats of the other daemons (as
--- arrays with one element a daemon), and whether there are change notices for its shards. A row
--- written by a transaction before `horizon` was written before this heartbeat.
+-- to go on sending: its shards, the endpoint version, the heartbeats of the other daemons and
+-- whether they drain (as arrays with one element a daemon), and whether there are change notices for
+-- its shards. A row written by a transaction before `horizon` was written before this heartbeat.
 UPDATE dispatcher.daemons SET renewed_at = clock_timestamp(), renewals = renewals + 1, confirmed_version = $2
 WHERE id = $1 AND backend_pid = pg_backend_pid()
 RETURNING extract(epoch FROM clock_timestamp())::float8 AS now,
@@ -14,4 +15,5 @@ RETURNING extract(epoch FROM clock_timestamp())::float8 AS now,
   ARRAY(SELECT id FROM dispatcher.daemons WHERE id <> $1 ORDER BY id) AS ids,
   ARRAY(SELECT o.renewals FROM dispatcher.daemons o WHERE o.id <> $1 ORDER BY o.id) AS counts,
   ARRAY(SELECT extract(epoch FROM clock_timestamp() - o.renewed_at)::float8 FROM dispatcher.daemons o WHERE o.id <> $1 ORDER BY o.id) AS ages,
+  ARRAY(SELECT o.confirmed_version = 9223372036854775807 FROM dispatcher.daemons o WHERE o.id <> $1 ORDER BY o.id) AS draining,
   pg_snapshot_xmax(pg_current_snapshot())::text AS horizon

@@ -1,20 +1,24 @@
 """What a heartbeat's answer makes the lease do: claim, look again in time, notice a clock that was set."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import cast
+from uuid import UUID
 
 import pytest
 
-from dispatcher.core.model import ClockSetBack, Heartbeat, SilentDaemon
+from dispatcher.core.model import ClockSetBack, Delivery, Heartbeat, SilentDaemon
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.lease import HEARTBEAT_SECONDS, Lease
-from dispatcher.store.queries.daemons import Claimed, Daemons, Renewal
+from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, Renewal
 
 ALL = frozenset(range(64))
+ENDPOINT = UUID(int=1)
 
 
 class Table:
@@ -25,6 +29,8 @@ class Table:
         self.free: tuple[Claimed, ...] = ()
         self.joined: list[tuple[int, int | None]] = []
         self.asked: list[Sequence[SilentDaemon]] = []
+        self.versions: list[int] = []
+        self.released: list[int] = []
         self.refuses = False
         self.batches_applied = 0
 
@@ -34,6 +40,7 @@ class Table:
             raise ConnectionError
 
     async def renew(self, daemon: int, version: int) -> Renewal | None:
+        self.versions.append(version)
         return self.answer
 
     async def claim_shards(
@@ -42,8 +49,10 @@ class Table:
         self.asked.append(silent)
         return self.free
 
-    async def release_shards(self, daemon: int, shards: object) -> None:
-        pass
+    async def release_shards(self, daemon: int, shards: Collection[int]) -> None:
+        """Release them, also from the next answers."""
+        self.released += sorted(shards)
+        self.answer = replace(self.answer, shards=self.answer.shards - set(shards))
 
 
 class Endpoints:
@@ -73,14 +82,19 @@ def steps() -> list[ClockSetBack]:
 
 
 @pytest.fixture
-def lease(table: Table, steps: list[ClockSetBack]) -> Lease:
+def buffer() -> DeliveryBuffer:
+    return DeliveryBuffer(capacity=10, queues=EndpointQueues(10))
+
+
+@pytest.fixture
+def lease(table: Table, steps: list[ClockSetBack], buffer: DeliveryBuffer) -> Lease:
     async def apply_changes() -> bool:
         table.batches_applied += 1
         return table.batches_applied < 3
 
     return Lease(
         cast(Daemons, table),
-        DeliveryBuffer(capacity=10, queues=EndpointQueues(10)),
+        buffer,
         cast(EndpointCache, Endpoints()),
         Clock(),
         on_shards_changed=lambda: None,
@@ -175,3 +189,95 @@ async def test_the_share_depends_on_heartbeats_and_not_on_the_clock(
     table.asked.clear()
     await lease.run_once()
     assert table.asked == [], "it has its half, and the other lives"
+
+
+def in_flight(buffer: DeliveryBuffer, shard: int) -> Delivery:
+    """Return a delivery of this shard whose attempt has begun."""
+    buffer.configure(ENDPOINT, QueueSettings(limit=2))
+    number = len(buffer) + 1
+    buffer.admit([Delivery(number, 1, ENDPOINT, shard, 0, 0, 0.0)], 1.0)
+    delivery = buffer.take(1.0)
+    assert delivery is not None
+    return delivery
+
+
+@pytest.mark.parametrize("others", [(), (Heartbeat(1, 5, 0.0),)])
+async def test_a_draining_daemon_claims_nothing_and_releases_what_is_idle(
+    lease: Lease, table: Table, buffer: DeliveryBuffer, others: tuple[Heartbeat, ...]
+) -> None:
+    mine = frozenset(range(0, 64, len(others) + 1))
+    table.answer = renewal(*others, shards=mine)
+    await lease.run_once()
+    delivery = in_flight(buffer, 4)
+    lease.drain()
+    assert not lease.covers(4), "an attempt that has not begun may not begin now"
+    table.asked.clear()
+    await lease.run_once()
+    assert set(table.released) == mine - {4}
+    assert lease.owned == frozenset()
+    assert table.versions == [0, DRAINING]
+    buffer.confirm_recorded(delivery, None)
+    await lease.run_once()
+    assert set(table.released) == mine
+    table.free = (Claimed(7, None),)
+    await lease.run_once()
+    assert table.asked == []
+
+
+async def test_a_claim_that_ends_after_the_drain_began_starts_nothing(
+    lease: Lease, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def claim_late(*_: object) -> tuple[Claimed, ...]:
+        lease.drain()
+        return (Claimed(7, None),)
+
+    monkeypatch.setattr(table, "claim_shards", claim_late)
+    await lease.run_once()
+    assert (lease.owned, table.released) == (frozenset(), [7])
+
+
+async def test_shards_are_shared_only_with_daemons_that_do_not_drain(
+    lease: Lease, table: Table, buffer: DeliveryBuffer
+) -> None:
+    half = frozenset(range(32))
+    table.answer = renewal(Heartbeat(1, 5, 0.0), shards=half)
+    await lease.run_once()
+    assert table.asked == []
+    table.answer = renewal(Heartbeat(1, 6, 0.0, is_draining=True), shards=half)
+    table.free = (Claimed(40, None),)
+    await lease.run_once()
+    assert lease.owned == half | {40}
+
+
+async def test_shards_being_released_are_kept_when_the_share_has_grown_again(
+    lease: Lease, table: Table, buffer: DeliveryBuffer
+) -> None:
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    in_flight(buffer, 40)
+    table.answer = renewal(Heartbeat(1, 5, 0.0), shards=ALL)
+    await lease.run_once()
+    assert lease.owned == ALL - set(range(32, 64))
+    assert 40 not in table.released
+    table.answer = renewal(shards=table.answer.shards)
+    await lease.run_once()
+    assert 40 in lease.owned
+
+
+@pytest.mark.parametrize("is_draining", [True, False])
+async def test_a_delivery_that_cannot_be_recorded_keeps_its_shard_from_no_other_daemon(
+    lease: Lease, table: Table, buffer: DeliveryBuffer, is_draining: bool
+) -> None:
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    lease.note_unrecordable(in_flight(buffer, 40))
+    beside = in_flight(buffer, 40)
+    if is_draining:
+        lease.drain()
+    table.answer = renewal(Heartbeat(1, 5, 0.0), shards=ALL)
+    await lease.run_once()
+    assert 40 not in table.released, "another delivery of this shard is under way"
+    buffer.confirm_recorded(beside, None)
+    await lease.run_once()
+    assert table.released[-1] == 40
+    assert len(table.released) == (64 if is_draining else 32)

@@ -90,6 +90,16 @@ def test_the_next_change_is_the_next_limit_of_a_silent_daemon() -> None:
     assert other_daemons.next_change(120.0) == float("inf")
 
 
+def test_a_draining_daemon_may_still_be_sending_and_has_no_share() -> None:
+    other_daemons = watching(
+        (100.0, [Heartbeat(1, 5, 0.0, is_draining=True), Heartbeat(2, 5, 0.0)])
+    )
+    assert other_daemons.count_sending(100.5) == 2
+    assert other_daemons.count_sharing(100.5) == 1
+    assert other_daemons.count_sharing(101.2) == 0
+    assert len(other_daemons.silent(101.2)) == 2
+
+
 def test_daemons_that_left_are_forgotten() -> None:
     other_daemons = watching((100.0, [Heartbeat(1, 5, 5.0)]), (100.25, []))
     assert other_daemons.silent(200.0) == []

@@ -76,7 +76,7 @@ class World:
     def put(self, result: Result, *, is_awaited: bool) -> None:
         self.results.append(result)
 
-    def note(self, endpoint: Endpoint, delivery: Delivery, type_: str, outcome: Outcome) -> None:
+    def note(self, endpoint: Endpoint, outcome: Outcome) -> None:
         if self.health_error:
             raise self.health_error
         self.noted.append(outcome)

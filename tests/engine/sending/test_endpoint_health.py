@@ -1,14 +1,18 @@
 """What sending teaches of an endpoint is written in the order in which it was learned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from dispatcher.core.model import Delivery, Endpoint, Outcome
+from dispatcher.core.model import Endpoint, Outcome
 from dispatcher.engine.sending.endpoint_health import EndpointHealth
+from dispatcher.engine.sending.recorder import Recorder
 from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.events import Events
 from dispatcher.store.session import Session
@@ -36,7 +40,7 @@ def _like(endpoint_id: UUID) -> Endpoint:
 
 def note(health: EndpointHealth, endpoint: Endpoint, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
-        health.note(endpoint, Delivery(1, 1, endpoint.id, 0, 0, 0, 0.0), "a.b", outcome)
+        health.note(endpoint, outcome)
 
 
 async def failing(connection: Connection) -> tuple[bool, int]:
@@ -117,6 +121,66 @@ async def test_a_shorter_rest_that_is_noted_while_a_write_fails_ends_no_longer_o
         "SELECT extract(epoch FROM resting_until - clock_timestamp()) FROM dispatcher.endpoint_health"
     )
     assert left > 3000
+
+
+async def test_lost_answers_make_no_event_about_a_failed_delivery_be_missing_or_come_twice(
+    connection: Connection, health: EndpointHealth, session: Session
+) -> None:
+    await rows.endpoint(connection, "delivery.exhausted")
+    delivery = await rows.delivery(connection, await rows.endpoint(connection, "user.*"))
+    recorder = Recorder(
+        Deliveries(session),
+        covered=lambda: range(64),
+        on_recorded=lambda *_: None,
+        on_late=lambda _: None,
+        on_unrecordable=lambda _: None,
+        on_room=lambda: None,
+        on_batch=health.note_recorded,
+    )
+    recorder.put(rows.result(delivery, replace(BAD, state="FAILED", delay=None)))
+    for run_once in (recorder.run_once, health.run_once):
+        with _losing_answers(session), pytest.raises(StoreUnavailableError):
+            await run_once()
+        await run_once()
+    assert await _exhausted(connection) == [f"dlv_{delivery.id}"]
+
+
+async def test_a_late_failure_of_a_delivery_that_went_on_makes_no_event(
+    connection: Connection, health: EndpointHealth, session: Session
+) -> None:
+    """Another daemon has sent it again, or somebody has cancelled it."""
+    await rows.endpoint(connection, "delivery.exhausted")
+    delivery = await rows.delivery(connection, await rows.endpoint(connection, "user.*"))
+    await Deliveries(session).record([rows.result(delivery)])
+    late = rows.result(delivery, replace(BAD, state="FAILED", delay=None))
+    assert await Deliveries(session).record([late]) == {}
+    assert await Deliveries(session).record_late([late]) == {delivery.id}
+    health.note_recorded([late])
+    await health.run_once()
+    assert await _exhausted(connection) == []
+
+
+async def _exhausted(connection: Connection) -> list[str]:
+    found = await connection.fetch(
+        "SELECT data->>'delivery_id' AS id FROM dispatcher.events WHERE type = 'delivery.exhausted'"
+    )
+    return [row["id"] for row in found]
+
+
+@contextmanager
+def _losing_answers(session: Session) -> Iterator[None]:
+    """Let each statement of the session be committed, and its answer be lost."""
+    fetch = session.fetch
+
+    async def losing(*arguments: Any) -> list[object]:
+        await fetch(*arguments)
+        raise StoreUnavailableError("away")
+
+    session.fetch = losing  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        session.fetch = fetch  # type: ignore[method-assign]
 
 
 def _resting(seconds: float) -> Outcome:

@@ -8,7 +8,7 @@ from itertools import count
 import pytest
 
 from dispatcher.core.model import SilentDaemon
-from dispatcher.store.queries.daemons import Daemons
+from dispatcher.store.queries.daemons import DRAINING, Daemons
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -145,6 +145,20 @@ async def test_a_heartbeat_returns_clock_version_shards_and_neighbours(
     assert row is not None
     assert (row["confirmed_version"], row["renewals"]) == (11, 1)
     assert row["renewed_at"].timestamp() >= before
+
+
+async def test_a_draining_daemon_is_seen_to_drain_and_no_change_waits_for_it(
+    connection: Connection, daemons: Daemons, others: Daemons
+) -> None:
+    for daemon in (2, 3):
+        await others.join(daemon)
+    await others.renew(2, DRAINING)
+    await others.renew(3, 11)
+    await daemons.join(1)
+    renewal = await daemons.renew(1, 12)
+    assert renewal is not None
+    assert [(h.daemon, h.is_draining) for h in renewal.others] == [(2, True), (3, False)]
+    assert await daemons.count_outdated(12) == 1, "the one that goes on"
 
 
 async def test_only_the_session_that_joined_can_send_heartbeats(

@@ -7,6 +7,8 @@ import asyncpg
 import pytest
 
 from dispatcher.core import ids
+from dispatcher.core.model import Delivery, Outcome, State
+from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.events import EventRejectedError, Events
 from dispatcher.store.session import Session
 from tests.conftest import Connection
@@ -161,22 +163,66 @@ async def test_events_with_a_moments_id_are_in_that_days_partition(connection: C
 
 
 async def test_an_operational_event_needs_a_subscription_to_its_exact_type(
-    connection: Connection, events: Events
+    connection: Connection, session: Session, events: Events
 ) -> None:
-    await rows.endpoint(connection, "endpoint.disabled")
+    await rows.endpoint(connection, "delivery.exhausted")
     await rows.environment(connection, "env_b")
-    await rows.endpoint(connection, "*", "endpoint.*", environment="env_b")
+    await rows.endpoint(connection, "*", "delivery.*", environment="env_b")
+    ended = [
+        await failed(connection, session, environment) for environment in ("env_default", "env_b")
+    ]
     await connection.execute("UPDATE dispatcher.settings SET max_data = 1")  # for producers
-    await events.emit_operational(
-        [
-            (environment, type_, '{"a": 1}')
-            for environment in ("env_default", "env_b")
-            for type_ in ("endpoint.disabled", "delivery.exhausted")
-        ]
+    await events.emit_exhausted([(delivery.id, 3) for delivery in ended])
+    (found,) = await exhausted(connection)
+    assert (found["environment_id"], found["source"]) == ("env_default", "dispatcher")
+    assert found["data"] == (
+        f'{{"webhook_id":"{ended[0].endpoint_id}","delivery_id":"dlv_{ended[0].id}",'
+        f'"event_id":"evt_{ended[0].event_id}","event":"user.created","attempts":3,"error":"äh"}}'
     )
-    found = await connection.fetch("SELECT environment_id, type, source FROM dispatcher.events")
-    assert [tuple(row) for row in found] == [("env_default", "endpoint.disabled", "dispatcher")]
     assert len(await rows.inbox(connection)) == 1
+
+
+@pytest.mark.parametrize("state", [None, "DELIVERED", "CANCELLED", "FAILED"])
+async def test_only_a_failed_delivery_is_exhausted_and_only_once(
+    connection: Connection, session: Session, events: Events, state: State | None
+) -> None:
+    await rows.endpoint(connection, "delivery.exhausted")
+    delivery = await failed(connection, session, state=state)
+    for number in (2, 3, 3, 4):
+        await events.emit_exhausted([(delivery.id, number), (delivery.id + 1, number)])
+    assert len(await exhausted(connection)) == (1 if state == "FAILED" else 0)
+
+
+async def test_no_event_is_emitted_about_an_operational_event(
+    connection: Connection, session: Session, events: Events
+) -> None:
+    await rows.endpoint(connection, "delivery.exhausted")
+    delivery = await failed(connection, session, type_="endpoint.disabled")
+    await events.emit_exhausted([(delivery.id, 3)])
+    assert await exhausted(connection) == []
+
+
+async def failed(
+    connection: Connection,
+    session: Session,
+    environment: str = "env_default",
+    *,
+    type_: str = "user.created",
+    state: State | None = "FAILED",
+) -> Delivery:
+    """A delivery of a new endpoint that ended so with its third attempt."""
+    endpoint_id = await rows.endpoint(connection, "user.*", environment=environment)
+    delivery = await rows.delivery(connection, endpoint_id, attempt=2)
+    await connection.execute("UPDATE dispatcher.deliveries SET type = $1", type_)
+    outcome = Outcome("http", "äh", state, None if state else 5.0, None, None)
+    await Deliveries(session).record([rows.result(delivery, outcome)])
+    return delivery
+
+
+async def exhausted(connection: Connection) -> list[asyncpg.Record]:
+    return await connection.fetch(
+        "SELECT environment_id, source, data::text FROM dispatcher.events WHERE type = 'delivery.exhausted'"
+    )
 
 
 # ── refusals ────────────────────────────────────────────────────────────────────────────────────

@@ -42,11 +42,13 @@ class Ends:
     def __init__(self, session: Session) -> None:
         self.settled: list[int] = []
         self.lost: list[int] = []
+        self.unrecordable: list[int] = []
         self.recorder = Recorder(
             Deliveries(session),
             covered=lambda: range(64),
             on_recorded=lambda delivery, _: self.settled.append(delivery.id),
             on_late=lambda delivery: self.lost.append(delivery.id),
+            on_unrecordable=lambda delivery: self.unrecordable.append(delivery.id),
             on_room=lambda: None,
             on_batch=lambda _: None,
         )
@@ -139,6 +141,7 @@ async def test_a_delivery_whose_row_cannot_be_moved_is_not_sent_again(
     ends = Ends(session)
     await ends.record(some)
     assert (ends.settled, ends.lost) == ([some[0].id, some[2].id], [])  # held as unrecorded
+    assert ends.unrecordable == [some[1].id]
 
 
 @pytest.mark.parametrize("count", [1, 30])

@@ -235,6 +235,37 @@ async def test_a_cancelled_lookup_leaves_its_thread_to_the_next(
     await asyncio.gather(silent, first, return_exceptions=True)
 
 
+async def test_lookups_go_on_when_the_system_has_threads_again(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    hosts = [f"host-{n}.example" for n in range(module.THREADS_OF_ONE_LIMIT["new"] + 1)]
+    with monkeypatch.context() as at_limit:
+        at_limit.setattr(threading.Thread, "start", refuse)
+        for host in hosts:
+            with pytest.raises(socket.gaierror, match="no thread can be started") as caught:
+                await resolver.resolve(host, 443, "env_a")
+            assert caught.value.errno == socket.EAI_AGAIN
+    for host in (*hosts, "new.example"):
+        assert await addresses(resolver, host, "env_a") == [PUBLIC]
+
+
+async def test_a_lookup_that_breaks_fails_for_its_callers_and_gives_its_thread_back(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> list[Any]:
+        raise MemoryError
+
+    with monkeypatch.context() as short_of_memory:
+        short_of_memory.setattr(resolver, "_getaddrinfo", broken)
+        for _ in range(module.THREADS_OF_ONE_LIMIT["new"] + 1):
+            with pytest.raises(socket.gaierror, match="the lookup failed: MemoryError"):
+                await resolver.resolve("broken.example", 443)
+    assert await addresses(resolver, "broken.example") == [PUBLIC]
+
+
 async def test_a_host_that_times_out_is_skipped_for_growing_times(
     resolver: Resolver, server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
