@@ -99,6 +99,7 @@ def _recording(queues: Queues) -> Rows:
         "deliveries/record:retried": ("record", retried, BATCH, 28, "deliveries_pkey"),
         # planned with its values, as the statements of the session "bodies" are
         "deliveries/record_late": ("bodies", late, BATCH, 50, "deliveries_pkey"),
+        "deliveries/locked": ("record", some, BATCH, 12, "deliveries_pkey"),
         "deliveries/quarantine": ("record", f"{queues.id(201)}, 0, 'detail'", 1, 40, "deliveries_pkey"),
         "deliveries/probe": ("record", "", 1, 20),
     }  # fmt: skip

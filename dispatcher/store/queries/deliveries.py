@@ -82,6 +82,11 @@ class Deliveries:
             )
         return {row["delivery_id"] for row in rows}
 
+    async def locked(self, ids: Collection[int]) -> set[int]:
+        """Return those of these deliveries that another transaction has locked, without waiting."""
+        rows = await self._session.fetch(statement("deliveries/locked"), list(ids))
+        return {row["id"] for row in rows}
+
     async def probe(self) -> None:
         """Write an attempt without a delivery, then roll back.
 
