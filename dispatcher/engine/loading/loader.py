@@ -11,6 +11,7 @@ from time import monotonic
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.buffer.watermarks import NEVER_READ
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.loading.overdue_search import OverdueSearch
@@ -30,6 +31,8 @@ OVERDUE_SECONDS = 5.0
 """The search is for rows that are overdue for longer and not in memory."""
 RECENT_SECONDS = 60.0
 """If one shard takes too long to read, what was due before is left to the search."""
+GROW_SECONDS = 0.3
+"""A read that takes longer does not make the next one larger, as that could time out."""
 IDLE_SECONDS = 1.0
 """Time between two passes of an idle loader."""
 
@@ -137,11 +140,15 @@ class Loader:
                 raise
             self._ask_for_less(ranges, now, error)
             return True
-        self._size.grow()
+        self._ask_for_more()
         unread = unread_from(ranges, rows)
         for shard, due in unread.items():
             self._buffer.lower_watermark(shard, due)
         return len(shards) < len(lows) or any(due <= now for due in unread.values())
+
+    def _ask_for_more(self) -> None:
+        if self._read_seconds < GROW_SECONDS:
+            self._size.grow()
 
     def _ask_for_less(self, ranges: list[Range], now: float, error: ReadTimeoutError) -> None:
         """Read fewer shards from now on; if it was one, only what became due lately, in all shards.
@@ -167,8 +174,8 @@ class Loader:
         memory or parked then, so every pass gets further.
         """
         owned = self._buffer.owned
-        if not owned:
-            return False
+        if not owned or any(self._buffer.watermark(shard) == NEVER_READ for shard in owned):
+            return False  # the first read is still under way, and sees more
         part = self._overdue.next_part(monotonic(), self._clock.now() - OVERDUE_SECONDS)
         if part is None:
             return False

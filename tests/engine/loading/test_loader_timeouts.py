@@ -18,6 +18,7 @@ from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
+from dispatcher.engine.loading import loader as module
 from dispatcher.engine.loading import overdue_search, parked_search
 from dispatcher.engine.loading.loader import Loader
 from dispatcher.store.errors import (
@@ -173,6 +174,17 @@ async def test_a_first_read_that_times_out_continues_with_fewer_shards(
     loading.table.dead = 0.9  # of each shard: the limit is 1 for a statement
     await loading.load(some, passes=150)
     assert loading.table.timeouts > 0
+
+
+async def test_a_read_that_took_long_is_not_followed_by_a_larger_one(
+    connection: Connection, loading: Loading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GROW_SECONDS", 0.0)
+    some = await due(connection, lambda shard: shard * 50.0)
+    loading.table.dead = 0.9
+    await loading.load(some, passes=80)
+    # The reads of 64 shards, of 16 and of 4, and after the last one the first search.
+    assert loading.table.timeouts == 4
 
 
 async def test_what_is_due_in_a_shard_full_of_ended_rows_is_read_lately_due_rows_first(
