@@ -120,7 +120,7 @@ async def test_a_delivery_sent_again_is_not_left_to_the_search_for_overdue_rows_
     """The notice was about the delivery as it was before: the row is read again, and decides."""
     await story.subscribe(receiver.url)
     daemon = await daemons.start()
-    daemon._engine.loader._overdue_searched_at = float("inf")  # no such search in this story
+    daemon._engine.loader._overdue._newest_at = float("inf")  # no such search in this story
     await story.insert()
     await story.ended(DELIVERED=1)
     (attempt,) = await story.attempts()

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import ClientSession
 
 from dispatcher.daemon.daemon import Daemon
-from dispatcher.engine.loading import loader
+from dispatcher.engine.loading import overdue_search
 from tests.conftest import connected
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
@@ -82,7 +82,7 @@ async def test_a_session_lost_in_the_middle_of_its_work_costs_seconds_at_most(
     session: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(loader, "OVERDUE_SEARCH_SECONDS", 600.0)
+    monkeypatch.setattr(overdue_search, "EVERY_SECONDS", 600.0)
     await story.subscribe(receiver.url)
     receiver.answers = [500] * 50
     await daemons.start()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from dispatcher.daemon.daemon import Daemon
-from dispatcher.engine.loading import loader
+from dispatcher.engine.loading import parked_search
 from dispatcher.engine.ownership import other_daemons
 from dispatcher.store.queries import daemons as store
 from dispatcher.store.session import Session
@@ -183,8 +183,8 @@ async def test_an_ordered_delivery_reaches_the_daemon_of_its_shard_by_a_notifica
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The search for what other daemons have parked would come too late."""
-    monkeypatch.setattr(loader, "RESCAN_SECONDS", 600.0)
-    monkeypatch.setattr(loader, "RESCAN_SHARED_SECONDS", 600.0)
+    monkeypatch.setattr(parked_search, "RESCAN_SECONDS", 600.0)
+    monkeypatch.setattr(parked_search, "RESCAN_SHARED_SECONDS", 600.0)
     for daemon in await _pair(daemons):  # one fans out, so that a delivery is in the other's shard
         await story.subscribe(receiver.url, ordered=True)
         await connection.execute(

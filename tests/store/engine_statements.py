@@ -5,6 +5,7 @@ A statement that is in no function here is in PEOPLES.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from dispatcher.core.ids import LARGEST_ID
 from tests.store.engine_rows import DAEMON, ORDERED, Queues, array, endpoint
@@ -99,6 +100,7 @@ def _recording(queues: Queues) -> Rows:
         "deliveries/record:retried": ("record", retried, BATCH, 28, "deliveries_pkey"),
         # planned with its values, as the statements of the session "bodies" are
         "deliveries/record_late": ("bodies", late, BATCH, 50, "deliveries_pkey"),
+        "deliveries/locked": ("record", some, BATCH, 12, "deliveries_pkey"),
         "deliveries/quarantine": ("record", f"{queues.id(201)}, 0, 'detail'", 1, 40, "deliveries_pkey"),
         "deliveries/probe": ("record", "", 1, 20),
     }  # fmt: skip
@@ -119,7 +121,7 @@ def _loading(queues: Queues) -> Rows:
         "deliveries/parked": ("load", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 5, "deliveries_parked"),
         "deliveries/parked:one": ("load", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000, 2, "deliveries_parked"),
         "deliveries/parked_in_order": ("load", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000, 5, "deliveries_pkey"),
-        "deliveries/parked_endpoints": ("load", "", queues.size.endpoints // 20, 5, "deliveries_parked"),
+        "deliveries/parked_endpoints": ("load", f"'{UUID(int=0)}', '{UUID(int=2**128 - 1)}'", queues.size.endpoints // 20, 5, "deliveries_parked"),
     }  # fmt: skip
 
 

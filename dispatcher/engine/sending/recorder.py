@@ -1,7 +1,8 @@
 """Record results in batches; if they cannot be written, sending stops.
 
 A result waits until a batch is full or BATCH_SECONDS have passed. The bound on waiting results also
-bounds how many POSTs are repeated after a crash.
+bounds how many POSTs are repeated after a crash. A result whose row another transaction has locked
+is set aside: the others are written without it.
 """
 
 import asyncio
@@ -12,7 +13,11 @@ from time import monotonic
 from dispatcher.core.model import Delivery, Result
 from dispatcher.engine.stages.loop import wait_for_event
 from dispatcher.store.data_errors import describe, is_data_error
-from dispatcher.store.errors import StatementTimeoutError, StoreError
+from dispatcher.store.errors import (
+    StatementTimeoutError,
+    StoreError,
+    TransactionConflictError,
+)
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.telemetry import observe
 
@@ -25,6 +30,8 @@ BATCH_SECONDS = 0.04
 AWAITED_SECONDS = 0.01
 """The same if an ordered endpoint waits for a result before its next attempt. It is not shorter, so
 that results of other endpoints still come in batches."""
+LOCKED_SECONDS = 1.0
+"""Time between two looks at the rows that were locked. A look waits for no lock."""
 
 
 class Recorder:
@@ -57,6 +64,8 @@ class Recorder:
         self._on_room = on_room
         self._on_batch = on_batch
         self._waiting: list[Result] = []
+        self._locked: list[Result] = []  # set aside, as another transaction has locked their rows
+        self._looked_at = 0.0
         self._refused: list[tuple[Result, Exception]] = []
         self._refused_before: set[int] = set()
         self._has_results = asyncio.Event()
@@ -68,12 +77,15 @@ class Recorder:
         self._batch_limit = WAITING_LIMIT
 
     def __len__(self) -> int:
-        return len(self._waiting) + len(self._refused)
+        return len(self._waiting) + len(self._refused) + len(self._locked)
 
     @property
     def has_room(self) -> bool:
-        """Return True if fewer than WAITING_LIMIT results wait; sending stops while it is False."""
-        return len(self._waiting) + len(self._refused) < WAITING_LIMIT
+        """Return True if fewer than WAITING_LIMIT results wait; sending stops while it is False.
+
+        Results that are set aside count too.
+        """
+        return len(self) < WAITING_LIMIT
 
     def put(self, result: Result, *, is_awaited: bool = False) -> None:
         """Add a result to the next batch, which comes sooner if an ordered endpoint awaits it."""
@@ -90,12 +102,16 @@ class Recorder:
     async def run_once(self) -> float:
         """Wait for results and write them; return 0.0, the seconds to the next pass.
 
-        If the database refuses the data of a result, even without the receiver's answer, its
-        delivery goes to quarantine. Otherwise it would block all other results. Raise
-        StoreError or StatementTimeoutError; results that may be unwritten stay and are
-        written again, which is harmless.
+        A result whose row is locked is set aside, and written when the row is free. If the database
+        refuses the data of a result, even without the receiver's answer, its delivery goes to
+        quarantine. Otherwise it would block all other results. Raise StoreError or
+        StatementTimeoutError; results that may be unwritten stay and are written again, which is
+        harmless.
         """
-        await self._has_results.wait()
+        await self._wait_for_results()
+        if not self._waiting:  # all rows that were set aside are still locked
+            self._has_results.clear()
+            return 0.0
         await wait_for_event(self._has_awaited, self._seconds_until(BATCH_SECONDS))
         await wait_for_event(self._has_full_batch, self._seconds_until(AWAITED_SECONDS))
         self._has_awaited.clear()  # those of this batch: more may come while it is written
@@ -115,13 +131,31 @@ class Recorder:
         self._has_full_batch.clear()
         if not self._waiting:
             self._has_results.clear()
-            self._is_empty.set()
+            if not self._locked:
+                self._is_empty.set()
         self._on_room()
         return 0.0
 
     async def drain(self) -> None:
         """Wait until all results are written."""
         await self._is_empty.wait()
+
+    async def _wait_for_results(self) -> None:
+        """Wait for results, also those that were set aside and whose rows are free again."""
+        if not self._locked:
+            await self._has_results.wait()
+            return
+        look_in = self._looked_at + LOCKED_SECONDS - monotonic()
+        if look_in > 0:
+            await wait_for_event(self._has_results, look_in)
+        if monotonic() < self._looked_at + LOCKED_SECONDS:
+            return
+        locked = await self._deliveries.locked([r.delivery.id for r in self._locked])
+        self._looked_at = monotonic()
+        free = [r for r in self._locked if r.delivery.id not in locked]
+        self._locked = [r for r in self._locked if r.delivery.id in locked]
+        for result in free:
+            self.put(result)
 
     def _seconds_until(self, seconds: float) -> float:
         """Return the seconds until so many have passed since the last batch, 0.0 if they have."""
@@ -131,6 +165,9 @@ class Recorder:
         """Write `batch`, the first of the waiting results; late ones stay until `_write_late`."""
         try:
             next_times = await self._record(batch)
+        except TransactionConflictError as error:
+            await self._write_unlocked(batch, error, self._write)
+            return
         except (StoreError, StatementTimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
@@ -167,6 +204,9 @@ class Recorder:
             return
         try:
             new = await self._deliveries.record_late(late)
+        except TransactionConflictError as error:
+            await self._write_unlocked(late, error, self._write_late)
+            return
         except (StoreError, StatementTimeoutError):
             raise
         except Exception as error:  # noqa: BLE001 - one refused value must not stop the recorder
@@ -177,6 +217,31 @@ class Recorder:
         for result in late:
             self._on_late(result.delivery)
         self._on_batch(late)
+
+    async def _write_unlocked(
+        self,
+        batch: Sequence[Result],
+        error: TransactionConflictError,
+        write: Callable[[Sequence[Result]], Awaitable[None]],
+    ) -> None:
+        """Set aside the results whose rows are locked, all at once, and write the others.
+
+        To find them by halves would wait for each lock several times, a second each. Raise `error`
+        if no row is locked: then the lock was another one, or it has been released.
+        """
+        locked = await self._deliveries.locked([r.delivery.id for r in batch])
+        if not locked:
+            raise error
+        free = [r for r in batch if r.delivery.id not in locked]
+        self._set_aside([r for r in batch if r.delivery.id in locked], error)
+        self._replace_first(len(batch), free)
+        if free:
+            await write(free)
+
+    def _set_aside(self, results: Sequence[Result], error: TransactionConflictError) -> None:
+        self._locked += results
+        self._looked_at = monotonic()
+        observe.stages.database_failed("record", error, LOCKED_SECONDS)
 
     async def _write_in_parts(
         self,
@@ -222,7 +287,10 @@ class Recorder:
         for refusal in list(self._refused):
             result, error = refusal
             if result.delivery.id in self._refused_before:
-                await self._quarantine(result.delivery, error)
+                try:
+                    await self._quarantine(result.delivery, error)
+                except TransactionConflictError as conflict:
+                    self._set_aside([result], conflict)
                 self._refused.remove(refusal)
         # The others are tried once more, as the fault may have ended during the batch.
         self._refused_before = {result.delivery.id for result, _ in self._refused}

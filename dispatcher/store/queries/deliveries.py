@@ -20,6 +20,8 @@ SEPARATOR = "\x1e"
 PARK_LIMIT = 1_000
 """Most rows that one statement parks."""
 
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=(1 << 128) - 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -82,6 +84,11 @@ class Deliveries:
             )
         return {row["delivery_id"] for row in rows}
 
+    async def locked(self, ids: Collection[int]) -> set[int]:
+        """Return those of these deliveries that another transaction has locked, without waiting."""
+        rows = await self._session.fetch(statement("deliveries/locked"), list(ids))
+        return {row["id"] for row in rows}
+
     async def probe(self) -> None:
         """Write an attempt without a delivery, then roll back.
 
@@ -124,9 +131,9 @@ class Deliveries:
             batch = waiting[begin : begin + PARK_LIMIT]
             await self._session.fetch(statement("deliveries/park"), batch, list(shards))
 
-    async def parked_endpoints(self) -> list[UUID]:
-        """Return the endpoints that have parked deliveries."""
-        rows = await self._session.fetch(statement("deliveries/parked_endpoints"))
+    async def parked_endpoints(self, first: UUID = FIRST_ID, last: UUID = LAST_ID) -> list[UUID]:
+        """Return the endpoints from `first` to `last`, both included, with parked deliveries."""
+        rows = await self._session.fetch(statement("deliveries/parked_endpoints"), first, last)
         return [row["endpoint_id"] for row in rows]
 
     async def parked(

@@ -5,7 +5,8 @@ from uuid import UUID
 import pytest
 
 from dispatcher.core.model import Delivery
-from dispatcher.engine.loading.loader import completely_read, in_turns, unread_from
+from dispatcher.engine.loading.loader import unread_from
+from dispatcher.engine.loading.refill import completely_read, in_turns
 from dispatcher.store.queries.deliveries import Range
 
 

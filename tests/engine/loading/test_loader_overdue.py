@@ -13,7 +13,7 @@ from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.loading import loader as module
+from dispatcher.engine.loading import parked_search as module
 from dispatcher.engine.loading.loader import READ_AHEAD_LIMIT_SECONDS, Loader
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.session import Session

@@ -1,0 +1,216 @@
+"""Read parked rows into the queues that have room for them.
+
+An old snapshot keeps the rows of ended deliveries, which a read has to pass. If that takes too
+long, a statement asks for fewer endpoints. One that times out alone is slow for a while: it is read
+by itself, some shards at a time, so that it delays no other.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile, zip_longest
+from time import monotonic
+from typing import Protocol
+from uuid import UUID
+
+from dispatcher.core.model import Delivery
+from dispatcher.engine.batch_size import BatchSize
+from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
+from dispatcher.engine.loading.endpoint_cache import EndpointCache
+from dispatcher.store.errors import StatementTimeoutError
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.telemetry import observe
+
+ENDPOINTS_LIMIT = 100
+"""Endpoints whose parked rows are read in one pass."""
+PARKED_LIMIT = 5_000
+"""Parked rows read in one statement."""
+SLOW_SECONDS = 60.0
+"""An endpoint whose read timed out is read by itself for so long, if at all: see `_Slow`."""
+
+
+class Admit(Protocol):
+    """The function that takes rows into memory, see Admission.admit."""
+
+    async def __call__(
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        stale: Collection[int | UUID],
+        are_parked: bool = False,
+    ) -> None: ...
+
+
+@dataclass(slots=True)
+class _Slow:
+    """An endpoint that is read some shards at a time, or not at all if it `rests`.
+
+    The last is for one that is ordered, and for one of which a single shard takes too long.
+    """
+
+    until: float
+    rests: bool
+    size: BatchSize = field(default_factory=BatchSize)
+    turn: int = 0
+
+    def shards(self, owned: Collection[int]) -> list[int]:
+        """Return the shards to read next: another part of them each time."""
+        count, begin = self.size.scale(len(owned)), self.turn % max(1, len(owned))
+        self.turn = begin + count
+        return sorted(owned)[begin : begin + count]
+
+
+class Refill:
+    """The reader of parked rows. `admit` takes the rows that were read."""
+
+    def __init__(
+        self,
+        deliveries: Deliveries,
+        buffer: DeliveryBuffer,
+        endpoints: EndpointCache,
+        admit: Admit,
+    ) -> None:
+        self._deliveries = deliveries
+        self._buffer = buffer
+        self._endpoints = endpoints
+        self._admit = admit
+        self._size = BatchSize()
+        self._slow: dict[UUID, _Slow] = {}
+
+    async def run_once(self) -> bool:
+        """Read as many parked rows as the queues have room for.
+
+        Return True if there are more endpoints with room than one pass reads. A statement that
+        times out ends the pass: the next asks for less. Raise StoreError.
+        """
+        now = monotonic()
+        self._slow = {i: slow for i, slow in self._slow.items() if slow.until > now}
+        needing = self._buffer.endpoints_needing_refill()
+        endpoint_ids = in_turns(
+            [i for i in needing if i not in self._slow],
+            lambda endpoint_id: self._endpoints[endpoint_id].environment_id,
+        )
+        batch = endpoint_ids[: self._size.scale(ENDPOINTS_LIMIT)]
+        limits = {i: self._buffer.rows_to_read(i) for i in batch}
+        # Look up all endpoints before the first statement. They may be forgotten during one.
+        homes = {i: self._endpoints.home_shard(i) for i in limits if self._endpoints[i].ordered}
+        for endpoint_id, home in homes.items():
+            if not await self._is_ordered_read(endpoint_id, home, limits.pop(endpoint_id)):
+                return True
+        if limits and not await self._is_unordered_read(limits):
+            return True
+        has_more = await self._read_slow(set(needing))
+        return has_more or len(endpoint_ids) > len(batch)
+
+    async def _is_ordered_read(self, endpoint_id: UUID, home: int, limit: int) -> bool:
+        """Read parked rows of an ordered endpoint; return False if that takes too long."""
+        try:
+            await self._refill_ordered(endpoint_id, home, limit)
+        except StatementTimeoutError as error:
+            observe.stages.database_failed("load", error, SLOW_SECONDS)
+            self._slow[endpoint_id] = _Slow(monotonic() + SLOW_SECONDS, rests=True)
+            return False
+        return True
+
+    async def _is_unordered_read(self, limits: Mapping[UUID, int]) -> bool:
+        """Read parked rows of several endpoints; return False if that takes too long."""
+        try:
+            await self._refill_unordered(limits)
+        except StatementTimeoutError as error:
+            observe.stages.database_failed("load", error, 0.0)
+            if len(limits) > 1:
+                while self._size.scale(ENDPOINTS_LIMIT) >= len(limits):
+                    self._size.shrink()
+            else:
+                (endpoint_id,) = limits
+                self._slow[endpoint_id] = _Slow(monotonic() + SLOW_SECONDS, rests=False)
+                self._slow[endpoint_id].size.shrink()
+            return False
+        self._size.grow()
+        return True
+
+    async def _read_slow(self, needing: Collection[UUID]) -> bool:
+        """Read a part of one slow endpoint; return True if there were new rows."""
+        found = (i for i, slow in self._slow.items() if i in needing and not slow.rests)
+        endpoint_id = next(found, None)
+        if endpoint_id is None:
+            return False
+        slow = self._slow[endpoint_id] = self._slow.pop(endpoint_id)  # last, as others follow
+        shards, limit = slow.shards(self._buffer.owned), self._buffer.rows_to_read(endpoint_id)
+        try:
+            with self._buffer.reading() as stale:
+                rows = await self._deliveries.parked({endpoint_id: limit}, shards, limit)
+                is_new = any(row.id not in self._buffer for row in rows)
+                await self._admit(rows, stale=stale, are_parked=True)
+        except StatementTimeoutError as error:
+            observe.stages.database_failed("load", error, 0.0)
+            slow.until = monotonic() + SLOW_SECONDS
+            slow.rests = len(shards) == 1
+            slow.size.shrink()
+            return True
+        return is_new
+
+    async def _refill_unordered(self, limits: Mapping[UUID, int]) -> None:
+        """Read parked rows of several endpoints, each up to its limit.
+
+        One statement reads at most PARKED_LIMIT rows, or as many as the first endpoint needs.
+        """
+        total = max(PARKED_LIMIT, next(iter(limits.values())))
+        note = self._buffer.parked.newest
+        with self._buffer.reading() as stale:
+            rows = await self._deliveries.parked(limits, self._buffer.owned, total)
+            await self._take_parked(completely_read(limits, rows, total), rows, stale, note)
+
+    async def _refill_ordered(self, endpoint_id: UUID, shard: int, limit: int) -> None:
+        """Read parked rows of an ordered endpoint, from its first one on."""
+        note = self._buffer.parked.newest
+        with self._buffer.reading() as stale:
+            rows = []
+            if shard in self._buffer.owned:
+                rows = await self._deliveries.parked_in_order(endpoint_id, shard, limit)
+            await self._take_parked({endpoint_id: limit}, rows, stale, note)
+
+    async def _take_parked(
+        self,
+        limits: Mapping[UUID, int],
+        rows: Sequence[Delivery],
+        stale: Collection[int | UUID],
+        note: int,
+    ) -> None:
+        """Admit parked rows that were read.
+
+        An endpoint without more rows, or without new ones, is not read until the next rescan,
+        unless rows were parked after `note`, the newest when the read began.
+        """
+        counts = Counter(row.endpoint_id for row in rows)
+        with_new = {row.endpoint_id for row in rows if row.id not in self._buffer}
+        for endpoint_id, limit in limits.items():
+            has_more = counts[endpoint_id] == limit and endpoint_id in with_new
+            if not has_more and endpoint_id not in stale:
+                self._buffer.parked.forget(endpoint_id, note)
+        await self._admit(rows, stale=stale, are_parked=True)
+
+
+def completely_read(
+    limits: Mapping[UUID, int], rows: Sequence[Delivery], total: int
+) -> Mapping[UUID, int]:
+    """Return the endpoints whose parked rows were read completely, each up to its limit.
+
+    If the statement reached its limit, these are the endpoints before the last one in the result.
+    """
+    if len(rows) < total:
+        return limits
+    last = rows[-1].endpoint_id
+    return dict(takewhile(lambda item: item[0] != last, limits.items()))
+
+
+def in_turns(endpoint_ids: Iterable[UUID], environment_of: Callable[[UUID], str]) -> list[UUID]:
+    """Order endpoints round robin over their environments.
+
+    Otherwise one environment would wait for all endpoints of another.
+    """
+    by_environment: dict[str, list[UUID]] = {}
+    for endpoint_id in endpoint_ids:
+        by_environment.setdefault(environment_of(endpoint_id), []).append(endpoint_id)
+    rounds = zip_longest(*by_environment.values())
+    return [i for endpoints in rounds for i in endpoints if i is not None]
