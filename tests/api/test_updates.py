@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 
+from dispatcher.encryption.cipher import Cipher
 from tests.api.conftest import JSONAPI, SCHEMES, Api, Client, delivered, served
 from tests.api.refusals import documented, pointers, untouched
 from tests.conftest import Connection
@@ -103,6 +105,41 @@ async def test_a_change_of_the_order_is_refused_because_it_was_chosen(ask: Clien
     for refused, pointer in ((plain, "/ordered"), (wrapped, "/data/attributes/ordered")):
         assert (refused.status, pointers(refused)) == (422, [pointer])
         assert "is chosen when the webhook is made" in refused.body.decode()
+
+
+async def test_the_headers_of_a_webhook_are_bounded_over_all_its_changes(
+    ask: Client, database: Connection
+) -> None:
+    path, _ = await whole(ask, headers={"X-One": "1" * 4000})
+    document = documented("webhook", {"headers": {"X-Two": "2" * 4000}})
+    plain = {"headers": {"X-Two": "2" * 4000}}
+    at_once = await ask("PATCH", path, {"headers": {"X-One": "1" * 4000, "X-Two": "2" * 4000}})
+    async with untouched(database):
+        refusals = [
+            (await ask("PATCH", path, plain), "/headers"),
+            (await ask("PUT", path, document, Content_Type=JSONAPI), "/data/attributes/headers"),
+        ]
+    for refused, pointer in refusals:
+        assert (refused.status, pointers(refused)) == (422, [pointer])
+        assert "must be at most 4096 bytes in all" in refused.body.decode()
+    assert refusals[0][0].json["error"]["message"] == at_once.json["error"]["message"]
+    assert (await ask("PATCH", path, {"headers": {"X-One": None, **plain["headers"]}})).status == 200
+
+
+async def test_headers_that_were_too_large_already_can_be_made_smaller(
+    ask: Client, database: Connection, cipher: Cipher
+) -> None:
+    path, made = await whole(ask)
+    large = {f"X-{n}": "x" * 4000 for n in range(3)}
+    context = UUID(made["id"]).bytes
+    await database.execute(
+        "UPDATE dispatcher.endpoints SET headers = $2 WHERE id = $1",
+        UUID(made["id"]),
+        cipher.encrypt(orjson.dumps(large), context=context),
+    )
+    assert (await ask("PATCH", path, {"headers": {"X-0": "x" * 4001}})).status == 422
+    smaller = await ask("PATCH", path, {"headers": {"X-0": None}})
+    assert smaller.data["headerNames"] == ["X-1", "X-2"]
 
 
 async def test_a_scheme_that_is_not_switched_on_is_refused(

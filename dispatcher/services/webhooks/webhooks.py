@@ -265,8 +265,7 @@ class Webhooks:
             merged["url"] = self._rules.target(changes["url"])[0]
         if "headers" in changes:
             headers = self._secrets.merge_headers(row, changes["headers"])
-            if len(headers) > self._rules.limits.headers:
-                raise InvalidError.field("headers", f"are at most {self._rules.limits.headers}")
+            self._rules.check_headers(headers, before=self._secrets.headers(row))
             merged["headers"] = self._secrets.encrypt_headers(headers, row["id"])
         return merged
 
