@@ -41,6 +41,40 @@ async def test_a_repeated_creation_returns_the_same_webhook_without_its_secret(
     assert again.data == expected
 
 
+async def test_a_repeated_request_has_the_location_and_the_etag_of_the_first(
+    ask: Client, key: str
+) -> None:
+    answers = [*await twice(ask, key, "/api/webhooks", WEBHOOK)]
+    path = answers[0].headers["Location"]
+    await ask("PATCH", path, {"name": "meanwhile"})
+    answers.append(await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key))
+    for name in ("Location", "ETag"):
+        assert len({answer.headers[name] for answer in answers}) == 1
+    assert answers[0].headers["ETag"] != (await ask("GET", path)).headers["ETag"]
+    started, again = await twice(
+        ask, f"{key}2", f"{path}/recover", {"since": "2026-01-01T00:00:00Z"}
+    )
+    assert again.headers["Location"] == started.headers["Location"]
+    rotated, again = await twice(ask, f"{key}3", f"{path}/rotate_secret")
+    assert again.headers["ETag"] == rotated.headers["ETag"]
+    assert "Location" not in again.headers
+
+
+async def test_a_response_that_was_stored_without_headers_is_repeated(
+    ask: Client, database: Connection, key: str
+) -> None:
+    first = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    await database.execute(
+        "UPDATE dispatcher.idempotent_responses SET body = convert_to($2, 'UTF8') WHERE key = $1",
+        key,
+        '{"success":true,"data":{"text":"a\r\n\r\nb"}}',
+    )
+    again = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    assert (first.status, again.status) == (201, 201)
+    assert again.body == b'{"success":true,"data":{"text":"a\r\n\r\nb"}}'
+    assert "Location" not in again.headers
+
+
 async def test_a_repeated_change_says_that_no_daemon_was_waited_for(ask: Client, key: str) -> None:
     made = (await ask("POST", "/api/webhooks", WEBHOOK)).data
     first, again = await twice(ask, key, f"/api/webhooks/{made['id']}/rotate_secret")

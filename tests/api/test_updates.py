@@ -123,7 +123,9 @@ async def test_the_headers_of_a_webhook_are_bounded_over_all_its_changes(
         assert (refused.status, pointers(refused)) == (422, [pointer])
         assert "must be at most 4096 bytes in all" in refused.body.decode()
     assert refusals[0][0].json["error"]["message"] == at_once.json["error"]["message"]
-    assert (await ask("PATCH", path, {"headers": {"X-One": None, **plain["headers"]}})).status == 200
+    assert (
+        await ask("PATCH", path, {"headers": {"X-One": None, **plain["headers"]}})
+    ).status == 200
 
 
 async def test_headers_that_were_too_large_already_can_be_made_smaller(

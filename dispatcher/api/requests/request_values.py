@@ -5,6 +5,7 @@ import secrets
 
 from aiohttp import web
 
+from dispatcher.api.routes import app_path
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT, is_environment_id
 from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.audit.audit_log import Actor
@@ -40,6 +41,18 @@ def environment_id_of(request: web.Request, principal: Principal) -> str:
     if not is_environment_id(name) or principal.environment_id not in (None, name):
         raise no_environment(name)
     return name
+
+
+def path_for(request: web.Request, principal: Principal, environment_id: str, api_path: str) -> str:
+    """Return a path under /api, or the same under /apps if /api leads to another environment.
+
+    It leads to `environment_id` with the same token, whether X-Environment-Id is sent again or not.
+    """
+    without_header = principal.environment_id or DEFAULT_ENVIRONMENT
+    named = request.headers.get("X-Environment-Id", environment_id)
+    if without_header == named == environment_id:
+        return api_path
+    return app_path(api_path, environment_id)
 
 
 def fairness_key_of(principal: Principal, environment_id: str) -> str:

@@ -91,11 +91,11 @@ class BulkAction:
     """One bulk action.
 
     `filters` is null if the deliveries were named one by one; `delivery_ids` names these, and is
-    null with filters. `total` was counted at the start, or is null if there were too many. `made` counts the deliveries that were retried or cancelled,
-    `skipped` the others by reason: `changed` (in another status by now), `deleted` and `disabled`
-    (the webhook), `dropped` (the event is no longer kept), `attempts` (there were too many), and
-    `in_progress`. Everything down to the time `reached` is done. `error` is why the last step
-    failed.
+    null with filters. `total` was counted at the start, or is null if there were too many. `made`
+    counts the deliveries that were retried or cancelled, `skipped` the others by reason: `changed`
+    (in another status by now), `deleted` and `disabled` (the webhook), `dropped` (the event is no
+    longer kept), `attempts` (there were too many), and `in_progress`. Everything down to the time
+    `reached` is done. `error` is why the last step failed.
     """
 
     id: str
