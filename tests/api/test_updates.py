@@ -245,6 +245,70 @@ async def test_every_change_makes_another_revision(ask: Client) -> None:
     assert (await ask("GET", path)).headers["ETag"] == tags[-1]
 
 
+UNCHANGED: list[dict[str, Any]] = [
+    {},
+    {"url": None, "events": None, "name": None, "active": None, "metadata": None},
+    WHOLE,
+    {"retry": {"base": 1.5, "retries": 2}},
+    {"headers": {"X-None": None}},
+    {"headers": {"X-Two": "2"}},
+    {"authentication": None, "tls": None},
+]
+
+
+@pytest.mark.parametrize("changes", UNCHANGED, ids=lambda changes: orjson.dumps(changes).decode())
+async def test_a_change_that_changes_nothing_writes_nothing(
+    ask: Client, database: Connection, changes: dict[str, Any]
+) -> None:
+    path, _ = await whole(ask)
+    before = await ask("GET", path)
+    version = "SELECT version FROM dispatcher.endpoint_version"
+    drawn = await database.fetchval(version)
+    async with untouched(database):
+        for method in ("PATCH", "PUT"):
+            for condition in ({}, {"If_Match": before.headers["ETag"]}):
+                same = await ask(method, path, changes, **condition)
+                assert (same.status, same.data) == (200, before.data)
+                assert same.headers["ETag"] == before.headers["ETag"]
+        refused = await ask("PATCH", path, changes, If_Match='"1"')
+        assert (refused.status, refused.code) == (412, "changed_meanwhile")
+    assert await database.fetchval(version) == drawn
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata": {"team": "billing", "n": [True, None]}},
+        {"events": ["role.*", "user.created"]},
+        {"signatureSchemes": ["stripe", "standard"]},
+        {"headers": {"x-two": "2"}},
+        {"headers": {"X-Two": "3"}},
+        {"authentication": {"type": "basic", "username": "u", "password": "p"}},
+    ],
+    ids=lambda changes: orjson.dumps(changes).decode(),
+)
+async def test_a_small_change_is_written(ask: Client, changes: dict[str, Any]) -> None:
+    path, _ = await whole(ask)
+    tag = (await ask("GET", path)).headers["ETag"]
+    assert (await ask("PATCH", path, changes)).headers["ETag"] != tag
+
+
+async def test_headers_that_cannot_be_read_can_be_removed(
+    ask: Client, database: Connection
+) -> None:
+    path, made = await whole(ask)
+    id_ = UUID(made["id"])
+    other_key = Cipher(b"another key of thirty-two bytes!")
+    await database.execute(
+        "UPDATE dispatcher.endpoints SET headers = $2 WHERE id = $1",
+        id_,
+        other_key.encrypt(b'{"X-One":"1"}', context=id_.bytes),
+    )
+    await ask("PATCH", path, {"headers": None})
+    left = "SELECT headers FROM dispatcher.endpoints WHERE id = $1"
+    assert await database.fetchval(left, id_) is None
+
+
 async def test_only_one_of_two_changes_of_a_revision_succeeds(ask: Client) -> None:
     path, _ = await whole(ask)
     tag = (await ask("GET", path)).headers["ETag"]
