@@ -35,12 +35,23 @@ def environment_id_of(request: web.Request, principal: Principal) -> str:
 
     Raise NotFoundError for one that the token may not use, as if it did not exist.
     """
+    check_named_environments(request, principal)
     name = request.match_info.get("app_id") or request.headers.get("X-Environment-Id")
     if name is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
-    if not is_environment_id(name) or principal.environment_id not in (None, name):
+    if not is_environment_id(name):
         raise no_environment(name)
     return name
+
+
+def check_named_environments(request: web.Request, principal: Principal) -> None:
+    """Raise NotFoundError if the path or a header names another environment than the token's.
+
+    A token for all environments may name any.
+    """
+    for name in (request.match_info.get("app_id"), request.headers.get("X-Environment-Id")):
+        if name is not None and principal.environment_id not in (None, name):
+            raise no_environment(name)
 
 
 def path_for(request: web.Request, principal: Principal, environment_id: str, api_path: str) -> str:
