@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import JSONAPI, OTHER, Api, ApiResponse, Client, delivered
+from tests.api.conftest import JSON, JSONAPI, OTHER, Api, ApiResponse, Client, delivered
 from tests.api.refusals import untouched
 from tests.conftest import Connection
 from tests.receivers import Receiver
@@ -205,6 +205,29 @@ async def test_an_event_is_emitted_once(ask: Client, database: Connection, key: 
     assert again.data["id"] == first.data["id"]
     assert again.data["idempotencyKey"] == key
     assert (other.status, other.code) == (409, "conflict")
+
+
+@pytest.mark.parametrize("first_reference", ["ord_1", None])
+@pytest.mark.parametrize("form", [JSON, JSONAPI])
+async def test_an_event_with_another_reference_is_another_event(
+    ask: Client, database: Connection, key: str, first_reference: str | None, form: str
+) -> None:
+    async def emit(reference: str | None) -> ApiResponse:
+        event = {"type": "user.created", "data": {}}
+        if reference is not None:
+            event["reference"] = reference
+        body = {"data": {"type": "event", "attributes": event}} if form == JSONAPI else event
+        return await ask("POST", "/api/events", body, Idempotency_Key=key, Content_Type=form)
+
+    first = await emit(first_reference)
+    async with untouched(database):
+        again = await emit(first_reference)
+        others = [await emit(each) for each in ("ord_2", "ord_1", None) if each != first_reference]
+    assert (first.status, again.status) == (201, 201)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    for other in others:
+        assert other.status == 409
+        assert "was used for another event, evt_" in other.body.decode()
 
 
 async def test_an_event_emitted_with_sql_has_its_key_here_too(
