@@ -15,7 +15,7 @@ _KEY = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
-def request_id(request: web.Request) -> str:
+def request_id(request: web.BaseRequest) -> str:
     """Return the id of a request: the caller's X-Request-Id if it is valid, else a new one."""
     known = request.get(_KEY)
     if known is None:
