@@ -20,6 +20,7 @@ from dispatcher.api.port.connection_limits import ConnectionLimits
 from dispatcher.api.port.connections import HEADERS, Connection, Connections
 from dispatcher.api.port.first_request import FirstRequest
 from dispatcher.api.representations import Dialect, negotiation
+from dispatcher.api.requests import expectations
 from dispatcher.api.requests.pipeline import RequestPipeline
 from dispatcher.api.requests.request_parser import negotiated
 from dispatcher.api.requests.request_values import request_id
@@ -68,20 +69,23 @@ def build(
         report = {"status": status, "checks": results, "failing": failing(), "paused": paused()}
         return _json(200 if ready else 503, report)
 
-    app = web.Application(client_max_size=body_limit_bytes, middlewares=[answering])
-    # HEAD works wherever GET works: aiohttp leaves out the body.
-    app.router.add_get("/livez", _livez)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/healthz", readyz)
     description = _Description(routes)
-    app.router.add_get("/openapi.json", partial(_openapi, pipeline, description))
-    app.router.add_get("/metrics", partial(_metrics, pipeline))
+    handlers: list[tuple[str, str, Handler]] = [
+        ("GET", "/livez", _livez),
+        ("GET", "/readyz", readyz),
+        ("GET", "/healthz", readyz),
+        ("GET", "/openapi.json", partial(_openapi, pipeline, description)),
+        ("GET", "/metrics", partial(_metrics, pipeline)),
+    ]
     for route in routes:
-        for method, path in route.paths():
-            handler = partial(pipeline.answer, route=route)
-            app.router.add_route(method, path, handler)
-            if method == "GET":
-                app.router.add_route("HEAD", path, handler)
+        answer = partial(pipeline.answer, route=route)
+        handlers += [(method, path, answer) for method, path in route.paths()]
+    app = web.Application(client_max_size=body_limit_bytes, middlewares=[answering])
+    app.on_response_prepare.append(_complete)
+    for method, path, handler in handlers:
+        # HEAD works wherever GET works: aiohttp leaves out the body.
+        for each in ("GET", "HEAD") if method == "GET" else (method,):
+            app.router.add_route(each, path, handler, expect_handler=expectations.invite_body)
     return app
 
 
@@ -97,6 +101,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
     if connection is not None:
         connection.began(request)
     try:
+        expectations.check(request)
         response = await handler(request)
     except Exception as error:  # noqa: BLE001 - no caller above could answer the request
         response = _refusal(request, error)
@@ -116,6 +121,15 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
         monotonic() - began,
     )
     return response
+
+
+async def _complete(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the common headers to a response that `answering` has not seen.
+
+    This is that to an unknown path with an `Expect` that aiohttp does not know.
+    """
+    if "X-Request-Id" not in response.headers:
+        response.headers.update({**HEADERS, "X-Request-Id": request_id(request)})
 
 
 def _asks_for_another_protocol(request: web.Request) -> bool:

@@ -138,8 +138,13 @@ class Route:
         """Return every method and path of the route. Paths under /apps name the environment."""
         paths = [self.path, *self.aliases]
         if not self.all_environments:
-            paths += [path.replace("/api/", "/apps/{app_id}/", 1) for path in paths]
+            paths += [app_path(path, "{app_id}") for path in paths]
         return [(method, path) for path in paths for method in (self.method, *self.more_methods)]
+
+
+def app_path(path: str, environment_id: str) -> str:
+    """Return the path under /apps that means the same as one under /api."""
+    return path.replace("/api/", f"/apps/{environment_id}/", 1)
 
 
 class Routes:

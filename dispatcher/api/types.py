@@ -92,6 +92,8 @@ class HandlerResult(Generic[T_co]):
     - `body` is a resource, a tuple of them, or None.
     - `is_page` means that the tuple is a page; `next` is where the next page begins.
     - `shape` replaces the route's shape.
+    - `location` is the path of the created resource under /api. The response names the same under
+      /apps if the client needs that.
     - `is_replayed` means that an earlier request made the resource, which had the same key.
     - `wait_until_applied` runs after the commit and before the response is sent. It takes a second
       or two at most and returns True if every daemon has applied the change. It must not raise,

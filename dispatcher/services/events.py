@@ -14,6 +14,7 @@ from dispatcher.store.errors import TransactionConflictError
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.queries import events as stored
 from dispatcher.store.queries.events import EmittedRows, NewEventRow
+from dispatcher.store.queries.history import History
 from dispatcher.store.session import Queryable
 
 
@@ -35,6 +36,7 @@ class Events:
     def __init__(self, session: Queryable, queue: EmissionQueue) -> None:
         self._session = session
         self._events = stored.Events(session)
+        self._history = History(session)
         self._queue = queue
 
     async def emit(
@@ -57,7 +59,9 @@ class Events:
         except stored.EventRejectedError as error:
             raise InvalidError.field("data", str(error)) from None
         if key is not None:
-            await self._same(name, form.type, data)
+            await self._check_same(
+                name, environment_id, NewEventRow(form.type, data, key, form.reference)
+            )
         return name
 
     async def emit_new(self, environment_id: str, row: NewEventRow) -> Event | None:
@@ -106,9 +110,13 @@ class Events:
         except stored.UnknownEnvironmentError:
             raise no_environment(environment_id) from None
 
-    async def _same(self, name: str, type_: str, data: RawJson) -> None:
-        rows = await self._events.with_ids([ids.parse(ids.EVENT_PREFIX, name)])
-        if not rows or (rows[0]["type"], rows[0]["data"]) != (type_, data):
+    async def _check_same(self, name: str, environment_id: str, given: NewEventRow) -> None:
+        """Raise ConflictError if the event with this id is another than the given one."""
+        rows = await self._history.event_items(
+            environment_id, [ids.parse(ids.EVENT_PREFIX, name)], ids.LARGEST_ID
+        )
+        found = [(row["type"], row["data"], row["reference"]) for row in rows]
+        if found != [(given.type, given.data, given.reference)]:
             raise ConflictError(f"the Idempotency-Key was used for another event, {name}")
 
 

@@ -55,7 +55,8 @@ def body(route: Route) -> object:
 
 ADDRESSED = [call for call in CALLS if call[2].replace("{app_id}", "").count("{")]
 UNDER_APPS = [call for call in CALLS if "{app_id}" in call[2]]
-BY_HEADER = [call for call in CALLS if "{app_id}" not in call[2] and not call[0].all_environments]
+BY_PATH = [call for call in CALLS if "{app_id}" not in call[2]]
+BY_HEADER = [call for call in BY_PATH if not call[0].all_environments]
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +207,7 @@ async def test_another_environments_paths_are_not_found(
     assert (answer.status, answer.code) == (404, "not_found")
 
 
-@each(*BY_HEADER)
+@each(*BY_PATH)
 async def test_another_environment_in_the_header_is_not_found(
     mine: Client,
     theirs: dict[str, str],
@@ -218,6 +219,23 @@ async def test_another_environment_in_the_header_is_not_found(
     async with untouched(database):
         answer = await mine(method, path.format(**theirs), body(route), X_Environment_Id=OTHER)
     assert (answer.status, answer.code) == (404, "not_found")
+
+
+async def test_a_header_beside_a_path_names_the_environment_of_the_token_too(
+    mine: Client, ask: Client
+) -> None:
+    path = f"/apps/{OWN_ENVIRONMENT}/webhooks"
+    assert (await mine("GET", path, X_Environment_Id=OTHER)).status == 404
+    assert (await mine("GET", path, X_Environment_Id=OWN_ENVIRONMENT)).status == 200
+    assert (await ask("GET", path, X_Environment_Id=OTHER)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/tokens", "/api/audit", "/api/environments"])
+async def test_a_route_of_all_environments_takes_the_header_of_its_token(
+    mine: Client, ask: Client, path: str
+) -> None:
+    assert (await mine("GET", path, X_Environment_Id=OWN_ENVIRONMENT)).status == 200
+    assert (await ask("GET", path, X_Environment_Id=OTHER)).status == 200
 
 
 @each(*BY_HEADER, *UNDER_APPS)

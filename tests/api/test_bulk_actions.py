@@ -68,6 +68,9 @@ async def test_what_was_counted_is_cancelled_and_its_progress_is_shown(
 async def test_named_deliveries_are_retried(ask: Client, waiting: list[str]) -> None:
     begun = await ask("POST", LIST, {"action": "retry", "deliveryIds": waiting[:2], "rate": 1000})
     assert (begun.data["filters"], begun.data["total"]) == (None, 2)
+    assert begun.data["deliveryIds"] == waiting[:2]
+    (entry,) = (await ask("GET", f"/api/audit?subject={begun.data['id']}")).data["items"]
+    assert entry["detail"]["ids"] == waiting[:2]
     assert (await ended(ask, begun.data))["made"] == 2
 
 

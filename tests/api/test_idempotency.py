@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import JSONAPI, OTHER, Api, ApiResponse, Client, delivered
+from tests.api.conftest import JSON, JSONAPI, OTHER, Api, ApiResponse, Client, delivered
 from tests.api.refusals import untouched
 from tests.conftest import Connection
 from tests.receivers import Receiver
@@ -39,6 +39,40 @@ async def test_a_repeated_creation_returns_the_same_webhook_without_its_secret(
     expected = first.data
     assert len(expected.pop("secret")) == 64
     assert again.data == expected
+
+
+async def test_a_repeated_request_has_the_location_and_the_etag_of_the_first(
+    ask: Client, key: str
+) -> None:
+    answers = [*await twice(ask, key, "/api/webhooks", WEBHOOK)]
+    path = answers[0].headers["Location"]
+    await ask("PATCH", path, {"name": "meanwhile"})
+    answers.append(await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key))
+    for name in ("Location", "ETag"):
+        assert len({answer.headers[name] for answer in answers}) == 1
+    assert answers[0].headers["ETag"] != (await ask("GET", path)).headers["ETag"]
+    started, again = await twice(
+        ask, f"{key}2", f"{path}/recover", {"since": "2026-01-01T00:00:00Z"}
+    )
+    assert again.headers["Location"] == started.headers["Location"]
+    rotated, again = await twice(ask, f"{key}3", f"{path}/rotate_secret")
+    assert again.headers["ETag"] == rotated.headers["ETag"]
+    assert "Location" not in again.headers
+
+
+async def test_a_response_that_was_stored_without_headers_is_repeated(
+    ask: Client, database: Connection, key: str
+) -> None:
+    first = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    await database.execute(
+        "UPDATE dispatcher.idempotent_responses SET body = convert_to($2, 'UTF8') WHERE key = $1",
+        key,
+        '{"success":true,"data":{"text":"a\r\n\r\nb"}}',
+    )
+    again = await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key)
+    assert (first.status, again.status) == (201, 201)
+    assert again.body == b'{"success":true,"data":{"text":"a\r\n\r\nb"}}'
+    assert "Location" not in again.headers
 
 
 async def test_a_repeated_change_says_that_no_daemon_was_waited_for(ask: Client, key: str) -> None:
@@ -171,6 +205,29 @@ async def test_an_event_is_emitted_once(ask: Client, database: Connection, key: 
     assert again.data["id"] == first.data["id"]
     assert again.data["idempotencyKey"] == key
     assert (other.status, other.code) == (409, "conflict")
+
+
+@pytest.mark.parametrize("first_reference", ["ord_1", None])
+@pytest.mark.parametrize("form", [JSON, JSONAPI])
+async def test_an_event_with_another_reference_is_another_event(
+    ask: Client, database: Connection, key: str, first_reference: str | None, form: str
+) -> None:
+    async def emit(reference: str | None) -> ApiResponse:
+        event = {"type": "user.created", "data": {}}
+        if reference is not None:
+            event["reference"] = reference
+        body = {"data": {"type": "event", "attributes": event}} if form == JSONAPI else event
+        return await ask("POST", "/api/events", body, Idempotency_Key=key, Content_Type=form)
+
+    first = await emit(first_reference)
+    async with untouched(database):
+        again = await emit(first_reference)
+        others = [await emit(each) for each in ("ord_2", "ord_1", None) if each != first_reference]
+    assert (first.status, again.status) == (201, 201)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    for other in others:
+        assert other.status == 409
+        assert "was used for another event, evt_" in other.body.decode()
 
 
 async def test_an_event_emitted_with_sql_has_its_key_here_too(

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 
+from dispatcher.encryption.cipher import Cipher
 from tests.api.conftest import JSONAPI, SCHEMES, Api, Client, delivered, served
 from tests.api.refusals import documented, pointers, untouched
 from tests.conftest import Connection
@@ -103,6 +105,43 @@ async def test_a_change_of_the_order_is_refused_because_it_was_chosen(ask: Clien
     for refused, pointer in ((plain, "/ordered"), (wrapped, "/data/attributes/ordered")):
         assert (refused.status, pointers(refused)) == (422, [pointer])
         assert "is chosen when the webhook is made" in refused.body.decode()
+
+
+async def test_the_headers_of_a_webhook_are_bounded_over_all_its_changes(
+    ask: Client, database: Connection
+) -> None:
+    path, _ = await whole(ask, headers={"X-One": "1" * 4000})
+    document = documented("webhook", {"headers": {"X-Two": "2" * 4000}})
+    plain = {"headers": {"X-Two": "2" * 4000}}
+    at_once = await ask("PATCH", path, {"headers": {"X-One": "1" * 4000, "X-Two": "2" * 4000}})
+    async with untouched(database):
+        refusals = [
+            (await ask("PATCH", path, plain), "/headers"),
+            (await ask("PUT", path, document, Content_Type=JSONAPI), "/data/attributes/headers"),
+        ]
+    for refused, pointer in refusals:
+        assert (refused.status, pointers(refused)) == (422, [pointer])
+        assert "must be at most 4096 bytes in all" in refused.body.decode()
+    assert refusals[0][0].json["error"]["message"] == at_once.json["error"]["message"]
+    assert (
+        await ask("PATCH", path, {"headers": {"X-One": None, **plain["headers"]}})
+    ).status == 200
+
+
+async def test_headers_that_were_too_large_already_can_be_made_smaller(
+    ask: Client, database: Connection, cipher: Cipher
+) -> None:
+    path, made = await whole(ask)
+    large = {f"X-{n}": "x" * 4000 for n in range(3)}
+    context = UUID(made["id"]).bytes
+    await database.execute(
+        "UPDATE dispatcher.endpoints SET headers = $2 WHERE id = $1",
+        UUID(made["id"]),
+        cipher.encrypt(orjson.dumps(large), context=context),
+    )
+    assert (await ask("PATCH", path, {"headers": {"X-0": "x" * 4001}})).status == 422
+    smaller = await ask("PATCH", path, {"headers": {"X-0": None}})
+    assert smaller.data["headerNames"] == ["X-1", "X-2"]
 
 
 async def test_a_scheme_that_is_not_switched_on_is_refused(
@@ -204,6 +243,70 @@ async def test_every_change_makes_another_revision(ask: Client) -> None:
     tags = [answer.headers["ETag"] for answer in answers]
     assert len(set(tags)) == len(tags)
     assert (await ask("GET", path)).headers["ETag"] == tags[-1]
+
+
+UNCHANGED: list[dict[str, Any]] = [
+    {},
+    {"url": None, "events": None, "name": None, "active": None, "metadata": None},
+    WHOLE,
+    {"retry": {"base": 1.5, "retries": 2}},
+    {"headers": {"X-None": None}},
+    {"headers": {"X-Two": "2"}},
+    {"authentication": None, "tls": None},
+]
+
+
+@pytest.mark.parametrize("changes", UNCHANGED, ids=lambda changes: orjson.dumps(changes).decode())
+async def test_a_change_that_changes_nothing_writes_nothing(
+    ask: Client, database: Connection, changes: dict[str, Any]
+) -> None:
+    path, _ = await whole(ask)
+    before = await ask("GET", path)
+    version = "SELECT version FROM dispatcher.endpoint_version"
+    drawn = await database.fetchval(version)
+    async with untouched(database):
+        for method in ("PATCH", "PUT"):
+            for condition in ({}, {"If_Match": before.headers["ETag"]}):
+                same = await ask(method, path, changes, **condition)
+                assert (same.status, same.data) == (200, before.data)
+                assert same.headers["ETag"] == before.headers["ETag"]
+        refused = await ask("PATCH", path, changes, If_Match='"1"')
+        assert (refused.status, refused.code) == (412, "changed_meanwhile")
+    assert await database.fetchval(version) == drawn
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"metadata": {"team": "billing", "n": [True, None]}},
+        {"events": ["role.*", "user.created"]},
+        {"signatureSchemes": ["stripe", "standard"]},
+        {"headers": {"x-two": "2"}},
+        {"headers": {"X-Two": "3"}},
+        {"authentication": {"type": "basic", "username": "u", "password": "p"}},
+    ],
+    ids=lambda changes: orjson.dumps(changes).decode(),
+)
+async def test_a_small_change_is_written(ask: Client, changes: dict[str, Any]) -> None:
+    path, _ = await whole(ask)
+    tag = (await ask("GET", path)).headers["ETag"]
+    assert (await ask("PATCH", path, changes)).headers["ETag"] != tag
+
+
+async def test_headers_that_cannot_be_read_can_be_removed(
+    ask: Client, database: Connection
+) -> None:
+    path, made = await whole(ask)
+    id_ = UUID(made["id"])
+    other_key = Cipher(b"another key of thirty-two bytes!")
+    await database.execute(
+        "UPDATE dispatcher.endpoints SET headers = $2 WHERE id = $1",
+        id_,
+        other_key.encrypt(b'{"X-One":"1"}', context=id_.bytes),
+    )
+    await ask("PATCH", path, {"headers": None})
+    left = "SELECT headers FROM dispatcher.endpoints WHERE id = $1"
+    assert await database.fetchval(left, id_) is None
 
 
 async def test_only_one_of_two_changes_of_a_revision_succeeds(ask: Client) -> None:

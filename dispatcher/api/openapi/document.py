@@ -198,7 +198,7 @@ def _responses(route: Route, path: str, schemas: Schema, dialects: Sequence[Dial
             alternative=None,
         )
         responses[str(other.status)] = _success(other, schemas, dialects)
-    for status in _error_statuses(route, path):
+    for status in _error_statuses(route):
         responses[str(status)] = ref("responses", failure(status))
     return dict(sorted(responses.items()))
 
@@ -213,13 +213,12 @@ def _add_list(
         content["schema"] = {"anyOf": [content["schema"], answered(many, dialect, schemas)]}
 
 
-def _error_statuses(route: Route, path: str) -> Iterator[int]:
+def _error_statuses(route: Route) -> Iterator[int]:
     """Yield the error statuses that a route may return."""
     yield from ALWAYS
     if route.scope != "read":
         yield 403
-    if not route.all_environments or "{" in path:
-        yield 404
+    yield 404
     if route.form is not None:
         yield 422
     if route.is_change:

@@ -156,9 +156,9 @@ def header_components() -> Schema:
     """Return the components for all response headers, by name."""
     texts: Mapping[str, tuple[str, bool]] = {
         "X-Request-Id": ("The id of this request in the log and in the audit log", True),
-        "ETag": ("The revision, for If-Match. A repeated response has none.", False),
+        "ETag": ("The revision, for If-Match. A repeated response has the first one.", False),
         "Location": (
-            "The path of the created resource. A repeated response has it only for an event.",
+            "The path of the created resource, under `/apps` if `/api` leads elsewhere",
             False,
         ),
         "Idempotent-Replayed": (

@@ -14,6 +14,9 @@ from aiohttp import StreamReader, web
 
 from dispatcher.api.port.connection_limits import ConnectionLimits
 from dispatcher.api.port.first_request import FirstRequest
+from dispatcher.api.representations.negotiation import envelope
+from dispatcher.api.requests.request_values import request_id
+from dispatcher.api.types import HttpError
 
 DROPPED_LIMIT = 16
 DROP_PAUSE_SECONDS = 0.02
@@ -27,6 +30,14 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of every response that does not set its own value."""
+
+
+UNREADABLE = HttpError(
+    400,
+    "bad_request",
+    "The request cannot be read. Check that it is HTTP, and that no header is too long.",
+)
+UNEXPECTED = HttpError(500, "internal", "An unexpected error occurred")
 
 
 class Connection(web.RequestHandler):
@@ -61,11 +72,22 @@ class Connection(web.RequestHandler):
             self._heard_at = asyncio.get_running_loop().time()
         super().data_received(data)
 
-    def handle_error(self, *args: Any, **kwargs: Any) -> web.StreamResponse:
-        """Answer a request that could not be parsed, with the headers of every response."""
-        response = super().handle_error(*args, **kwargs)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
+    def handle_error(
+        self, request: web.BaseRequest, *args: Any, **kwargs: Any
+    ) -> web.StreamResponse:
+        """Answer a request that could not be parsed, in the envelope, as its headers are unknown.
+
+        The text of aiohttp would repeat what came, with the token in it.
+        """
+        status, id_ = super().handle_error(request, *args, **kwargs).status, request_id(request)
+        failure = UNREADABLE if status == UNREADABLE.status else UNEXPECTED
+        response = web.Response(
+            status=status,
+            body=envelope.write_error(failure, id_),
+            content_type=envelope.media_type,
+            headers={**HEADERS, "X-Request-Id": id_},
+        )
+        response.force_close()
         return response
 
     def began(self, request: web.BaseRequest) -> None:

@@ -1,7 +1,9 @@
 """The Idempotency-Key: a repeated request gets the response of the first one."""
 
 import hashlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from dispatcher.api.representations import Dialect
 from dispatcher.api.types import Call, Detail, HttpError
@@ -21,11 +23,34 @@ class IdempotencyKey(NamedTuple):
         return cls(key, hashlib.sha256(text).digest())
 
 
+_END_OF_HEAD: Final = b"\r\n\r\n"
+
+
 class StoredResponse(NamedTuple):
-    """The status and the body of the response to an earlier request."""
+    """The response to an earlier request: its status and body, and headers that belong to these.
+
+    A Location is stored as handlers return it, and written for each request by itself.
+    """
 
     status: int
     body: bytes
+    headers: Mapping[str, str] = MappingProxyType({})
+
+    @classmethod
+    def parse(cls, status: int, stored: bytes) -> "StoredResponse":
+        """Return the response of what `text` made. Without a head it begins with the JSON."""
+        if not stored or stored.startswith(b"{"):
+            return cls(status, stored, {})
+        head, _, body = stored.partition(_END_OF_HEAD)
+        lines = (line.partition(": ") for line in head.decode().split("\r\n"))
+        return cls(status, body, {name: value for name, _, value in lines})
+
+    def text(self) -> bytes:
+        """Return the headers and the body, as a response has them over HTTP."""
+        if not self.headers:
+            return self.body
+        lines = (f"{name}: {value}" for name, value in self.headers.items())
+        return "\r\n".join(lines).encode() + _END_OF_HEAD + self.body
 
 
 async def claim(call: Call, idempotency: IdempotencyKey) -> StoredResponse | None:
@@ -47,10 +72,10 @@ async def claim(call: Call, idempotency: IdempotencyKey) -> StoredResponse | Non
             "The Idempotency-Key was used for another request",
             Detail("was used for another request", header="Idempotency-Key"),
         )
-    return StoredResponse(stored.status, stored.body or b"")
+    return StoredResponse.parse(stored.status, stored.body or b"")
 
 
 async def keep(call: Call, idempotency: IdempotencyKey, response: StoredResponse) -> None:
     """Store a response, to be returned to the next request with the same key."""
     responses = IdempotentResponses(call.services.session)
-    await responses.keep(call.environment_id, idempotency.key, response.status, response.body)
+    await responses.keep(call.environment_id, idempotency.key, response.status, response.text())

@@ -9,7 +9,6 @@ from aiohttp import web
 from dispatcher.api.auth import Auth
 from dispatcher.api.cursors import Cursors
 from dispatcher.api.requests import idempotency
-from dispatcher.api.requests.idempotency import StoredResponse
 from dispatcher.api.requests.request_parser import ParsedRequest, RequestParser
 from dispatcher.api.requests.response_writer import PROPAGATION, ResponseWriter, stored_response
 from dispatcher.api.routes import Route
@@ -57,8 +56,7 @@ class RequestPipeline:
             result = await route.handle(call, parsed.form, parsed.query)
             response = await self._writer.write(parsed, result)
             if key is not None:
-                body = self._writer.body(parsed, result, secrets=False)
-                await idempotency.keep(call, key, StoredResponse(response.status, body))
+                await idempotency.keep(call, key, self._writer.to_store(parsed, result))
         if route.scope == "admin" and route.is_change:
             self.auth.forget()  # a token may have been revoked
         # Nothing may fail after the commit: the response may hold the only copy of a new secret.

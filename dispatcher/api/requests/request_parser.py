@@ -15,7 +15,12 @@ from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.representations import Dialect, negotiation
 from dispatcher.api.requests import conditional_headers, event_batch, json_body
 from dispatcher.api.requests.idempotency import IdempotencyKey
-from dispatcher.api.requests.request_values import actor_of, environment_id_of, fairness_key_of
+from dispatcher.api.requests.request_values import (
+    actor_of,
+    check_named_environments,
+    environment_id_of,
+    fairness_key_of,
+)
 from dispatcher.api.routes import Route
 from dispatcher.api.types import Call, Detail, HttpError
 from dispatcher.api.work_limits import WorkLimits
@@ -207,6 +212,7 @@ def negotiated(request: web.Request) -> Dialect:
 
 def _environment_id(request: web.Request, route: Route, principal: Principal) -> str:
     if route.all_environments:
+        check_named_environments(request, principal)
         return principal.environment_id or ALL_ENVIRONMENTS
     return environment_id_of(request, principal)
 

@@ -5,6 +5,7 @@ import secrets
 
 from aiohttp import web
 
+from dispatcher.api.routes import app_path
 from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT, is_environment_id
 from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.audit.audit_log import Actor
@@ -14,7 +15,7 @@ _KEY = web.RequestKey("request_id", str)
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
-def request_id(request: web.Request) -> str:
+def request_id(request: web.BaseRequest) -> str:
     """Return the id of a request: the caller's X-Request-Id if it is valid, else a new one."""
     known = request.get(_KEY)
     if known is None:
@@ -34,12 +35,35 @@ def environment_id_of(request: web.Request, principal: Principal) -> str:
 
     Raise NotFoundError for one that the token may not use, as if it did not exist.
     """
+    check_named_environments(request, principal)
     name = request.match_info.get("app_id") or request.headers.get("X-Environment-Id")
     if name is None:
         return principal.environment_id or DEFAULT_ENVIRONMENT
-    if not is_environment_id(name) or principal.environment_id not in (None, name):
+    if not is_environment_id(name):
         raise no_environment(name)
     return name
+
+
+def check_named_environments(request: web.Request, principal: Principal) -> None:
+    """Raise NotFoundError if the path or a header names another environment than the token's.
+
+    A token for all environments may name any.
+    """
+    for name in (request.match_info.get("app_id"), request.headers.get("X-Environment-Id")):
+        if name is not None and principal.environment_id not in (None, name):
+            raise no_environment(name)
+
+
+def path_for(request: web.Request, principal: Principal, environment_id: str, api_path: str) -> str:
+    """Return a path under /api, or the same under /apps if /api leads to another environment.
+
+    It leads to `environment_id` with the same token, whether X-Environment-Id is sent again or not.
+    """
+    without_header = principal.environment_id or DEFAULT_ENVIRONMENT
+    named = request.headers.get("X-Environment-Id", environment_id)
+    if without_header == named == environment_id:
+        return api_path
+    return app_path(api_path, environment_id)
 
 
 def fairness_key_of(principal: Principal, environment_id: str) -> str:

@@ -1,6 +1,7 @@
 """The response to a parsed request, in the dialect that it asks for."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from io import BytesIO
@@ -12,6 +13,7 @@ from aiohttp import hdrs, web
 from dispatcher.api.cursors import Cursors, listing
 from dispatcher.api.requests.idempotency import StoredResponse
 from dispatcher.api.requests.request_parser import ParsedRequest
+from dispatcher.api.requests.request_values import path_for
 from dispatcher.api.types import HandlerResult
 
 STEP_LIMIT_ITEMS = 10
@@ -47,13 +49,15 @@ class ResponseWriter:
             is_long = len(body) > LONG_BYTES and parsed.request.method == hdrs.METH_GET
             response.body = BytesIO(body) if is_long else body
             response.content_type = parsed.dialect.media_type
-        if result.revision is not None:
-            response.headers["ETag"] = f'"{result.revision}"'
-        if result.location is not None:
-            response.headers["Location"] = result.location
+        response.headers.update(_addressed(parsed, _headers(result)))
         if result.is_replayed:
             response.headers[REPLAYED] = "true"
         return response
+
+    def to_store(self, parsed: ParsedRequest, result: HandlerResult[object]) -> StoredResponse:
+        """Return what to answer to a later request with the same key, without secrets."""
+        body = self.body(parsed, result, secrets=False)
+        return StoredResponse(result.status, body, _headers(result))
 
     def body(self, parsed: ParsedRequest, result: HandlerResult[object], *, secrets: bool) -> bytes:
         """Return the body for the result of a handler. Leave out secrets unless `secrets`."""
@@ -71,10 +75,31 @@ def stored_response(parsed: ParsedRequest, stored: StoredResponse) -> web.Respon
     """Return the response for a repeated request."""
     response = web.Response(status=stored.status, body=stored.body, headers=HEADERS)
     response.content_type = parsed.dialect.media_type
+    response.headers.update(_addressed(parsed, stored.headers))
     response.headers[REPLAYED] = "true"
     if parsed.route.waits:
         response.headers[PROPAGATION] = "pending"  # nothing was waited for
     return response
+
+
+def _headers(result: HandlerResult[object]) -> Mapping[str, str]:
+    """Return the headers that belong to the resource in a response."""
+    headers = {}
+    if result.revision is not None:
+        headers["ETag"] = f'"{result.revision}"'
+    if result.location is not None:
+        headers["Location"] = result.location
+    return headers
+
+
+def _addressed(parsed: ParsedRequest, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the headers with a Location that leads to the environment of this request."""
+    path = headers.get("Location")
+    if path is None or parsed.route.all_environments:
+        return headers
+    call = parsed.call
+    location = path_for(parsed.request, call.principal, call.environment_id, path)
+    return {**headers, "Location": location}
 
 
 async def _items(

@@ -90,12 +90,12 @@ class BulkActionFilters:
 class BulkAction:
     """One bulk action.
 
-    `filters` is null if the deliveries were named one by one. `total` was counted at the start, or
-    is null if there were too many. `made` counts the deliveries that were retried or cancelled,
-    `skipped` the others by reason: `changed` (in another status by now), `deleted` and `disabled`
-    (the webhook), `dropped` (the event is no longer kept), `attempts` (there were too many), and
-    `in_progress`. Everything down to the time `reached` is done. `error` is why the last step
-    failed.
+    `filters` is null if the deliveries were named one by one; `delivery_ids` names these, and is
+    null with filters. `total` was counted at the start, or is null if there were too many. `made`
+    counts the deliveries that were retried or cancelled, `skipped` the others by reason: `changed`
+    (in another status by now), `deleted` and `disabled` (the webhook), `dropped` (the event is no
+    longer kept), `attempts` (there were too many), and `in_progress`. Everything down to the time
+    `reached` is done. `error` is why the last step failed.
     """
 
     id: str
@@ -111,6 +111,7 @@ class BulkAction:
     error: str | None
     created_at: datetime
     finished_at: datetime | None
+    delivery_ids: tuple[str, ...] | None
 
     @classmethod
     def from_row(cls, row: stored.BulkActionRow) -> "BulkAction":
@@ -131,6 +132,9 @@ class BulkAction:
             error=row["error"],
             created_at=row["created_at"],
             finished_at=row["finished_at"],
+            delivery_ids=None
+            if row["ids"] is None
+            else tuple(ids.delivery_name(number) for number in row["ids"]),
         )
 
 
@@ -202,6 +206,7 @@ class BulkActions:
             environment_id,
             deliveries=None if total.more else total.number,
             filters=orjson.loads(row["criteria"]),
+            **({} if started.delivery_ids is None else {"ids": started.delivery_ids}),
         )
         return started
 

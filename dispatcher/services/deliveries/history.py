@@ -230,8 +230,9 @@ async def _read_recent(read: ReadIds, filters: HistoryFilter, limit: int) -> Pag
 
 
 def _above(after: int, filters: HistoryFilter) -> HistoryFilter:
-    """Return the filter for ids above `after` alone."""
-    return replace(filters, low=max(filters.low, after + 1))
+    """Return the filter for ids above `after` alone. Of the largest id there are none."""
+    low = min(after + 1, ids.LARGEST_ID)  # PostgreSQL has no larger number of this type
+    return replace(filters, low=max(filters.low, low))
 
 
 def _only(filters: HistoryFilter, id_: int | None) -> HistoryFilter:

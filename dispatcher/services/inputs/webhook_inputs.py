@@ -1,6 +1,7 @@
 """Define the inputs for webhooks."""
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -19,6 +20,8 @@ from dispatcher.services.inputs.text_patterns import HEADER_NAME, HEADER_VALUE, 
 
 HEADERS_LIMIT = 20
 HEADERS_LIMIT_BYTES = 4096
+"""Bytes of the names and values of a webhook's headers, which go with each attempt."""
+TOO_LARGE_HEADERS = f"must be at most {HEADERS_LIMIT_BYTES} bytes in all"
 METADATA_LIMIT_BYTES = 16_384
 EVENTS_LIMIT = 200
 
@@ -35,11 +38,16 @@ def _header_name(name: str) -> str:
     return name
 
 
+def headers_size(headers: Mapping[str, str | None]) -> int:
+    """Return how many bytes headers have in all, of HEADERS_LIMIT_BYTES."""
+    return sum(len(name) + len(value or "") for name, value in headers.items())
+
+
 def _few_headers(headers: dict[str, Any]) -> dict[str, Any]:
     if len({name.lower() for name in headers}) < len(headers):
         raise ValueError("names one header twice")
-    if sum(len(name) + len(value or "") for name, value in headers.items()) > HEADERS_LIMIT_BYTES:
-        raise ValueError(f"must be at most {HEADERS_LIMIT_BYTES} bytes in all")
+    if headers_size(headers) > HEADERS_LIMIT_BYTES:
+        raise ValueError(TOO_LARGE_HEADERS)
     return headers
 
 

@@ -1,5 +1,7 @@
 """Convert a webhook's input to columns, and estimate the size of its row."""
 
+from collections.abc import Mapping
+
 import orjson
 
 from dispatcher.services.inputs.webhook_inputs import NewWebhook, Schedule, WebhookChanges
@@ -29,6 +31,16 @@ def columns(form: NewWebhook | WebhookChanges) -> dict[str, object]:
         "retry": _schedule(form.retry),
         "metadata": None if form.metadata is None else orjson.dumps(form.metadata).decode(),
     }
+
+
+def are_equal(row: Mapping[str, object], merged: Mapping[str, object]) -> bool:
+    """Return True if both rows say the same."""
+    return all(_plain(name, row[name]) == _plain(name, merged[name]) for name in merged)
+
+
+def _plain(name: str, value: object) -> object:
+    """Return a value to compare. PostgreSQL writes the JSON of a schedule in its own way."""
+    return orjson.loads(value) if name == "retry" and isinstance(value, str) else value
 
 
 def _schedule(schedule: Schedule | None) -> str | None:

@@ -10,6 +10,11 @@ from dispatcher.config.sections import Limits
 from dispatcher.core.endpoint_url import UrlError
 from dispatcher.core.errors import ConflictError, InvalidError, Problem
 from dispatcher.services.inputs.credential_inputs import Authentication
+from dispatcher.services.inputs.webhook_inputs import (
+    HEADERS_LIMIT_BYTES,
+    TOO_LARGE_HEADERS,
+    headers_size,
+)
 from dispatcher.transport.addresses.egress import Guard
 
 
@@ -34,6 +39,17 @@ class WebhookRules:
         for name in changes.get("headers") or ():
             if name.lower() in self.own_headers:
                 raise InvalidError.field("headers", f"{name} is written by the dispatcher itself")
+
+    def check_headers(self, merged: Mapping[str, str], *, before: Mapping[str, str]) -> None:
+        """Raise InvalidError if the headers of a webhook are too many or too large after a change.
+
+        `before` are those before the change. Headers that were too large already may become smaller
+        step by step.
+        """
+        if len(merged) > self.limits.headers:
+            raise InvalidError.field("headers", f"are at most {self.limits.headers}")
+        if headers_size(merged) > max(HEADERS_LIMIT_BYTES, headers_size(before)):
+            raise InvalidError.field("headers", TOO_LARGE_HEADERS)
 
     def check_room(self, count: int) -> None:
         """Raise ConflictError if an environment with `count` webhooks may have no more."""

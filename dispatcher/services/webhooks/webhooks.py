@@ -161,14 +161,23 @@ class Webhooks:
         *,
         revision: int | None = None,
     ) -> Webhook:
-        """Change a webhook. Raise ChangedError if `revision` is given and no longer current."""
+        """Change a webhook, and return it. Write nothing if it stays as it is.
+
+        Raise ChangedError if `revision` is given and no longer current.
+        """
         changes = form.given()
         self._rules.check(changes)
         tls = await check_tls(form.tls) if form.tls else None
-        version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         _check_revision(row, revision)
-        merged = self._merge(row, form, changes) | self._credentials(row, form, changes, tls)
+        if self._merge(row, form, changes, tls) is None:
+            return self._webhook(row)
+        version = await self._endpoints.next_version()
+        row = await self._row(webhook_id, environment_id)  # another change may have come before
+        _check_revision(row, revision)
+        merged = self._merge(row, form, changes, tls)
+        if merged is None:
+            return self._webhook(row)
         await self._endpoints.update(webhook_id, version, merged)
         if changes.get("events"):
             await self._endpoints.subscribe(webhook_id, changes["events"])
@@ -244,6 +253,20 @@ class Webhooks:
         return row
 
     def _merge(
+        self,
+        row: SealedEndpointRow,
+        form: WebhookChanges,
+        changes: Mapping[str, Any],
+        tls: WebhookTls | None,
+    ) -> dict[str, object] | None:
+        """Return the new row, None if it is the same. `tls` describes new certificates.
+
+        Credentials that are given count as new ones.
+        """
+        merged = self._settings(row, form, changes) | self._credentials(row, form, changes, tls)
+        return None if webhook_columns.are_equal(row, merged) else merged
+
+    def _settings(
         self, row: SealedEndpointRow, form: WebhookChanges, changes: Mapping[str, Any]
     ) -> dict[str, object]:
         """Return the new row. null changes nothing in a column that cannot be empty."""
@@ -263,12 +286,22 @@ class Webhooks:
         }
         if changes.get("url") is not None:
             merged["url"] = self._rules.target(changes["url"])[0]
+        if changes.get("events"):
+            merged["events"] = changes["events"]
         if "headers" in changes:
-            headers = self._secrets.merge_headers(row, changes["headers"])
-            if len(headers) > self._rules.limits.headers:
-                raise InvalidError.field("headers", f"are at most {self._rules.limits.headers}")
-            merged["headers"] = self._secrets.encrypt_headers(headers, row["id"])
+            merged["headers"] = self._merge_headers(row, changes["headers"])
         return merged
+
+    def _merge_headers(
+        self, row: EndpointRow, changes: Mapping[str, str | None] | None
+    ) -> bytes | None:
+        """Return the column of the headers: the stored one if they stay as they are."""
+        before = self._secrets.headers(row)  # empty too if they cannot be read
+        headers = self._secrets.merge_headers(row, changes)
+        self._rules.check_headers(headers, before=before)
+        if headers == before and (headers or row["headers"] is None):
+            return row["headers"]
+        return self._secrets.encrypt_headers(headers, row["id"])
 
     def _credentials(
         self,

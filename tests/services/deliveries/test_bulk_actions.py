@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from dispatcher.core import ids
@@ -198,6 +199,21 @@ async def test_named_deliveries_are_changed_whatever_their_state(
     assert (done.made, done.skipped) == (2, {"changed": 1})
     assert await queued_again(connection) == {one.id, two.id}
     assert three.id not in await queued_again(connection)
+
+
+async def test_named_deliveries_are_in_the_audit_log_and_in_the_bulk_action(
+    connection: Connection, session: Session, start: Start, read: BulkActions
+) -> None:
+    made = await some(connection, session, 2)
+    names = [ids.delivery_name(each.id) for each in made]
+    named, filtered = await start(form(delivery_ids=names)), await start(form(status="FAILED"))
+    newest_first = tuple(reversed(names))
+    assert (await read.get(OURS, named.id)).delivery_ids == newest_first
+    assert (await read.get(OURS, filtered.id)).delivery_ids is None
+    entries = await connection.fetch("SELECT subject, detail FROM dispatcher.audit")
+    details = {row["subject"]: orjson.loads(row["detail"]) for row in entries}
+    assert details[named.id]["ids"] == list(newest_first)
+    assert "ids" not in details[filtered.id]
 
 
 async def test_a_delivery_that_has_changed_since_is_left_alone(

@@ -828,3 +828,12 @@ async def test_a_waiting_event_shows_its_state(
                SELECT id, event_id, environment_id, type, attempt, 'bad', 'so bad' FROM gone"""
         )
     assert (await read.event(OURS, ids.event_name(event))).waiting == place_of_waiting
+
+
+async def test_nothing_is_above_the_largest_id(connection: Connection, read: History) -> None:
+    await rows.delivery(connection, await rows.endpoint(connection))
+    assert await read.deliveries(OURS, after=ids.LARGEST_ID) == Page((), None)
+    assert await read.events(OURS, after=ids.LARGEST_ID) == Page((), None)
+    assert await read.events(OURS, EventFilters(reference="ord_1"), after=ids.LARGEST_ID) == Page(
+        (), None
+    )
