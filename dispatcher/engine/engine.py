@@ -208,7 +208,7 @@ class Engine:
             status=self._status,
         )
         steps = MaintenanceSteps(self.sessions.upkeep, self._config.retention, now=self.clock.now)
-        self.maintenance = Maintenance(steps.table())
+        self.maintenance = Maintenance(steps.table(), is_clock_set=lambda: self.clock.is_set)
         self._triggers = steps.triggers
         self.replayer = Replayer(self.sessions.upkeep)
         self.bulk_actions = BulkActionRunner(self.sessions.upkeep)
