@@ -111,11 +111,12 @@ def _some(queues: Queues) -> str:
 def _loading(queues: Queues) -> Rows:
     busy = array([endpoint(1), *(endpoint(n) for n in range(100, 199))])
     never = _times("'-infinity'::float8", 64)
+    park = f"{_some(queues)}, {SHARDS}, {_times('0', BATCH)}, {_times('2e9::float8', BATCH)}"
     return {
         "deliveries/due": ("load", f"{SHARDS}, {never}, {_times('300', 64)}, 2e9", 300 * 64, 2, "deliveries_timer"),
         "deliveries/due:one": ("load", "'{5}', '{-Infinity}', '{500}', 2e9", 500, 3, "deliveries_timer"),
-        "deliveries/park:inactive": ("endpoints", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
-        "deliveries/park": ("load", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
+        "deliveries/park:inactive": ("endpoints", park, BATCH, 5, "deliveries_pkey"),
+        "deliveries/park": ("load", park, BATCH, 5, "deliveries_pkey"),
         "deliveries/parked": ("load", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 5, "deliveries_parked"),
         "deliveries/parked:one": ("load", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000, 2, "deliveries_parked"),
         "deliveries/parked_in_order": ("load", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000, 5, "deliveries_pkey"),
