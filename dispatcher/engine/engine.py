@@ -112,7 +112,7 @@ class Engine:
         self.rescheduler = Rescheduler(
             Deliveries(self.sessions.upkeep),
             Endpoints(self.sessions.upkeep),
-            on_moved=lambda: self.loader.reread_shards(),
+            on_moved=self._note_moved,
         )
         self.lease = Lease(
             Daemons(self.sessions.lease),
@@ -315,6 +315,10 @@ class Engine:
         self.rescheduler.set_back(step)
         self.fanout.note_set_back()
         self.inbox_wake.set()
+
+    def _note_moved(self, shards: frozenset[int]) -> None:
+        self.buffer.read_again(shards)
+        self.loader_wake.set()
 
     def _shards_changed(self) -> None:
         self.loader.shards_changed()
