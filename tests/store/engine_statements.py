@@ -156,6 +156,7 @@ def _leasing(queues: Queues) -> Rows:
         "change_notices/add": ("record", f"{queues.ids(range(1, 101))}, {_hundred()}, {_times('5::smallint', 100)}", 100, 10),
         "change_notices/remove": ("lease", queues.ids(range(1, BATCH + 1)), BATCH, 5, "change_notices_pkey"),
         "daemons/renew": ("lease", f"{DAEMON}, 5", 1, 20, "change_notices_shard"),
+        "daemons/take_clock_step": ("lease", "", 1, 20),
         "daemons/join": ("lease", "9, 8", 64, 10),
         "daemons/claim_shards": ("lease", "9, 64, '{8}', '{0}', '{true}'", 64, 10),
         "deliveries/bring_forward": ("lease", f"{queues.base}, 5000, {SHARDS}, 3600, '{2**40}'", 5000, 8, "deliveries_pkey"),
