@@ -22,13 +22,19 @@ class Clock:
     """The database's time in epoch seconds, carried forward by this machine's monotonic clock.
 
     The estimate is at most the true time, so that no retry is early; quick answers make it more
-    exact. Before the first answer, this machine's wall clock is used.
+    exact. Before the first answer, this machine's wall clock is used. It may be wrong by any time:
+    decide nothing by it before `is_set`.
     """
 
     def __init__(self, boottime: Callable[[], float] = boottime) -> None:
         self._boottime = boottime
         self._offset = time.time() - boottime()
         self._is_set = False
+
+    @property
+    def is_set(self) -> bool:
+        """Return True after the database's first answer."""
+        return self._is_set
 
     def now(self) -> float:
         """Return the estimated time of the database in epoch seconds."""

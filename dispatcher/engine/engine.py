@@ -112,7 +112,7 @@ class Engine:
         self.rescheduler = Rescheduler(
             Deliveries(self.sessions.upkeep),
             Endpoints(self.sessions.upkeep),
-            on_moved=lambda: self.loader.reread_shards(),
+            on_moved=self._note_moved,
         )
         self.lease = Lease(
             Daemons(self.sessions.lease),
@@ -209,7 +209,7 @@ class Engine:
             status=self._status,
         )
         steps = MaintenanceSteps(self.sessions.upkeep, self._config.retention, now=self.clock.now)
-        self.maintenance = Maintenance(steps.table())
+        self.maintenance = Maintenance(steps.table(), is_clock_set=lambda: self.clock.is_set)
         self._triggers = steps.triggers
         self.replayer = Replayer(self.sessions.upkeep)
         self.bulk_actions = BulkActionRunner(self.sessions.upkeep)
@@ -321,6 +321,10 @@ class Engine:
         self.rescheduler.set_back(step)
         self.fanout.note_set_back()
         self.inbox_wake.set()
+
+    def _note_moved(self, shards: frozenset[int]) -> None:
+        self.buffer.read_again(shards)
+        self.loader_wake.set()
 
     def _shards_changed(self) -> None:
         self.loader.shards_changed()

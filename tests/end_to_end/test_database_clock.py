@@ -111,6 +111,18 @@ async def test_a_clock_set_back_while_no_daemon_ran_is_noticed_at_the_start(
     await story.ended(DELIVERED=1)
 
 
+async def test_a_clock_set_back_after_an_orderly_stop_is_noticed_at_the_start(
+    story: Story, clock: SteppedClock, daemons: Daemons, receiver: Receiver, cutoff: float
+) -> None:
+    endpoint = (await story.subscribe(receiver.url)).id
+    await daemons.stop(await daemons.start(**RETRY))
+    await rows.delivery(story.connection, endpoint, attempt=1, due_in=5)
+    clock.set(-HOUR)
+    await daemons.start(**RETRY)
+    await receiver.wait_for(1, within=cutoff)
+    await story.ended(DELIVERED=1)
+
+
 async def test_events_after_the_clock_was_set_back_do_not_wait_until_the_mark_is_read_again(
     story: Story,
     clock: SteppedClock,

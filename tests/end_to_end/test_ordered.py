@@ -1,7 +1,18 @@
 """An ordered endpoint: one in flight, in the order of the fan-out, a failing one blocks the rest."""
 
+import asyncio
+
+import pytest
+
+from dispatcher.core.model import ClockSetBack
+from dispatcher.store.queries.daemons import Daemons as DaemonsTable
+from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.session import Session
+from tests.end_to_end.inside import holds
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
+from tests.store import rows
+from tests.waiting import until
 
 
 async def test_an_ordered_endpoint_gets_one_at_a_time_in_order(
@@ -55,3 +66,40 @@ async def test_a_restart_in_the_middle_keeps_the_order(
     await story.ended(DELIVERED=40)
     order = [n for r in receiver.requests for n in numbers([r])]
     assert order == [*range(40)]
+
+
+@pytest.mark.parametrize("attempt", [0, 1])
+async def test_rows_read_before_they_are_moved_do_not_wait_for_the_length_of_a_clock_step(
+    story: Story,
+    daemons: Daemons,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    attempt: int,
+) -> None:
+    """The owner died, and the clock was set back by an hour: its rows are an hour ahead."""
+    endpoint = (await story.subscribe(receiver.url, ordered=True, home_shard=3)).id
+    dead = Session(story.dsn, "dead")
+    await DaemonsTable(dead).join(77)
+    await DaemonsTable(dead).claim_shards(77, 64)
+    await dead.close()
+    ahead = "UPDATE dispatcher.daemons SET renewed_at = clock_timestamp() + interval '1 h'"
+    await story.connection.execute(ahead)
+    first = await rows.delivery(
+        story.connection, endpoint, attempt=attempt, due_in=3_601, parked=True
+    )
+    is_read, bring_forward = asyncio.Event(), Deliveries.bring_forward
+
+    async def late(
+        self: Deliveries, step: ClockSetBack, above: int, at_most: int
+    ) -> tuple[int | None, int]:
+        await is_read.wait()
+        return await bring_forward(self, step, above, at_most)
+
+    monkeypatch.setattr(Deliveries, "bring_forward", late)
+    daemon = await daemons.start()
+    if attempt:
+        await until(lambda: holds(daemon, first.id), "it is in memory with its old time")
+        is_read.set()
+    await receiver.wait_for(1)
+    await story.ended(DELIVERED=1)
+    is_read.set()

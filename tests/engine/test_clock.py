@@ -22,6 +22,13 @@ def test_before_the_first_answer_the_machines_time_is_used() -> None:
     assert Clock(FakeMonotonic(5.0)).now() == pytest.approx(time.time(), abs=1)
 
 
+def test_a_clock_is_set_by_the_first_answer() -> None:
+    clock = Clock(FakeMonotonic(5.0))
+    assert not clock.is_set
+    clock.set(5000.0, 5.0)
+    assert clock.is_set
+
+
 @pytest.mark.parametrize(
     ("asked_at", "answered_at", "then", "expected"),
     [

@@ -113,11 +113,12 @@ def _some(queues: Queues) -> str:
 def _loading(queues: Queues) -> Rows:
     busy = array([endpoint(1), *(endpoint(n) for n in range(100, 199))])
     never = _times("'-infinity'::float8", 64)
+    park = f"{_some(queues)}, {SHARDS}, {_times('0', BATCH)}, {_times('2e9::float8', BATCH)}"
     return {
         "deliveries/due": ("load", f"{SHARDS}, {never}, {_times('300', 64)}, 2e9", 300 * 64, 2, "deliveries_timer"),
         "deliveries/due:one": ("load", "'{5}', '{-Infinity}', '{500}', 2e9", 500, 3, "deliveries_timer"),
-        "deliveries/park:inactive": ("endpoints", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
-        "deliveries/park": ("load", f"{_some(queues)}, {SHARDS}", BATCH, 5, "deliveries_pkey"),
+        "deliveries/park:inactive": ("endpoints", park, BATCH, 5, "deliveries_pkey"),
+        "deliveries/park": ("load", park, BATCH, 5, "deliveries_pkey"),
         "deliveries/parked": ("load", f"{busy}, {_times('1000', 100)}, {SHARDS}, 5000", 5000, 5, "deliveries_parked"),
         "deliveries/parked:one": ("load", f"{array([endpoint(1)])}, '{{1000}}', {SHARDS}, 5000", 1000, 2, "deliveries_parked"),
         "deliveries/parked_in_order": ("load", f"'{endpoint(ORDERED)}', {ORDERED}::smallint, 1000", 1000, 5, "deliveries_pkey"),
@@ -157,6 +158,7 @@ def _leasing(queues: Queues) -> Rows:
         "change_notices/add": ("record", f"{queues.ids(range(1, 101))}, {_hundred()}, {_times('5::smallint', 100)}", 100, 10),
         "change_notices/remove": ("lease", queues.ids(range(1, BATCH + 1)), BATCH, 5, "change_notices_pkey"),
         "daemons/renew": ("lease", f"{DAEMON}, 5", 1, 20, "change_notices_shard"),
+        "daemons/take_clock_step": ("lease", "", 1, 20),
         "daemons/join": ("lease", "9, 8", 64, 10),
         "daemons/claim_shards": ("lease", "9, 64, '{8}', '{0}', '{true}'", 64, 10),
         "deliveries/bring_forward": ("lease", f"{queues.base}, 5000, {SHARDS}, 3600, '{2**40}'", 5000, 8, "deliveries_pkey"),

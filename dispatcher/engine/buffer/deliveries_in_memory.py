@@ -109,7 +109,13 @@ class DeliveriesInMemory:
     def drop_other_shards(self, shards: frozenset[int], lost: Collection[int]) -> None:
         """Forget the deliveries of `lost` shards that are not in flight; keep those of `shards`."""
         self.drop(self._queues.drop_other_shards(shards))
-        self.drop(self._heap.discard_shards(lost))
+        self.drop_later(lost)
+
+    def drop_later(self, shards: Collection[int]) -> list[Delivery]:
+        """Forget the deliveries of these shards in the retry heap, and return them."""
+        dropped = self._heap.discard_shards(shards)
+        self.drop(dropped)
+        return dropped
 
     def discard_later(self, ids: Collection[int]) -> None:
         """Remove deliveries from the retry heap; they still count until they are dropped."""

@@ -138,6 +138,13 @@ class DeliveryBuffer:
         self._in_memory.set_back(seconds)
         self._watermarks.reset()
 
+    def read_again(self, shards: Collection[int]) -> None:
+        """Forget what waits for a time in these shards, as the table has other times now."""
+        for endpoint_id in self._queues.ordered():
+            self._read_queue_again(endpoint_id)
+        self._note_to_park(self._in_memory.drop_later(shards))
+        self._watermarks.reset()
+
     def reading(self) -> AbstractContextManager[set[int | UUID]]:
         """Collect what becomes stale during a read; pass the set to `admit` or `apply_changes`.
 

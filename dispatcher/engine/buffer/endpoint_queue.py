@@ -120,16 +120,19 @@ class EndpointQueue:
         return len(self.in_flight) < settings.limit and not settings.is_stopped
 
     def blocked_until(self) -> float:
-        """Return when the head may start: after a rest, the rate limit, an ordered head's time.
+        """Return when the head may start: after a rest, the rate limit, an ordered retry's time.
 
-        Before the first answer, at most PROBE_LIMIT requests start in SLOW_SECONDS.
+        A delivery without attempts is due at once: if its time is in the future, the clock was set
+        back. Before the first answer, at most PROBE_LIMIT requests start in SLOW_SECONDS.
         """
         settings = self.settings
         until = self.resting_until
         if settings.interval:
             until = max(until, self.ready_at)
         if settings.is_ordered and self.waiting:
-            until = max(until, self.waiting[0].next_at)
+            head = self.waiting[0]
+            if head.attempt > head.base:
+                until = max(until, head.next_at)
         if self.is_slow is None and len(self.in_flight) >= PROBE_LIMIT:
             until = max(until, self.oldest_start() + SLOW_SECONDS)
         return until

@@ -87,6 +87,10 @@ class EndpointQueues:
         queue = self._queues.get(endpoint_id)
         return queue is not None and queue.settings.is_stopped
 
+    def ordered(self) -> list[UUID]:
+        """Return the endpoints that get one delivery at a time."""
+        return [id_ for id_, queue in self._queues.items() if queue.settings.is_ordered]
+
     def is_ordered(self, endpoint_id: UUID) -> bool:
         """Return True if the endpoint gets one delivery at a time."""
         return self._queues[endpoint_id].settings.is_ordered

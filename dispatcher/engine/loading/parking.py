@@ -16,7 +16,7 @@ async def park(table: Deliveries, buffer: DeliveryBuffer, deliveries: Sequence[D
     if not deliveries:
         return
     try:
-        await table.park([delivery.id for delivery in deliveries], buffer.owned)
+        await table.park(deliveries, buffer.owned)
     except BaseException:
         buffer.requeue_unread(deliveries)
         raise

@@ -60,6 +60,7 @@ class Lease:
         self._other_daemons = OtherDaemons()
         self.daemon: int | None = None
         self._previous_daemon: int | None = None
+        self._missed_step = 0.0  # of the clock, while no daemon ran; in seconds
         self._next_daemon: int | None = None
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
@@ -151,6 +152,9 @@ class Lease:
         # An id is kept until a join succeeds: a join whose answer was lost may be committed.
         if self._next_daemon is None:
             self._next_daemon = randbits(62)
+        if self._previous_daemon is None:
+            # Kept, as a join may fail after it: the next call returns 0.0.
+            self._missed_step = self._missed_step or await self._daemons.take_clock_step()
         await self._daemons.join(self._next_daemon, self._previous_daemon)
         self.daemon = joined = self._next_daemon
         self._next_daemon = self._previous_daemon = None
@@ -167,8 +171,13 @@ class Lease:
     def _note_claimed(self, claimed: Collection[Claimed], horizon: str) -> None:
         """Note a clock step that the last owner of a claimed shard did not handle.
 
-        If its last heartbeat is in the future, the clock was set back after that heartbeat.
+        If its last heartbeat is in the future, the clock was set back after that heartbeat. If it
+        was set back while no daemon ran, no shard had an owner, and the rows of all are moved here.
         """
+        if step := self._missed_step:
+            self._missed_step = 0.0
+            observe.database.clock_stepped(-step)
+            self._on_set_back(ClockSetBack(step, frozenset(range(SHARDS)), horizon))
         ages: dict[float, set[int]] = {}
         for shard, age in claimed:
             if age is not None and age <= -CLOCK_STEP_SECONDS:

@@ -46,6 +46,8 @@ REPLICATED_AGE_LIMIT_SECONDS = DAY_SECONDS
 BACKOFF_FIRST_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 600.0
 """The delay of a step after its first failure, and the longest one: each failure doubles it."""
+UNSET_CLOCK_SECONDS = 0.25
+"""Seconds between two looks if the first heartbeat has set the clock, before the first pass."""
 CANCEL_LIMIT = 2_000
 """Deliveries of each kind cancelled per statement: expired ones, and those of deleted endpoints."""
 KEYS_LIMIT = 5_000
@@ -74,16 +76,23 @@ class Step:
 
 
 class Maintenance:
-    """The stage that runs the due steps, in the order of their table."""
+    """The stage that runs the due steps, in the order of their table.
 
-    def __init__(self, steps: Iterable[Step]) -> None:
+    `is_clock_set` returns False before the database's time is known. No step runs then: with the
+    wall clock of this machine, one that is a month ahead would cancel all that is pending.
+    """
+
+    def __init__(self, steps: Iterable[Step], *, is_clock_set: Callable[[], bool]) -> None:
         self._steps = tuple(steps)
+        self._is_clock_set = is_clock_set
 
     async def run_once(self) -> float:
         """Make one pass; return the seconds to the next.
 
         Raise StoreError; the next pass starts with another step, as this one is delayed.
         """
+        if not self._is_clock_set():
+            return UNSET_CLOCK_SECONDS
         for step in self._steps:
             if step.due_at <= monotonic():
                 await self._run(step)

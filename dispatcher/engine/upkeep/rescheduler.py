@@ -24,11 +24,16 @@ IDLE_SECONDS = 60.0
 class Rescheduler:
     """The stage that moves scheduled times.
 
-    `on_moved` is called after all rows of a step were moved, as memory may hold their old times.
+    `on_moved` is called with the shards of a step after all their rows were moved, as memory may
+    hold their old times.
     """
 
     def __init__(
-        self, deliveries: Deliveries, endpoints: Endpoints, *, on_moved: Callable[[], None]
+        self,
+        deliveries: Deliveries,
+        endpoints: Endpoints,
+        *,
+        on_moved: Callable[[frozenset[int]], None],
     ) -> None:
         self._deliveries = deliveries
         self._endpoints = endpoints
@@ -61,5 +66,5 @@ class Rescheduler:
             self._steps.popleft()
             observe.database.retries_moved(step.seconds, self._moved)
             self._moved = 0
-            self._on_moved()
+            self._on_moved(step.shards)
         return 0.0

@@ -67,6 +67,15 @@ class Daemons:
         """
         await self._session.fetch(statement("daemons/join"), daemon, before)
 
+    async def take_clock_step(self) -> float:
+        """Return by how many seconds the database's clock was set back while no daemon ran.
+
+        Return 0.0 if it was not, or if another daemon has taken the step.
+        """
+        rows = await self._session.fetch(statement("daemons/take_clock_step"))
+        seconds: float = rows[0]["seconds"] if rows else 0.0
+        return seconds
+
     async def renew(self, daemon: int, version: int) -> Renewal | None:
         """Write a heartbeat and return what the daemon needs to go on.
 

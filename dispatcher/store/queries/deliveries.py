@@ -121,15 +121,21 @@ class Deliveries:
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
-    async def park(self, ids: Collection[int], shards: Collection[int]) -> None:
+    async def park(self, deliveries: Sequence[Delivery], shards: Collection[int]) -> None:
         """Park these deliveries, PARK_LIMIT in one statement.
 
-        Otherwise parking everything in memory would be one statement of a second.
+        Otherwise parking everything in memory would be one statement of a second. Their times count
+        where those of the table are of a clock that was set back.
         """
-        waiting = list(ids)
-        for begin in range(0, len(waiting), PARK_LIMIT):
-            batch = waiting[begin : begin + PARK_LIMIT]
-            await self._session.fetch(statement("deliveries/park"), batch, list(shards))
+        for begin in range(0, len(deliveries), PARK_LIMIT):
+            batch = deliveries[begin : begin + PARK_LIMIT]
+            await self._session.fetch(
+                statement("deliveries/park"),
+                [delivery.id for delivery in batch],
+                list(shards),
+                [delivery.attempt for delivery in batch],
+                [delivery.next_at for delivery in batch],
+            )
 
     async def parked_endpoints(self, first: UUID = FIRST_ID, last: UUID = LAST_ID) -> list[UUID]:
         """Return the endpoints from `first` to `last`, both included, with parked deliveries."""

@@ -18,7 +18,7 @@ from uuid import UUID
 
 import asyncpg
 
-from dispatcher.core.ids import LARGEST_ID, days_before
+from dispatcher.core.ids import DAY_MS, LARGEST_ID, TIME_SHIFT, days_before
 from dispatcher.core.model import RawJson, Status
 from dispatcher.store.rows import all_rows
 from dispatcher.store.session import Queryable
@@ -293,11 +293,13 @@ class History:
         until = later[-DAYS_AT_ONCE_LIMIT] if len(later) >= DAYS_AT_ONCE_LIMIT else None
         return replace(filters, low=max(low, filters.low)), until
 
-    async def spans(self, above: int) -> Sequence[tuple[int, int | None]]:
-        """Return spans of attempt ids that reach down to `above`.
+    async def spans(self, first: int) -> Sequence[tuple[int, int | None]]:
+        """Return spans of attempt ids that reach down to a day below `first`.
 
-        Each span is an exclusive lower and an inclusive upper bound.
+        `first` is the smallest id of what was attempted. An attempt has a lower one if the clock
+        was set back in between. Each span is an exclusive lower and an inclusive upper bound.
         """
+        above = first - (DAY_MS << TIME_SHIFT)
         days = [day for day in await self.days() if day > above]
         ends = days[DAYS_AT_ONCE_LIMIT::DAYS_AT_ONCE_LIMIT]
         return list(zip([*ends, above], [None, *ends], strict=True))

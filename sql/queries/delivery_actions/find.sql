@@ -4,7 +4,8 @@
 -- Return those of them that the environment has, as far as these attempts show. A delivery is pending; or
 -- in the inbox, queued to become pending again; or ended, with only its history left. `status` is NULL if
 -- only attempts that were recorded late are seen here. They count as attempts too. One in
--- quarantine is not returned, as its release would send it once more. OFFSET 0: see history/items.sql.
+-- quarantine is not returned, as its release would send it once more. For OFFSET 0, and ids of attempts a
+-- day below the delivery, see history/items.sql.
 SELECT w.id, CASE WHEN p.id IS NOT NULL THEN 'PENDING' WHEN i.id IS NOT NULL THEN 'QUEUED' ELSE 'ENDED' END AS state,
        CASE WHEN coalesce(p.id, i.id) IS NULL THEN a.state ELSE 'PENDING' END AS status,
        coalesce(p.event_id, i.event_id, a.event_id) AS event_id, coalesce(p.endpoint_id, i.endpoint_id, a.endpoint_id) AS endpoint_id,
@@ -18,7 +19,7 @@ LEFT JOIN LATERAL (SELECT * FROM dispatcher.inbox_directed WHERE delivery_id = w
 LEFT JOIN LATERAL (
   SELECT last.*, max(last.attempt) OVER () AS highest FROM (
     SELECT event_id, endpoint_id, environment_id, type, attempt, state, id FROM dispatcher.attempts
-    WHERE delivery_id = w.id AND id > w.id AND id > $3 AND ($4::bigint IS NULL OR id <= $4) OFFSET 0) AS last
+    WHERE delivery_id = w.id AND id > w.id - (86400000::bigint << 22) AND id > $3 AND ($4::bigint IS NULL OR id <= $4) OFFSET 0) AS last
   ORDER BY last.state IS NULL, last.id DESC LIMIT 1) AS a ON true
 CROSS JOIN LATERAL (
   SELECT active, deleted_at FROM dispatcher.endpoints WHERE id = coalesce(p.endpoint_id, i.endpoint_id, a.endpoint_id) OFFSET 0) AS e

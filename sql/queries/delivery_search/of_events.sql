@@ -18,6 +18,6 @@ WITH entries AS MATERIALIZED (
   SELECT a.environment_id, a.delivery_id FROM unnest($2) AS e(id)
   CROSS JOIN LATERAL (
     SELECT environment_id, delivery_id FROM dispatcher.attempts
-    WHERE event_id = e.id AND state IS NOT NULL AND id > e.id AND id > $6 AND ($7::bigint IS NULL OR id <= $7) OFFSET 0) AS a
+    WHERE event_id = e.id AND state IS NOT NULL AND id > e.id - (86400000::bigint << 22) AND id > $6 AND ($7::bigint IS NULL OR id <= $7) OFFSET 0) AS a
 )
 SELECT DISTINCT id FROM entries WHERE environment_id = $1 AND id < $3 AND id >= $4 ORDER BY id DESC LIMIT $5

@@ -41,7 +41,7 @@ LEFT JOIN LATERAL (
        WHERE event_id = w.id AND delivery_id IS NOT NULL AND environment_id = $1 LIMIT $3 + 1)
       UNION ALL
       (SELECT delivery_id, state, attempt, id, row_number() OVER () FROM dispatcher.attempts
-       WHERE event_id = w.id AND state IS NOT NULL AND environment_id = $1 AND id > w.id AND id > $4 AND ($5::bigint IS NULL OR id <= $5)
+       WHERE event_id = w.id AND state IS NOT NULL AND environment_id = $1 AND id > w.id - (86400000::bigint << 22) AND id > $4 AND ($5::bigint IS NULL OR id <= $5)
        LIMIT $3 + 1)
     ) AS entries
     ORDER BY delivery_id, attempt_id DESC NULLS FIRST

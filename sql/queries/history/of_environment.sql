@@ -54,7 +54,7 @@ SELECT (SELECT id FROM horizon) AS horizon, ARRAY(
       WHEN n.state <> 'PENDING' THEN ($10 IS NULL OR n.status BETWEEN $10 AND $11::integer) AND ($12 IS NULL OR n.outcome = $12)
       WHEN n.attempt > 0 THEN (
         SELECT ($10 IS NULL OR l.status BETWEEN $10 AND $11) AND ($12 IS NULL OR l.outcome = $12)
-        FROM (SELECT a.id, a.status, a.outcome FROM dispatcher.attempts a WHERE a.delivery_id = n.id AND a.id > n.id
+        FROM (SELECT a.id, a.status, a.outcome FROM dispatcher.attempts a WHERE a.delivery_id = n.id AND a.id > n.id - (86400000::bigint << 22)
                 AND a.id > $3 AND ($9 IS NULL OR a.id <= $9) OFFSET 0) AS l
         ORDER BY l.id DESC LIMIT 1) END)
   ORDER BY n.id DESC LIMIT $8) AS ids

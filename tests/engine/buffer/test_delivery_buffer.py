@@ -463,6 +463,41 @@ def test_a_due_delivery_stays_due_when_the_clock_is_set_back() -> None:
     assert taken(buffer, NOW - 500) == [2]
 
 
+def test_an_ordered_delivery_without_attempts_is_due_at_once_whatever_its_time() -> None:
+    """It was made before the clock was set back, and read before its row was moved."""
+    buffer = opened()
+    buffer.set_back(500.0)
+    buffer.admit([delivery(1, ORDERED, next_at=NOW + 499, attempt=0)], NOW)
+    assert taken(buffer) == [1]
+
+
+def test_what_was_read_before_its_row_was_moved_is_read_again() -> None:
+    buffer = opened(shards=3)
+    old = [delivery(1, next_at=NOW + 50), delivery(2, ORDERED, next_at=NOW + 500, shard=1)]
+    elsewhere = delivery(3, B, next_at=NOW + 50, shard=2)
+    buffer.admit([*old, elsewhere], NOW)
+    with buffer.reading() as stale:
+        buffer.read_again({0, 1})
+        buffer.admit([old[1]], NOW, stale)
+    assert [1 in buffer, 2 in buffer, 3 in buffer] == [False, False, True]
+    assert [buffer.watermark(shard) for shard in range(3)] == [NEVER_READ] * 3
+    assert buffer.endpoints_needing_refill() == [ORDERED, A]
+    buffer.admit([delivery(1, next_at=NOW), delivery(2, ORDERED, next_at=NOW, shard=1)], NOW)
+    assert sorted(taken(buffer)) == [1, 2]
+
+
+def test_what_is_under_way_stays_in_memory_when_rows_are_read_again() -> None:
+    buffer = opened()
+    buffer.admit([delivery(1), delivery(2, ORDERED), delivery(3, ORDERED)], NOW)
+    assert taken(buffer) == [1, 2]
+    buffer.read_again({0})
+    assert [1 in buffer, 2 in buffer, 3 in buffer] == [True, True, False]
+    buffer.admit([delivery(2, ORDERED), delivery(3, ORDERED)], NOW)
+    assert taken(buffer) == []
+    buffer.confirm_recorded(delivery(2, ORDERED), None)
+    assert taken(buffer) == [3]
+
+
 def test_no_queue_takes_the_memory_that_others_need() -> None:
     buffer = DeliveryBuffer(capacity=90, queues=EndpointQueues(10, share=0.5))
     buffer.own(frozenset([0]))

@@ -402,6 +402,11 @@ class Machine(RuleBasedStateMachine):
         for endpoint_id in self.buffer.forget(ENDPOINTS):
             self.configure(endpoint_id)  # as soon as something is sent to it
 
+    @rule(shards=st.frozensets(shards))
+    def read_again(self, shards: frozenset[int]) -> None:
+        """As after rows were moved because the clock was set back."""
+        self.buffer.read_again(shards)
+
     @rule(owned=st.sets(shards))
     def own(self, owned: set[int]) -> None:
         """Statements under way end before: losing a shard and gaining it again takes longer."""

@@ -1,6 +1,7 @@
 """The endpoint queues: turns, bounds, and the reasons for which a queue waits."""
 
 from collections import Counter
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -281,7 +282,7 @@ def test_an_ordered_queue_has_one_delivery_under_way_until_it_is_recorded() -> N
 
 def test_the_head_of_an_ordered_queue_blocks_the_rest_until_its_time() -> None:
     queues = opened(A, ordered=True, limit=1)
-    queues.offer(delivery(1, next_at=NOW + 30))
+    queues.offer(replace(delivery(1, next_at=NOW + 30), attempt=1))
     queues.offer(delivery(2, next_at=NOW - 5))
     assert taken(queues) == []
     assert queues.next_alarm() == NOW + 30

@@ -59,7 +59,7 @@ def loading(
     ) -> None:
         to_park = buffer.admit(deliveries, clock.now(), stale)
         if not are_parked:
-            await table.park([d.id for d in to_park], [SHARD])
+            await table.park(to_park, [SHARD])
 
     endpoints = Endpoints(sharers)
     loader = Loader(table, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]

@@ -148,7 +148,7 @@ def loading(session: Session, monkeypatch: pytest.MonkeyPatch) -> Loading:
         await endpoints.load(d.endpoint_id for d in deliveries)
         to_park = buffer.admit(deliveries, clock.now(), stale)
         if not are_parked:
-            await table.park([d.id for d in to_park], SHARDS)
+            await table.park(to_park, SHARDS)
 
     loader = Loader(table, buffer, endpoints, clock, admit=admit, wake=asyncio.Event())  # type: ignore[arg-type]
     return Loading(loader, table, buffer, endpoints)

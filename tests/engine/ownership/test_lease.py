@@ -33,6 +33,10 @@ class Table:
         self.released: list[int] = []
         self.refuses = False
         self.batches_applied = 0
+        self.missed_steps = [0.0]
+
+    async def take_clock_step(self) -> float:
+        return self.missed_steps.pop() if self.missed_steps else 0.0
 
     async def join(self, daemon: int, before: int | None) -> None:
         self.joined.append((daemon, before))
@@ -159,6 +163,30 @@ async def test_rows_of_a_dead_owner_are_moved_after_a_clock_was_set_back(
     table.free = (Claimed(1, -3_600.0), Claimed(2, -3_600.0), Claimed(3, 2.0), Claimed(4, None))
     await lease.run_once()
     assert steps == [ClockSetBack(3_600.0, frozenset({1, 2}), "77")]
+
+
+async def test_rows_of_all_shards_are_moved_once_if_the_clock_was_set_back_while_no_daemon_ran(
+    lease: Lease, table: Table, steps: list[ClockSetBack]
+) -> None:
+    table.missed_steps = [3_600.0]
+    table.refuses = True
+    with pytest.raises(ConnectionError):
+        await lease.run_once()
+    assert steps == []
+    table.refuses = False
+    table.answer = renewal()
+    table.free = (Claimed(1, None), Claimed(2, None))
+    await lease.run_once()
+    await lease.run_once()
+    assert steps == [ClockSetBack(3_600.0, ALL, "77")]
+
+
+async def test_a_daemon_that_joins_again_takes_no_step(lease: Lease, table: Table) -> None:
+    await lease.run_once()
+    table.missed_steps = [3_600.0]
+    lease.give_up()
+    await lease.run_once()
+    assert table.missed_steps == [3_600.0], "it noticed each step itself"
 
 
 async def test_after_a_lost_session_the_daemon_joins_with_a_new_id_and_names_the_old(

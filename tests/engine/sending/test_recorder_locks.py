@@ -60,6 +60,7 @@ class Ends:
             covered=lambda: covered,
             on_recorded=lambda delivery, _: self.recorded.append(delivery.id),
             on_late=lambda delivery: self.late.append(delivery.id),
+            on_unrecordable=lambda _: None,
             on_room=lambda: None,
             on_batch=lambda _: None,
         )

@@ -34,7 +34,10 @@ class Table:
         self.ran: list[str] = []
         self.raises: dict[str, Exception] = {}
         self.more: set[str] = set()
-        self.maintenance = Maintenance([Step(n, self._run(n), HOUR) for n in names])
+        self.is_clock_set = True
+        self.maintenance = Maintenance(
+            [Step(n, self._run(n), HOUR) for n in names], is_clock_set=lambda: self.is_clock_set
+        )
 
     def _run(self, name: str) -> Callable[[], Awaitable[bool]]:
         async def run() -> bool:
@@ -90,4 +93,13 @@ async def test_a_step_with_more_work_runs_again_at_once(clock: Clock) -> None:
     assert await table.run_once() == ["first"]
     assert await table.run_once() == []
     clock.now += HOUR
+    assert await table.run_once() == ["first", "second"]
+
+
+async def test_no_step_runs_before_the_databases_time_is_known(clock: Clock) -> None:
+    table = Table("first", "second")
+    table.is_clock_set = False
+    assert await table.run_once() == []
+    assert 0.0 < await table.maintenance.run_once() < 1.0
+    table.is_clock_set = True
     assert await table.run_once() == ["first", "second"]

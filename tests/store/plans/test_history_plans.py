@@ -193,7 +193,8 @@ async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) ->
     event = await event_of(statistics, 2, 7)
     plan = await ran(statistics, "of_event", f"'env_default', {event}, {LARGEST_ID}, 21, 0, NULL")
     assert read_from(plan, *LARGE, "quarantine") <= 10
-    assert len(partitions(plan, "attempts")) <= 11
+    # Of the day before too, as the clock may have been set back.
+    assert len(partitions(plan, "attempts")) <= 12
     plan = await ran(statistics, "waiting", f"{event}")
     assert read_from(plan, *LARGE, "quarantine", "unvalidated_events") == 0
 
@@ -201,7 +202,7 @@ async def test_an_event_reads_its_own_deliveries_only(statistics: Connection) ->
 async def test_the_outcomes_of_a_page_read_their_own_deliveries_only(
     statistics: Connection,
 ) -> None:
-    day = await id_of(statistics, 2)
+    day = await id_of(statistics, 3)  # a day before, as the clock may have been set back
     numbers = [await event_of(statistics, 2, number) for number in range(1, 51)]
     events = f"'{{{','.join(map(str, numbers))}}}'"
     plan = await explain(
@@ -212,7 +213,7 @@ async def test_the_outcomes_of_a_page_read_their_own_deliveries_only(
         MEASURED,
     )
     assert read_from(plan, *LARGE, "quarantine") <= 50 * 10
-    assert len(partitions(plan, "attempts")) <= 11
+    assert len(partitions(plan, "attempts")) <= 12
     assert plan.blocks <= 4000
 
 

@@ -148,5 +148,5 @@ async def test_a_late_result_reads_only_partitions_since_its_delivery(old: Conne
     )
     plan = await explain(old, "deliveries/record_late", arguments, "custom", ", ANALYZE")
     assert len(partitions(plan, "events")) == 1
-    # Two days ago to a week ahead, and the default one.
-    assert len(partitions(plan, "attempts")) == 11
+    # Three days ago, as the clock may have been set back, to a week ahead, and the default one.
+    assert len(partitions(plan, "attempts")) == 12

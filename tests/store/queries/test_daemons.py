@@ -66,6 +66,53 @@ def frozen(daemon: int, renewals: int = 0) -> SilentDaemon:
     return SilentDaemon(daemon, renewals, whole_lease=True)
 
 
+# ── a clock that was set back while no daemon ran ───────────────────────────────────────────────
+
+
+async def listened(connection: Connection, seconds: float) -> None:
+    """A daemon's last keepalive was so many seconds ago; negative: the clock was set back since."""
+    await connection.execute(
+        "SELECT setval('dispatcher.listen_until', dispatcher.now_ms() + 10000 - $1::float8::bigint)",
+        seconds * 1000,
+    )
+
+
+async def test_a_clock_set_back_while_no_daemon_ran_is_noticed_once(
+    connection: Connection, daemons: Daemons
+) -> None:
+    assert await daemons.take_clock_step() == 0.0
+    await listened(connection, -3_600)
+    assert await daemons.take_clock_step() == pytest.approx(3_600, abs=60)
+    assert await daemons.take_clock_step() == 0.0
+
+
+@pytest.mark.parametrize("seconds", [-4.0, 0.0, 3_600.0])
+async def test_a_daemon_that_just_left_or_left_long_ago_is_no_step(
+    connection: Connection, daemons: Daemons, seconds: float
+) -> None:
+    await listened(connection, seconds)
+    assert await daemons.take_clock_step() == 0.0
+
+
+async def test_beside_another_daemon_no_step_is_taken(
+    connection: Connection, daemons: Daemons, others: Daemons
+) -> None:
+    """That one notices the step itself, or died: then its last heartbeat shows the step."""
+    await others.join(2)
+    await listened(connection, -3_600)
+    assert await daemons.take_clock_step() == 0.0
+
+
+async def test_of_two_daemons_that_start_at_once_one_takes_the_step(
+    connection: Connection, session: Session, daemons: Daemons, others: Daemons
+) -> None:
+    await listened(connection, -3_600)
+    async with session.transaction() as opened:
+        assert await Daemons(opened).take_clock_step() > 0.0
+        assert await others.take_clock_step() == 0.0
+    assert await others.take_clock_step() == 0.0
+
+
 # ── joining and renewing ────────────────────────────────────────────────────────────────────────
 
 

@@ -1,6 +1,7 @@
 """Reading pending deliveries back: those due by shard, the parked ones by endpoint."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -27,6 +28,15 @@ async def now(connection: Connection) -> float:
         "SELECT extract(epoch FROM clock_timestamp())::float8"
     )
     return moment
+
+
+async def minutes(connection: Connection) -> dict[int, int]:
+    """In how many minutes each delivery is due, rounded."""
+    found = await connection.fetch(
+        "SELECT id, round(extract(epoch FROM next_at - now()) / 60)::int AS minutes"
+        " FROM dispatcher.deliveries"
+    )
+    return {row["id"]: row["minutes"] for row in found}
 
 
 async def flags(connection: Connection) -> dict[int, bool]:
@@ -110,7 +120,7 @@ async def test_parking_marks_deliveries_of_owned_shards(
     mine, left, foreign = [
         await rows.delivery(connection, endpoint, shard=shard) for shard in (1, 2, 3)
     ]
-    await deliveries.park([mine.id, foreign.id, 5], [1, 2])
+    await deliveries.park([mine, foreign, replace(mine, id=5)], [1, 2])
     assert await flags(connection) == {mine.id: True, left.id: False, foreign.id: False}
 
 
@@ -120,8 +130,46 @@ async def test_parking_a_parked_delivery_writes_nothing(
     parked = await rows.delivery(connection, await rows.endpoint(connection), parked=True)
     version = "SELECT xmin::text FROM dispatcher.deliveries"
     before = await connection.fetchval(version)
-    await deliveries.park([parked.id], [3])
+    await deliveries.park([parked], [3])
     assert await connection.fetchval(version) == before
+
+
+async def test_parking_gives_no_delivery_a_time_of_a_clock_that_was_set_back(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    never_tried, sent_again, retried, tried_since = [
+        await rows.delivery(connection, endpoint, due_in=3_600, attempt=attempt, base=base)
+        for attempt, base in ((0, 0), (2, 2), (3, 2), (3, 2))
+    ]
+    known = [
+        never_tried,
+        sent_again,
+        replace(retried, next_at=retried.next_at - 3_600),
+        replace(tried_since, next_at=tried_since.next_at - 3_600, attempt=2),
+    ]
+    await deliveries.park(known, [3])
+    assert await minutes(connection) == {
+        never_tried.id: 0,
+        sent_again.id: 0,
+        retried.id: 0,
+        tried_since.id: 60,
+    }
+
+
+async def test_parking_keeps_the_time_of_an_ordered_retry_and_of_what_is_due(
+    connection: Connection, deliveries: Deliveries
+) -> None:
+    endpoint = await rows.endpoint(connection)
+    kept = [
+        await rows.delivery(connection, endpoint, due_in=due_in, attempt=attempt)
+        for due_in, attempt in ((3_600, 1), (-600, 1), (-600, 0))
+    ]
+    times = "SELECT next_at FROM dispatcher.deliveries ORDER BY id"
+    before = await connection.fetch(times)
+    await deliveries.park(kept, [3])
+    assert await connection.fetch(times) == before
+    assert all((await flags(connection)).values())
 
 
 async def test_each_endpoint_with_parked_deliveries_is_returned_once(

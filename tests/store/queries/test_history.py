@@ -5,11 +5,14 @@ from uuid import uuid4
 
 import pytest
 
-from dispatcher.core.ids import LARGEST_ID
+from dispatcher.core.ids import LARGEST_ID, TIME_SHIFT
 from dispatcher.core.model import Delivery
 from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.delivery_actions import DeliveryActions
 from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.event_outcomes import EventOutcomes
 from dispatcher.store.queries.history import History, HistoryFilter
+from dispatcher.store.queries.owners import Owners
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -17,6 +20,7 @@ from tests.store.rows import DELIVERED, FAILED, RETRIED, result
 
 OURS = "env_default"
 ALL = HistoryFilter()
+HOUR_MS = 3_600_000
 
 
 @pytest.fixture
@@ -264,3 +268,35 @@ async def test_a_failed_delivery_in_quarantine_is_not_listed_as_failed(
     search = DeliverySearch(session)
     assert (await search.failed(OURS, failed, 9, 9)).ids == []
     assert (await search.causes(OURS, failed, 9)).causes == []
+
+
+async def test_what_ended_after_the_clock_was_set_back_is_found(
+    connection: Connection, session: Session, read: History, store: Deliveries
+) -> None:
+    """Its attempts have lower ids than the delivery, and than its event."""
+    endpoint = await rows.endpoint(connection)
+    made = await rows.delivery(connection, endpoint)
+    hours = (20 * HOUR_MS) << TIME_SHIFT
+    event = made.event_id + hours
+    await connection.execute(
+        "INSERT INTO dispatcher.events (id, type, data) VALUES ($1, 'user.created', '1')", event
+    )
+    one = replace(made, id=made.id + hours, event_id=event)
+    await connection.execute(
+        "UPDATE dispatcher.deliveries SET id = $1, event_id = $2", one.id, event
+    )
+    await store.record([result(one, RETRIED)])
+    await store.record([result(replace(one, attempt=1), FAILED)])
+    (item,) = await read.items(OURS, [one.id])
+    assert (item["status"], item["attempts"]) == ("FAILED", 2)
+    assert [row["attempt"] for row in await read.attempts(OURS, one.id, 9)] == [1, 2]
+    assert await read.of_event(OURS, event, LARGEST_ID, 9) == [one.id]
+    assert (await read.of_endpoints([endpoint], ALL, 9, 9)).ids == [one.id]
+    assert await Owners(session).of_delivery(one.id) == OURS
+    (outcome,) = await EventOutcomes(session).of_events(OURS, [event], 9)
+    assert outcome["failed_id"] == one.id
+    (found,) = await DeliveryActions(session).find([one.id], OURS)
+    assert (found["state"], found["status"], found["attempt"]) == ("ENDED", "FAILED", 2)
+    late = result(replace(one, attempt=7))
+    assert await store.record_late([late]) == {one.id}
+    assert await store.record_late([late]) == set()

@@ -92,7 +92,7 @@ async def test_maintenance_forgets_an_answer_after_a_day(
     upkeep = MaintenanceSteps(
         session, Retention(events="60d", attempts="30d", audit="60d"), now=time.time
     )
-    maintenance = Maintenance(upkeep.table())
+    maintenance = Maintenance(upkeep.table(), is_clock_set=lambda: True)
     for hours in (23, 25):
         await IdempotentResponses(session).claim("env_default", f"{hours}", PRINT)
         await connection.execute(

@@ -83,9 +83,22 @@ async def test_an_announcement_from_before_the_clock_was_set_back_is_ignored(
     await inbox.announce_listening(3_600_000)
     await rows.event(connection)
     assert await ear.heard() == 0
+    await connection.execute("INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (1, now())")
     await inbox.announce_listening(LISTENING)
     await rows.event(connection)
     assert await ear.heard() == 1
+
+
+async def test_an_announcement_far_ahead_stays_until_a_daemon_has_joined(
+    connection: Connection, inbox: Inbox
+) -> None:
+    far = "SELECT last_value > dispatcher.now_ms() + 60000 FROM dispatcher.listen_until"
+    await inbox.announce_listening(3_600_000)
+    await inbox.announce_listening(LISTENING)
+    assert await connection.fetchval(far)
+    await connection.execute("INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (1, now())")
+    await inbox.announce_listening(LISTENING)
+    assert not await connection.fetchval(far)
 
 
 async def test_a_transaction_rolled_back_sends_no_notification(

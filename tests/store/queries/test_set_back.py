@@ -39,7 +39,7 @@ def finished() -> list[bool]:
 @pytest.fixture
 def reschedule(session: Session, finished: list[bool]) -> Rescheduler:
     return Rescheduler(
-        Deliveries(session), Endpoints(session), on_moved=lambda: finished.append(True)
+        Deliveries(session), Endpoints(session), on_moved=lambda shards: finished.append(True)
     )
 
 
