@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dispatcher.cli.commands.emit import Data
+from dispatcher.cli.json_input import read_json
 from dispatcher.cli.output.listing import as_json_option, print_items
 from dispatcher.cli.output.tables import Column
 from dispatcher.cli.params import escape_controls
@@ -72,7 +73,7 @@ def put(
     fields = {key: value for key, value in fields.items() if value is not None}
     for option, text in (("example", example), ("schema", schema)):
         if text is not None:
-            fields[option] = _json(option, text)
+            fields[option] = read_json(text, f"--{option}")
     _print(call_api(target, lambda client: client.event_types.put(name, **fields)), as_json)
 
 
@@ -84,13 +85,6 @@ def delete(target: Target, name: str, as_json: bool) -> None:
     """Remove an event type from the catalogue. Its events are still delivered."""
     call_api(target, lambda client: client.event_types.delete(name))
     click.echo(json.dumps({"name": name, "deleted": True}) if as_json else f"deleted {name}")
-
-
-def _json(option: str, text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise click.UsageError(f"--{option} must be JSON.") from None
 
 
 def _print(item: "Resource", as_json: bool) -> None:
