@@ -337,6 +337,17 @@ async def test_tokens_are_made_listed_and_revoked(either: Shell) -> None:
     assert revoked == {"id": made["id"], "revoked": True}
 
 
+async def test_a_bound_token_makes_tokens_of_its_own_environment(
+    over_the_api: Shell,
+) -> None:
+    await over_the_api("environment", "create", "env_acme", "--name", "Acme")
+    bound = read(
+        await over_the_api("token", "create", "--environment", "Acme", "--scope", "admin", "--json")
+    )
+    made = read(await over_the_api.setting(api_token=bound["token"])("token", "create", "--json"))
+    assert (bound["environmentId"], made["environmentId"]) == ("env_acme", "env_acme")
+
+
 async def test_a_catalogue_is_put_in(either: Shell, connection: Connection) -> None:
     added = read(await either("seed", "paylent", "--json"))
     assert len(added["added"]) == 18
