@@ -73,14 +73,19 @@ def post(path: str, fields: Mapping[str, Any], *, key: str | None = None) -> Cal
 
     By the key, the API recognises a repeated request.
     """
-    return Call("POST", path, resource, body=body(fields), key=key or str(uuid4()))
+    return Call("POST", path, resource, body=body(fields), key=_key(key))
 
 
 def post_many(
     path: str, bodies: Sequence[Mapping[str, Any]], *, key: str | None = None
 ) -> Call[Page]:
     """Describe a POST of many resources, with a key as that of `post`."""
-    return Call("POST", path, page, body=bodies, key=key or str(uuid4()))
+    return Call("POST", path, page, body=bodies, key=_key(key))
+
+
+def _key(given: str | None) -> str:
+    """Return the key, or a new one. One that is empty is not replaced: the API refuses it."""
+    return str(uuid4()) if given is None else given
 
 
 def order(path: str) -> Call[None]:

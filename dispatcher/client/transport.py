@@ -47,6 +47,12 @@ class Address:
             raise ValueError("the API's address must be like https://dispatcher.example.com")
         if not self.token or not self.token.isascii() or not self.token.isprintable():
             raise ValueError("a token is needed, of printable ASCII characters")
+        try:  # otherwise the first request fails
+            _ = parts.hostname.encode("idna"), parts.port
+        except ValueError:
+            raise ValueError(
+                f"the API's address has no valid host or port: {parts.netloc!a}"
+            ) from None
 
     @property
     def parts(self) -> SplitResult:

@@ -39,7 +39,7 @@ def seed(target: Target, source: str, as_json: bool) -> None:
     if target.url is not None:
         environment, changes = call_api(target, lambda client: _put(client, entries))
     else:
-        environment = target.environment or DEFAULT_ENVIRONMENT
+        environment = DEFAULT_ENVIRONMENT if target.environment is None else target.environment
         target_database, config = database.find(load(target.config_file))
         changes = asyncio.run(_load(target_database, config, environment, entries))
     if as_json:

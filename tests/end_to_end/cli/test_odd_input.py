@@ -12,6 +12,7 @@ from tests.end_to_end.cli.test_webhook import (  # noqa: F401 - fixtures
     either,
     over_the_api,
     read,
+    reading,
 )
 from tests.end_to_end.shell import Ended, Shell
 
@@ -141,3 +142,34 @@ async def test_an_argument_that_is_not_utf_8_is_wrong_usage(
         ended = await either(*command, NO_UTF_8)
         assert (ended.code, ended.out) == (2, ""), (command, ended)
         assert ended.err.count("\n") == 1 or ended.err.startswith("Usage: "), (command, ended)
+
+
+@pytest.mark.parametrize(
+    "address_",
+    ["http://x:99999", "http://x:abc", "http://a..b", f"http://{'a' * 64}.b", f"http://{NO_UTF_8}"],
+)
+async def test_an_address_that_cannot_be_one_is_wrong_usage(
+    reading: tuple[Shell, Shell],  # noqa: F811
+    address_: str,
+) -> None:
+    shell = reading[1].setting(api_token="t")
+    for command in (("stats",), ("emit", "a.b")):
+        refused(await shell(*command, "--api", address_), "has no valid host or port: ")
+
+
+async def test_an_event_is_not_emitted_with_an_empty_key_or_environment(
+    either: Shell,  # noqa: F811
+    connection: Connection,
+) -> None:
+    for option in ("--idempotency-key", "--environment"):
+        ended = await either("emit", "a.b", option, "")
+        assert (ended.code in (1, 2), ended.out) == (True, ""), ended
+        assert ended.err
+    seeded = await either("seed", "paylent", "--environment", "")
+    assert (seeded.code, seeded.out) == (1, ""), seeded
+    assert await connection.fetchval("SELECT count(*) FROM dispatcher.events") == 0
+
+
+async def test_a_key_of_two_lines_is_not_sent(over_the_api: Shell) -> None:  # noqa: F811
+    for key in ("a\nb", f"a{NO_UTF_8}"):
+        refused(await over_the_api("emit", "a.b", "--idempotency-key", key), "Idempotency-Key: ")
