@@ -30,7 +30,10 @@ DECIDING_FILTERS = frozenset({"status", "response_status", "error_code"})
 
 @dataclass(slots=True)
 class Part:
-    """The deliveries of one environment: their count, and the bulk action once it has started."""
+    """The deliveries of one environment: their count, and the bulk action once it has started.
+
+    `refused` is why the bulk action could not be started or followed.
+    """
 
     environment: str | None
     count: "Resource"
@@ -51,8 +54,21 @@ class Part:
 
     @property
     def is_running(self) -> bool:
-        """Return True if the bulk action has started and not ended."""
-        return self.action is not None and self.action.state == "RUNNING"
+        """Return True if the bulk action has started and not ended, as far as is known."""
+        is_started = self.action is not None and self.action.state == "RUNNING"
+        return is_started and self.refused is None
+
+    @property
+    def problem(self) -> str | None:
+        """Return why not all deliveries were handled, None if all were, or none were to be."""
+        if self.refused is not None or self.action is None:
+            return self.refused
+        if self.action.state == "FAILED":
+            return f"{self.action.id} failed: {self.action.error}"
+        if self.action.state == "CANCELLED":
+            counted_text = _count_text(self.count.number, self.count.more)
+            return f"{self.action.id} was cancelled, after {self.handled:,} of {counted_text}."
+        return None
 
     def api(self, client: "AsyncApi") -> "AsyncApi":
         """Return the client, bound to the environment."""
@@ -60,8 +76,13 @@ class Part:
 
     async def update(self, client: "AsyncApi") -> None:
         """Read the progress of the bulk action."""
+        from dispatcher.client import NotFoundError
+
         if self.action is not None:
-            self.action = await self.api(client).bulk_actions.get(self.action.id)
+            try:
+                self.action = await self.api(client).bulk_actions.get(self.action.id)
+            except NotFoundError as error:
+                self.refused = error.message
 
     def document(self) -> dict[str, Any]:
         """Return the part as a JSON object."""
@@ -73,7 +94,7 @@ def change_many(target: Target, action: Action, selection: Selection, as_json: b
     """Retry or cancel what is selected, in the named environment or in all visible ones.
 
     Exactly the deliveries that were counted are changed. Raise CommandError if a bulk action is
-    refused or fails.
+    refused, fails or is cancelled.
     """
     if isinstance(selection.filters.get("webhook_id"), str):
         named = call_api(target, lambda client: with_webhook_id(client, selection.filters))
@@ -140,15 +161,18 @@ def _count_text(number: int, more: bool) -> str:
 
 
 async def _run(client: "AsyncApi", parts: list[Part], action: Action, selection: Selection) -> None:
-    """Start a bulk action for each part, and wait until all have ended."""
-    from dispatcher.client import ConflictError
+    """Start a bulk action for each part, and wait until all have ended.
+
+    One that cannot be started is `refused`.
+    """
+    from dispatcher.client import ConflictError, NotFoundError
 
     for part in parts:
         try:
             part.action = await part.api(client).bulk_actions.start(
                 action, selection.filters, below=part.count.below, rate=selection.rate
             )
-        except ConflictError as error:
+        except (ConflictError, NotFoundError) as error:
             part.refused = error.message
 
     async def update() -> tuple[int, bool]:
@@ -161,14 +185,16 @@ async def _run(client: "AsyncApi", parts: list[Part], action: Action, selection:
 
 
 def _print_results(parts: list[Part], action: Action, as_json: bool) -> None:
-    """Print the result of every bulk action. Raise CommandError if one was refused or failed."""
+    """Print the result of every bulk action.
+
+    Raise CommandError if one was refused, failed or was cancelled.
+    """
     started = [part.action for part in parts if part.action is not None]
     if as_json:
         click.echo(json.dumps([part.document() for part in parts]))
     else:
         for each in started:
             print_result(each)
-    wrong = [part.refused for part in parts if part.refused]
-    wrong += [f"{each.id} failed: {each.error}" for each in started if each.state == "FAILED"]
-    if wrong:
-        raise CommandError("\n".join(wrong))
+    problems = [part.problem for part in parts if part.problem]
+    if problems:
+        raise CommandError("\n".join(problems))

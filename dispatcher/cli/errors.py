@@ -123,13 +123,14 @@ def _explain_one(error: BaseException) -> CommandError | None:
 
 def _is_invalid(error: BaseException) -> bool:
     """Return True if an input is invalid, independent of what the database holds."""
+    from dispatcher.client.resources import ArgumentError
     from dispatcher.core.errors import InvalidError
     from dispatcher.store.connection.address import AddressError
     from dispatcher.store.queries.events import EventRejectedError, UnknownEnvironmentError
 
     if isinstance(error, UnknownEnvironmentError):
         return False
-    return isinstance(error, InvalidError | AddressError | EventRejectedError)
+    return isinstance(error, ArgumentError | InvalidError | AddressError | EventRejectedError)
 
 
 def _store_problem(error: "StoreError") -> str:

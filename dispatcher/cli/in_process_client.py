@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
-import orjson
 from pydantic import ValidationError
 
 from dispatcher import client
 from dispatcher.api import errors, types
 from dispatcher.api.all_routes import ROUTES
 from dispatcher.api.representations import envelope
-from dispatcher.api.requests import event_batch, idempotency
+from dispatcher.api.requests import event_batch, idempotency, json_body
 from dispatcher.api.requests.idempotency import IdempotencyKey, StoredResponse
 from dispatcher.api.requests.pipeline import bound_call
 from dispatcher.api.routes import Route
@@ -30,6 +29,7 @@ from dispatcher.core.errors import RefusedError
 from dispatcher.core.model import RawJson
 from dispatcher.encryption.cipher import Cipher, read_cipher
 from dispatcher.services.access.token_authentication import Principal
+from dispatcher.services.inputs.base import Form
 from dispatcher.services.services import Services, ServiceSettings
 from dispatcher.store.pool import Pool, PoolShare
 from dispatcher.store.queries.events import NewEventRow
@@ -77,17 +77,13 @@ class InProcessClient(AsyncApi):
     async def _answer(self, request: Call[Any]) -> Response:
         """Call the handler of a route in this process, as the API's pipeline does."""
         route, path = _match(request)
-        fields = request.body if isinstance(request.body, Mapping) else {}
-        cipher = await self._cipher(route, fields)
+        body = encoded(request.body) or b""
+        form, query = _inputs(request, route, body)
+        cipher = await self._cipher(route, request.body)
         settings = ServiceSettings.from_config(self._config, cipher)
-        call = _call(settings, self._pool, route, path, request)
-        form = query = None
-        if route.form is not None and not call.events:
-            form = envelope.read(route.form, route.shape, orjson.dumps(fields), None)
-        if route.query is not None:
-            query = route.query.model_validate_strings(request.query, strict=False)
+        call = _call(settings, self._pool, route, path, request, body)
         call = replace(call, environment_id=await self._environment(call, route))
-        key = _batch_key(request, call)
+        key = _batch_key(request, call, body)
         try:
             async with bound_call(call, route.transaction or key is not None) as bound:
                 stored = None if key is None else await idempotency.claim(bound, key)
@@ -105,13 +101,14 @@ class InProcessClient(AsyncApi):
             await answer.wait_until_applied(self._pool)
         return Response(answer.status, {}, written)
 
-    async def _cipher(self, route: Route, body: Mapping[str, Any]) -> Cipher | None:
+    async def _cipher(self, route: Route, body: object) -> Cipher | None:
         """Return the cipher for a call, None if no key is configured for a call that needs none.
 
         Encrypting a secret needs the database's key, and creates it the first time. Other calls use
         the key, if there is one, to show which headers are sent.
         """
-        if route.name in ENCRYPTING_ROUTES or _has_secrets(body):
+        has_secrets = isinstance(body, Mapping) and _has_secrets(body)
+        if route.name in ENCRYPTING_ROUTES or has_secrets:
             return await database.open_cipher(self._database, self._config)
         try:
             return read_cipher(self._config)
@@ -147,16 +144,12 @@ def _call(
     route: Route,
     path: Mapping[str, str],
     request: Call[Any],
+    body: bytes,
 ) -> types.Call:
     """Return the call as `api/requests/request_parser.py` builds it from a request.
 
     A cursor is the plain position here, because no client can forge it.
     """
-    verbatim = None
-    if route.verbatim_field is not None:
-        fields = request.body if isinstance(request.body, Mapping) else {}
-        field = fields.get(route.verbatim_field)
-        verbatim = RawJson(orjson.dumps(field).decode())
     actor = database.actor()
     return types.Call(
         services=Services(pool, actor, settings),
@@ -166,26 +159,55 @@ def _call(
         path=path,
         position=request.query.get("cursor"),
         idempotency_key=request.key,
-        verbatim=verbatim,
-        events=_events(settings, route, request),
+        verbatim=_verbatim(request, route, body),
+        events=_events(settings, route, request, body),
     )
 
 
-def _events(settings: ServiceSettings, route: Route, request: Call[Any]) -> Sequence[NewEventRow]:
+def _is_batch(request: Call[Any], route: Route) -> bool:
+    is_list = request.body is not None and not isinstance(request.body, Mapping)
+    return route.batch is not None and is_list
+
+
+def _inputs(request: Call[Any], route: Route, body: bytes) -> tuple[Form | None, Form | None]:
+    """Return the form in the body and the query of a call, each None if there is none.
+
+    Raise HttpError for a body that the API refuses too, and ValidationError.
+    """
+    form = query = None
+    if route.form is not None and not _is_batch(request, route):
+        if body:
+            json_body.check(body)
+        form = envelope.read(route.form, route.shape, body, None)
+    if route.query is not None:
+        query = route.query.model_validate_strings(request.query, strict=False)
+    return form, query
+
+
+def _verbatim(request: Call[Any], route: Route, body: bytes) -> RawJson | None:
+    """Return the JSON text of the route's verbatim field, None if there is none."""
+    if route.verbatim_field is None or _is_batch(request, route):
+        return None
+    text = body.decode()
+    span = json_body.span_of(text, [route.verbatim_field])
+    return None if span is None else RawJson(text[slice(*span)])
+
+
+def _events(
+    settings: ServiceSettings, route: Route, request: Call[Any], body: bytes
+) -> Sequence[NewEventRow]:
     """Return the events of a batch, none if the call is not one."""
-    if route.batch is None or request.body is None or isinstance(request.body, Mapping):
+    if route.batch is None or not _is_batch(request, route):
         return ()
-    format_, body = event_batch.BatchFormat(envelope), encoded(request.body) or b""
-    most_data = settings.delivery.max_data
+    format_, most_data = event_batch.BatchFormat(envelope), settings.delivery.max_data
     return event_batch.read(format_, route.batch, route.shape, body, most_data=most_data)
 
 
-def _batch_key(request: Call[Any], call: types.Call) -> IdempotencyKey | None:
+def _batch_key(request: Call[Any], call: types.Call, body: bytes) -> IdempotencyKey | None:
     """Return the Idempotency-Key of a batch, which the API would keep too."""
     if request.key is None or not call.events:
         return None
-    address, body = f"{request.method} {request.target}", encoded(request.body) or b""
-    return IdempotencyKey.of(request.key, address, envelope, body)
+    return IdempotencyKey.of(request.key, f"{request.method} {request.target}", envelope, body)
 
 
 def _match(request: Call[Any]) -> tuple[Route, dict[str, str]]:

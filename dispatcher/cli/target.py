@@ -219,6 +219,14 @@ def _token(file: Path | None) -> str:
         return opened.read(TOKEN_LIMIT_BYTES).decode("ascii", errors="replace").strip()
 
 
+async def environment_of(client: "AsyncApi") -> str:
+    """Return the id of the environment that the calls of a client are about.
+
+    Without a named one, the API knows: that of the token, or env_default.
+    """
+    return client.environment or str((await client.pauses.get()).environment_id)
+
+
 async def each_environment(client: "AsyncApi") -> "AsyncIterator[AsyncApi]":
     """Yield a client for the named environment, or one for each visible environment."""
     from dispatcher.client import ForbiddenError

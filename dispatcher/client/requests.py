@@ -7,7 +7,15 @@ from urllib.parse import quote
 from uuid import UUID, uuid4
 
 from dispatcher.client.call import Call
-from dispatcher.client.resources import Page, Resource, camel, nothing, page, resource
+from dispatcher.client.resources import (
+    ArgumentError,
+    Page,
+    Resource,
+    camel,
+    nothing,
+    page,
+    resource,
+)
 
 Id = str | UUID
 Moment = str | datetime
@@ -20,7 +28,8 @@ _WITH_NAMED_FIELDS = frozenset({"authentication", "tls"})
 def path(*segments: Id) -> str:
     """Return the path of a resource below `/api`.
 
-    An id such as `..` would lead to another path. Raise ValueError for an id of dots only.
+    An id such as `..` would lead to another path. Raise ArgumentError for an id of dots only, and
+    for text that cannot be encoded.
     """
     return "/".join(["/api", *map(_quoted, segments)])
 
@@ -28,8 +37,8 @@ def path(*segments: Id) -> str:
 def _quoted(segment: Id) -> str:
     text = str(segment)
     if text.strip(".") == "":
-        raise ValueError(f"{text!r} is not an id")
-    return quote(text, safe="")
+        raise ArgumentError(f"{text!r} is not an id")
+    return quote(_encodable(text), safe="")
 
 
 def get(path: str) -> Call[Resource]:
@@ -38,12 +47,25 @@ def get(path: str) -> Call[Resource]:
 
 
 def listing(path: str, **filters: object) -> Call[Page]:
-    """Describe a request for a page of a listing. A filter that is None is left out."""
+    """Describe a request for a page of a listing. A filter that is None is left out.
+
+    Raise ArgumentError for text that cannot be encoded.
+    """
     return Call("GET", path, page, _query(filters))
 
 
 def _query(filters: Mapping[str, object]) -> dict[str, str]:
-    return {name: str(_plain(value)) for name, value in filters.items() if value is not None}
+    given = {name: value for name, value in filters.items() if value is not None}
+    return {name: _encodable(str(_plain(value))) for name, value in given.items()}
+
+
+def _encodable(text: str) -> str:
+    """Return the text. Raise ArgumentError if it has half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ArgumentError(f"{text!a} is not UTF-8 text") from None
+    return text
 
 
 def post(path: str, fields: Mapping[str, Any], *, key: str | None = None) -> Call[Resource]:
@@ -51,14 +73,19 @@ def post(path: str, fields: Mapping[str, Any], *, key: str | None = None) -> Cal
 
     By the key, the API recognises a repeated request.
     """
-    return Call("POST", path, resource, body=body(fields), key=key or str(uuid4()))
+    return Call("POST", path, resource, body=body(fields), key=_key(key))
 
 
 def post_many(
     path: str, bodies: Sequence[Mapping[str, Any]], *, key: str | None = None
 ) -> Call[Page]:
     """Describe a POST of many resources, with a key as that of `post`."""
-    return Call("POST", path, page, body=bodies, key=key or str(uuid4()))
+    return Call("POST", path, page, body=bodies, key=_key(key))
+
+
+def _key(given: str | None) -> str:
+    """Return the key, or a new one. One that is empty is not replaced: the API refuses it."""
+    return str(uuid4()) if given is None else given
 
 
 def order(path: str) -> Call[None]:

@@ -81,6 +81,10 @@ class ClientError(Exception):
     """The request failed, or its result is unknown. The text holds no token."""
 
 
+class ArgumentError(ValueError):
+    """An argument cannot be sent, such as an id of dots only, or a value that is not JSON."""
+
+
 class ConnectionFailedError(ClientError):
     """There was no response. If `sent` is False, the request was not sent, so nothing was done."""
 

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import os
+import re
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from dispatcher.client.call import Call
 from dispatcher.client.methods import AsyncApi, SyncApi
 from dispatcher.client.resources import (
+    ArgumentError,
     ConnectionFailedError,
     JsonText,
     Response,
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     import aiohttp
 
 T = TypeVar("T")
+
+_NO_LINE = re.compile("[\0\r\n\ud800-\udfff]")
+"""Characters that end a header, or that cannot be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,12 @@ class Address:
             raise ValueError("the API's address must be like https://dispatcher.example.com")
         if not self.token or not self.token.isascii() or not self.token.isprintable():
             raise ValueError("a token is needed, of printable ASCII characters")
+        try:  # otherwise the first request fails
+            _ = parts.hostname.encode("idna"), parts.port
+        except ValueError:
+            raise ValueError(
+                f"the API's address has no valid host or port: {parts.netloc!a}"
+            ) from None
 
     @property
     def parts(self) -> SplitResult:
@@ -49,7 +60,10 @@ class Address:
         return urlsplit(self.url.rstrip("/"))
 
     def headers(self, call: Call[Any], environment: str | None) -> dict[str, str]:
-        """Return the headers of a call's request."""
+        """Return the headers of a call's request.
+
+        Raise ArgumentError for one that is not a line.
+        """
         headers = {
             "Accept": "application/json",
             "Authorization": f"Bearer {self.token}",
@@ -57,13 +71,17 @@ class Address:
             "Idempotency-Key": call.key,
             "X-Environment-Id": environment,
         }
-        return {name: value for name, value in headers.items() if value is not None}
+        given = {name: value for name, value in headers.items() if value is not None}
+        for name, value in given.items():
+            if _NO_LINE.search(value):
+                raise ArgumentError(f"{name}: {value!a} has a character that cannot be sent")
+        return given
 
 
 def encoded(body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> bytes | None:
     """Return the body as JSON, None if there is none; a JsonText in it stays as it is.
 
-    Raise ValueError and TypeError for values that are not JSON.
+    Raise ArgumentError and TypeError for values that are not JSON.
     """
     if body is None:
         return None
@@ -78,12 +96,15 @@ def _object(fields: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    if not isinstance(value, JsonText):
-        return json.dumps(value, allow_nan=False)
-    try:  # otherwise text behind the value could become other fields of the body
+    try:
+        if not isinstance(value, JsonText):
+            return json.dumps(value, allow_nan=False)
+        # otherwise text behind the value could become other fields of the body
         json.loads(value, parse_int=str, parse_float=str)
     except RecursionError:
-        raise ValueError("the data is nested too deeply") from None
+        raise ArgumentError("the data is nested too deeply") from None
+    except ValueError as error:
+        raise ArgumentError(str(error)) from None
     return value
 
 

@@ -111,7 +111,7 @@ def _emit_one(target: Target, event: Event) -> dict[str, str]:
     if target.url is not None:
         return _over_the_api(target, event)
     target_database, config = database.find(load(target.config_file))
-    environment = target.environment or DEFAULT_ENVIRONMENT
+    environment = DEFAULT_ENVIRONMENT if target.environment is None else target.environment
     name = asyncio.run(_emit(target_database, config, event, environment))
     return {"id": name, "type": event.type, "environmentId": environment}
 
@@ -166,7 +166,7 @@ def _emit_lines(target: Target, file: BinaryIO, as_json: bool) -> None:
         call_api(target, lambda client: _lines_over_the_api(client, file, as_json))
         return
     target_database, config = database.find(load(target.config_file))
-    environment = target.environment or DEFAULT_ENVIRONMENT
+    environment = DEFAULT_ENVIRONMENT if target.environment is None else target.environment
     asyncio.run(_lines_on_the_database(target_database, config, environment, file, as_json))
 
 

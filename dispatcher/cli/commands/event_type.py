@@ -6,13 +6,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dispatcher.cli.commands.emit import Data
+from dispatcher.cli.json_input import read_json
 from dispatcher.cli.output.listing import as_json_option, print_items
 from dispatcher.cli.output.tables import Column
 from dispatcher.cli.params import escape_controls
-from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.cli.target import (
+    Target,
+    call_api,
+    each_environment,
+    environment_of,
+    with_target,
+)
 
 if TYPE_CHECKING:
     from dispatcher.client import Resource
+    from dispatcher.client.methods import AsyncApi
 
 COLUMNS = (
     Column("NAME", lambda item: item.name),
@@ -32,9 +40,21 @@ def event_type() -> None:
 @as_json_option
 @with_target
 def list_(target: Target, as_json: bool) -> None:
-    """List the event types of the environment by name."""
-    types = call_api(target, lambda client: client.event_types.list())
+    """List the event types by name. Without --environment, list those of every environment."""
+    types = sorted(call_api(target, _list), key=lambda item: str(item.name))
     print_items(types, COLUMNS, as_json=as_json, empty="There are no event types.")
+
+
+async def _list(client: "AsyncApi") -> list["Resource"]:
+    """Return the event types. Each has its environment too, which the API leaves out."""
+    from dispatcher.client import Resource
+
+    types: list[Resource] = []
+    async for api in each_environment(client):
+        found = await api.event_types.list()
+        environment = await environment_of(api) if found else None
+        types += [Resource({**item, "environmentId": environment}) for item in found]
+    return types
 
 
 @event_type.command()
@@ -72,7 +92,7 @@ def put(
     fields = {key: value for key, value in fields.items() if value is not None}
     for option, text in (("example", example), ("schema", schema)):
         if text is not None:
-            fields[option] = _json(option, text)
+            fields[option] = read_json(text, f"--{option}")
     _print(call_api(target, lambda client: client.event_types.put(name, **fields)), as_json)
 
 
@@ -84,13 +104,6 @@ def delete(target: Target, name: str, as_json: bool) -> None:
     """Remove an event type from the catalogue. Its events are still delivered."""
     call_api(target, lambda client: client.event_types.delete(name))
     click.echo(json.dumps({"name": name, "deleted": True}) if as_json else f"deleted {name}")
-
-
-def _json(option: str, text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise click.UsageError(f"--{option} must be JSON.") from None
 
 
 def _print(item: "Resource", as_json: bool) -> None:

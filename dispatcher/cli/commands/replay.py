@@ -44,7 +44,7 @@ class Replay:
     """The replay to one webhook: the preview, and the recovery once it has started.
 
     `before_created` is a preview of the part of the time span in which the webhook did not exist,
-    None if there is no such part.
+    None if there is no such part. `refused` is why it could not be started or followed.
     """
 
     webhook: "Resource"
@@ -73,8 +73,21 @@ class Replay:
 
     @property
     def is_running(self) -> bool:
-        """Return True if the recovery has started and not ended."""
-        return self.recovery is not None and self.recovery.state == "RUNNING"
+        """Return True if the recovery has started and not ended, as far as is known."""
+        is_started = self.recovery is not None and self.recovery.state == "RUNNING"
+        return is_started and self.refused is None
+
+    @property
+    def problem(self) -> str | None:
+        """Return why not all was queued again, None if all was, or nothing was to be."""
+        if self.refused is not None or self.recovery is None:
+            return self.refused
+        name = f"The recovery of {self.webhook.id}"
+        if self.recovery.state == "FAILED":
+            return f"{name} failed: {self.recovery.error}"
+        if self.recovery.state == "CANCELLED":
+            return f"{name} was cancelled, with {self.created:,} of {self.total:,} queued again."
+        return None
 
     def client(self, client: "AsyncApi") -> "AsyncApi":
         """Return the client, bound to the webhook's environment."""
@@ -82,9 +95,14 @@ class Replay:
 
     async def update(self, client: "AsyncApi") -> None:
         """Read the progress of the recovery, if it has started."""
+        from dispatcher.client import NotFoundError
+
         if self.recovery is not None:
             webhooks = self.client(client).webhooks
-            self.recovery = await webhooks.recovery(self.webhook.id, self.recovery.id)
+            try:
+                self.recovery = await webhooks.recovery(self.webhook.id, self.recovery.id)
+            except NotFoundError as error:
+                self.refused = error.message
 
     def document(self) -> dict[str, Any]:
         """Return the replay as a JSON object."""
@@ -140,20 +158,18 @@ def replay(
 
 
 def _print_results(replays: list[Replay], as_json: bool) -> None:
-    """Print the result of every replay. Raise CommandError if one was refused or failed."""
+    """Print the result of every replay.
+
+    Raise CommandError if one was refused, failed or was cancelled.
+    """
     started = [item for item in replays if item.recovery is not None]
     if as_json:
         click.echo(json.dumps([item.document() for item in replays]))
     elif started:
         _print_totals(started)
-    refused = [item.refused for item in replays if item.refused]
-    refused += [
-        f"The recovery of {item.webhook.id} failed: {item.recovery.error}"
-        for item in replays
-        if item.recovery is not None and item.recovery.state == "FAILED"
-    ]
-    if refused:
-        raise CommandError("\n".join(refused))
+    problems = [item.problem for item in replays if item.problem]
+    if problems:
+        raise CommandError("\n".join(problems))
 
 
 def _print_totals(started: list[Replay]) -> None:
@@ -173,6 +189,8 @@ async def _previews(
     client: "AsyncApi", webhook_ids: tuple[UUID | str, ...], span: dict[str, Any]
 ) -> list[Replay]:
     """Return a replay with its preview for each webhook; without ids, for all active ones."""
+    from dispatcher.client import NotFoundError
+
     if webhook_ids:
         found = [await find_webhook(client, webhook) for webhook in webhook_ids]
         webhooks = [await api.webhooks.get(id_) for api, id_ in found]
@@ -184,12 +202,20 @@ async def _previews(
     replays = []
     for webhook, own in zip(webhooks, spans, strict=True):
         if own is not None:
-            methods = client.within(webhook.environment_id).webhooks
-            preview = await methods.recover(webhook.id, dry_run=True, **own)
-            earlier = _until_created(webhook, own) if preview.missed else None
-            before = await methods.recover(webhook.id, dry_run=True, **earlier) if earlier else None
-            replays.append(Replay(webhook, preview, before))
+            try:
+                replays.append(await _preview(client, webhook, own))
+            except NotFoundError:  # it was deleted since it was listed
+                if webhook_ids:
+                    raise
     return replays
+
+
+async def _preview(client: "AsyncApi", webhook: "Resource", span: dict[str, Any]) -> Replay:
+    methods = client.within(webhook.environment_id).webhooks
+    preview = await methods.recover(webhook.id, dry_run=True, **span)
+    earlier = _until_created(webhook, span) if preview.missed else None
+    before = await methods.recover(webhook.id, dry_run=True, **earlier) if earlier else None
+    return Replay(webhook, preview, before)
 
 
 def _until_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] | None:
@@ -245,8 +271,11 @@ def _earlier_text(webhook: "Resource", preview: "Resource") -> str:
 async def _send(
     client: "AsyncApi", replays: list[Replay], span: dict[str, Any], rate: int | None
 ) -> None:
-    """Start all replays, each up to the time of its preview, and wait until they end."""
-    from dispatcher.client import ConflictError
+    """Start all replays, each up to the time of its preview, and wait until they end.
+
+    One that cannot be started, as its webhook was deleted or disabled meanwhile, is `refused`.
+    """
+    from dispatcher.client import ConflictError, NotFoundError
 
     for item in replays:
         counted_to = {**span, "since": item.preview.since, "until": item.preview.until}
@@ -254,7 +283,7 @@ async def _send(
             item.recovery = await item.client(client).webhooks.recover(
                 item.webhook.id, rate=rate, **counted_to
             )
-        except ConflictError as error:
+        except (ConflictError, NotFoundError) as error:
             item.refused = error.message
     await _show_progress(client, [item for item in replays if item.recovery is not None])
 

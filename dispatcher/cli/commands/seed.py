@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dispatcher.cli.target import Target, call_api, with_target
+from dispatcher.cli.target import Target, call_api, environment_of, with_target
 from dispatcher.core.environment_ids import DEFAULT_ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ def seed(target: Target, source: str, as_json: bool) -> None:
     from dispatcher.config.loading import load
 
     entries = _entries(source)
-    environment = target.environment or DEFAULT_ENVIRONMENT
     if target.url is not None:
-        changes = call_api(target, lambda client: _put(client, entries))
+        environment, changes = call_api(target, lambda client: _put(client, entries))
     else:
+        environment = DEFAULT_ENVIRONMENT if target.environment is None else target.environment
         target_database, config = database.find(load(target.config_file))
         changes = asyncio.run(_load(target_database, config, environment, entries))
     if as_json:
@@ -68,10 +68,13 @@ def _entries(source: str) -> Sequence["EventTypeEntry"]:
     return shipped_catalogs.parsed(file.read_bytes(), toml=file.suffix != ".json")
 
 
-async def _put(client: "AsyncApi", entries: Sequence["EventTypeEntry"]) -> Mapping[str, "Change"]:
-    """Write the event types over the API. Return the change to each."""
+async def _put(
+    client: "AsyncApi", entries: Sequence["EventTypeEntry"]
+) -> tuple[str, Mapping[str, "Change"]]:
+    """Write the event types over the API. Return the environment, and the change to each."""
     from dispatcher.client import NotFoundError
 
+    environment = await environment_of(client)
     changes: dict[str, Change] = {}
     for entry in entries:
         try:
@@ -84,7 +87,7 @@ async def _put(client: "AsyncApi", entries: Sequence["EventTypeEntry"]) -> Mappi
         else:
             same = before.updated_at == after.updated_at
             changes[entry.name] = "unchanged" if same else "changed"
-    return changes
+    return environment, changes
 
 
 def _fields(entry: "EventTypeEntry") -> dict[str, Any]:

@@ -10,8 +10,8 @@ import click
 from dispatcher.cli.errors import CommandError
 from dispatcher.cli.output.tables import Column, print_table, width
 from dispatcher.cli.params import Duration, escape_controls
-from dispatcher.cli.target import Target, call_api, with_target
-from dispatcher.core.environment_ids import ALL_ENVIRONMENTS, DEFAULT_ENVIRONMENT
+from dispatcher.cli.target import Target, call_api, environment_of, with_target
+from dispatcher.core.environment_ids import ALL_ENVIRONMENTS
 from dispatcher.core.model import Scope
 
 if TYPE_CHECKING:
@@ -77,12 +77,13 @@ def token() -> None:
 def create(target: Target, scope: str, name: str, expires: timedelta | None, as_json: bool) -> None:
     """Create a token and print it, this once: only its hash is stored.
 
-    The token is valid in --environment, by default env_default. '*' means all environments.
+    The token is valid in --environment, by default env_default, or the environment of the token
+    with which it is created. '*' means all environments.
     """
     expires_at = None if expires is None else datetime.now(UTC) + expires
 
     async def request(client: "AsyncApi") -> "Resource":
-        environment = client.environment or DEFAULT_ENVIRONMENT
+        environment = await environment_of(client)
         return await client.within(None).tokens.create(
             name, environment, scope=scope, expires_at=expires_at
         )

@@ -1,6 +1,7 @@
 """`dispatcher webhook`: manage webhooks, over the API or in the database."""
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -10,6 +11,7 @@ import click
 from dispatcher.cli.commands.emit import Data
 from dispatcher.cli.commands.recovery import RECOVERY_COMMANDS
 from dispatcher.cli.confirmation import confirm, is_person_there
+from dispatcher.cli.json_input import read_object
 from dispatcher.cli.options.credential_options import check_url, credential_options
 from dispatcher.cli.options.delivery_options import filter_options
 from dispatcher.cli.output.delivery_output import DELIVERIES_OF_A_WEBHOOK
@@ -42,6 +44,14 @@ _more = click.option(
     help="""More fields, named as in the API, such as '{"rateLimit": 10}'.""",
 )
 
+NOT_MORE = {"webhook_id": "the webhook is the argument ID|NAME"}
+"""Names that `--more` of a change must not have, and how the value is given instead."""
+NOT_MORE_OF_NEW = {
+    "url": "give it as the argument URL",
+    "events": "give them by --events",
+}
+"""The same of a new webhook."""
+
 
 @click.group()
 def webhook() -> None:
@@ -72,7 +82,7 @@ def create(
 ) -> None:
     """Create a webhook that sends new events to URL. Print the signing secret, this once."""
     check_url(url)
-    fields = _fields(more, events=events, name=name) | credentials
+    fields = _fields(more, NOT_MORE_OF_NEW, events=events, name=name) | credentials
     print_webhook(call_api(target, lambda client: client.webhooks.create(url, **fields)), as_json)
 
 
@@ -136,7 +146,7 @@ def update(
 ) -> None:
     """Change a webhook. Settings that are not given stay as they are."""
     check_url(url)
-    fields = _fields(more, url=url, events=events, name=name) | credentials
+    fields = _fields(more, NOT_MORE, url=url, events=events, name=name) | credentials
     if not fields:
         raise click.UsageError("Nothing to change is given. See --help for what can be changed.")
     print_webhook(
@@ -262,19 +272,22 @@ def deliveries(
     )
 
 
-def _fields(more: str | None, *, events: str | None, **fields: str | None) -> dict[str, Any]:
-    """Return the given fields: those of the options, which win, and those of `more`."""
+def _fields(
+    more: str | None, refused: Mapping[str, str], *, events: str | None, **fields: str | None
+) -> dict[str, Any]:
+    """Return the given fields: those of the options, which win, and those of `more`.
+
+    Raise UsageError if `more` has a name of `refused`, which says how to give it instead.
+    """
     options: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if events is not None:
         options["events"] = [text.strip() for text in events.split(",")]
     if more is None:
         return options
-    try:
-        further = json.loads(more)
-    except (ValueError, RecursionError):
-        further = None
-    if not isinstance(further, dict):
-        raise click.UsageError("--more must be a JSON object.")
+    further = read_object(more, "--more")
+    for name, instead in refused.items():
+        if name in further:
+            raise click.UsageError(f"--more must be without {name!r}: {instead}.")
     return {**further, **options}
 
 

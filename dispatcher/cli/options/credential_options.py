@@ -1,6 +1,5 @@
 """The options of a webhook's credentials: they name files, so that no secret is an argument."""
 
-import json
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -9,6 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import click
+
+from dispatcher.cli.json_input import read_object
 
 FILE_LIMIT_CHARACTERS = 65_536
 """Most characters of a file: the API accepts no more."""
@@ -122,12 +123,7 @@ def _authentication(basic: str | None, oauth2: str | None, *, is_removed: bool) 
             raise click.UsageError("The file of --basic-auth-file must be one line, USER:PASSWORD.")
         return {"authentication": {"type": "basic", "username": username, "password": password}}
     if oauth2 is not None:
-        try:
-            fields = json.loads(oauth2)
-        except (ValueError, RecursionError):
-            fields = None
-        if not isinstance(fields, dict):
-            raise click.UsageError("The file of --oauth2-file must be a JSON object.")
+        fields = read_object(oauth2, "The file of --oauth2-file")
         return {"authentication": {**fields, "type": "oauth2"}}
     return {"authentication": None} if is_removed else {}
 

@@ -248,6 +248,24 @@ async def test_event_types_are_put_listed_and_deleted(either: Shell) -> None:  #
     assert (await either("event-type", "get", "user.created")).code == 1
 
 
+async def test_event_types_of_every_environment_are_listed(either: Shell) -> None:  # noqa: F811
+    for environment in ("env_acme", "env_bit"):
+        await either("environment", "create", environment)
+        await either("event-type", "put", "z.y", "--environment", environment)
+    await either("event-type", "put", "a.b")
+    listed = (await either("event-type", "list")).out
+    assert [line.split() for line in listed.splitlines()] == [
+        ["a.b", "no", "schema", "env_default"],
+        ["z.y", "no", "schema", "env_acme"],
+        ["z.y", "no", "schema", "env_bit"],
+    ]
+    one = await either("event-type", "list", "--environment", "env_bit", "--json")
+    assert [(each["name"], each["environmentId"]) for each in read(one)] == [("z.y", "env_bit")]
+    assert (await either("event-type", "list", "--environment", "env_bit")).out == (
+        "z.y  no schema\n"
+    )
+
+
 # ── quarantine ───────────────────────────────────────────────────────────────────────────────────
 
 

@@ -337,6 +337,36 @@ async def test_tokens_are_made_listed_and_revoked(either: Shell) -> None:
     assert revoked == {"id": made["id"], "revoked": True}
 
 
+async def test_a_bound_token_makes_tokens_of_its_own_environment(
+    over_the_api: Shell,
+) -> None:
+    await over_the_api("environment", "create", "env_acme", "--name", "Acme")
+    bound = read(
+        await over_the_api("token", "create", "--environment", "Acme", "--scope", "admin", "--json")
+    )
+    made = read(await over_the_api.setting(api_token=bound["token"])("token", "create", "--json"))
+    assert (bound["environmentId"], made["environmentId"]) == ("env_acme", "env_acme")
+
+
+async def test_a_catalogue_is_put_into_the_environment_that_is_said(
+    over_the_api: Shell, connection: Connection
+) -> None:
+    await over_the_api("environment", "create", "env_acme", "--name", "Acme")
+    seed = ("seed", "paylent", "--json")
+    assert read(await over_the_api(*seed))["environmentId"] == "env_default"
+    assert read(await over_the_api(*seed, "--environment", "Acme"))["environmentId"] == "env_acme"
+    await connection.execute("DELETE FROM dispatcher.event_types")
+    token = read(
+        await over_the_api("token", "create", "--environment", "Acme", "--scope", "write", "--json")
+    )
+    bound = over_the_api.setting(api_token=token["token"])
+    assert read(await bound(*seed))["environmentId"] == "env_acme"
+    written = "SELECT DISTINCT environment_id FROM dispatcher.event_types"
+    assert await connection.fetchval(written) == "env_acme"
+    listed = read(await bound("event-type", "list", "--json"))
+    assert {each["environmentId"] for each in listed} == {"env_acme"}
+
+
 async def test_a_catalogue_is_put_in(either: Shell, connection: Connection) -> None:
     added = read(await either("seed", "paylent", "--json"))
     assert len(added["added"]) == 18
