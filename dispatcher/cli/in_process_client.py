@@ -88,6 +88,7 @@ class InProcessClient(AsyncApi):
             query = route.query.model_validate_strings(request.query, strict=False)
         call = replace(call, environment_id=await self._environment(call, route))
         key = _batch_key(request, call)
+        call = await route.prepared(call, form)
         try:
             async with bound_call(call, route.transaction or key is not None) as bound:
                 stored = None if key is None else await idempotency.claim(bound, key)
