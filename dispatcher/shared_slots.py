@@ -1,8 +1,9 @@
 """Share a few slots fairly between those who compete for them, with a limited wait.
 
 The admin port has scarce resources: database connections, the process that checks schemas, and
-threads. So has the transport: few TLS connections to one receiver are made at a time. Each is taken
-through one of these objects. Otherwise one environment could use up what all environments need.
+threads. So has the transport: few TLS connections to one receiver are made at a time, and few
+contexts with certificates of webhooks are built. Each is taken through one of these objects.
+Otherwise one environment could use up what all environments need.
 """
 
 import asyncio

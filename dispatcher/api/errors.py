@@ -18,6 +18,7 @@ from dispatcher.core.errors import (
 from dispatcher.schema_validation.checks import SchemaChecksBusyError
 from dispatcher.schema_validation.worker import SandboxUnavailableError
 from dispatcher.services.inputs.base import problems
+from dispatcher.services.webhooks.certificate_checks import CertificateChecksBusyError
 from dispatcher.store.errors import (
     LockTableFullError,
     StatementTimeoutError,
@@ -44,6 +45,7 @@ UNAVAILABLE: dict[type[Exception], str] = {
     StoreError: "The database is not available",
     StatementTimeoutError: "The database took too long",
     SchemaChecksBusyError: "Too many schemas wait to be checked. Try again in a moment.",
+    CertificateChecksBusyError: "Too many certificates wait to be checked. Try again in a moment.",
     SandboxUnavailableError: "Schema checks are unavailable. The daemon's log says why.",
 }
 """The title of the 503 response, by exception. The first matching class applies."""

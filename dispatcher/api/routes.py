@@ -13,6 +13,7 @@ from dispatcher.core.model import Scope
 from dispatcher.services.inputs.base import Form
 
 Handler = Callable[..., Awaitable[HandlerResult[object]]]
+Prepare = Callable[[Call, Form | None], Awaitable[Call]]
 H = TypeVar("H", bound=Handler)
 
 
@@ -54,6 +55,7 @@ class RouteOptions(TypedDict, total=False):
     - `transaction` runs the handler in a transaction, because it changes something.
     - `own_transaction` leaves the transaction to the handler, so that it can do something slow
       outside of it.
+    - `prepare` does something slow before the transaction, and returns the call with its result.
     - `all_environments` means that the operation is not about one environment.
     - `aliases` are other paths of the route, `more_methods` other methods.
     - `if_match` means that If-Match applies.
@@ -72,6 +74,7 @@ class RouteOptions(TypedDict, total=False):
     alternative: Alternative
     transaction: bool
     own_transaction: bool
+    prepare: Prepare
     all_environments: bool
     aliases: tuple[str, ...]
     more_methods: tuple[str, ...]
@@ -110,6 +113,7 @@ class Route:
     alternative: Alternative | None = None
     transaction: bool = False
     own_transaction: bool = False
+    prepare: Prepare | None = None
     all_environments: bool = False
     aliases: tuple[str, ...] = ()
     more_methods: tuple[str, ...] = ()
@@ -124,6 +128,10 @@ class Route:
     def is_change(self) -> bool:
         """Return True if the route changes something."""
         return self.transaction or self.own_transaction
+
+    async def prepared(self, call: Call, form: Form | None) -> Call:
+        """Return the call with the result of `prepare`, if the route has one."""
+        return call if self.prepare is None else await self.prepare(call, form)
 
     def handle(
         self, call: Call, form: Form | None, query: Form | None

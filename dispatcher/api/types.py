@@ -11,6 +11,7 @@ from dispatcher.core.model import RawJson
 from dispatcher.core.pagination import CreationPosition
 from dispatcher.services.access.token_authentication import Principal
 from dispatcher.services.services import Services, ServiceSettings
+from dispatcher.services.webhooks.certificate_checks import NOTHING_CHECKED, CheckedTls
 from dispatcher.store.pool import PoolShare
 from dispatcher.store.queries.events import NewEventRow
 from dispatcher.store.session import Queryable
@@ -37,6 +38,7 @@ class Call:
     - `revision` is the one in If-Match.
     - `verbatim` is the JSON text of the route's `verbatim_field`.
     - `events` are those of a batch.
+    - `checked_tls` is the result of checking the certificates of the form.
     """
 
     services: Services
@@ -49,6 +51,7 @@ class Call:
     idempotency_key: str | None = None
     verbatim: RawJson | None = None
     events: Sequence[NewEventRow] = ()
+    checked_tls: CheckedTls = NOTHING_CHECKED
 
     @property
     def settings(self) -> ServiceSettings:

@@ -84,6 +84,7 @@ class InProcessClient(AsyncApi):
         call = _call(settings, self._pool, route, path, request, body)
         call = replace(call, environment_id=await self._environment(call, route))
         key = _batch_key(request, call, body)
+        call = await route.prepared(call, form)
         try:
             async with bound_call(call, route.transaction or key is not None) as bound:
                 stored = None if key is None else await idempotency.claim(bound, key)

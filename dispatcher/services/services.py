@@ -30,6 +30,7 @@ from dispatcher.services.pauses import Pauses
 from dispatcher.services.quarantine import Quarantine
 from dispatcher.services.search import Search
 from dispatcher.services.verdict import Verdicts
+from dispatcher.services.webhooks.certificate_checks import CertificateChecks
 from dispatcher.services.webhooks.webhook_list import WebhookList
 from dispatcher.services.webhooks.webhook_names import WebhookNames
 from dispatcher.services.webhooks.webhook_rules import WebhookRules
@@ -49,6 +50,7 @@ class ServiceSettings:
     - `limits` are the configured limits on numbers and bytes.
     - `request_builder` signs requests as the engine does.
     - `checks` runs the schema checks in a process of its own, which the first check starts.
+    - `certificate_checks` checks the certificates of webhooks in threads.
     - `emissions` are the events that wait to be inserted.
     """
 
@@ -59,6 +61,7 @@ class ServiceSettings:
     webhook_rules: WebhookRules
     request_builder: RequestBuilder
     checks: SchemaChecks
+    certificate_checks: CertificateChecks = field(default_factory=CertificateChecks)
     emissions: EmissionQueue = field(default_factory=EmissionQueue, repr=False)
 
     @classmethod

@@ -21,6 +21,7 @@ CREATE TABLE dispatcher.replays (
 );
 CREATE INDEX replays_endpoint ON dispatcher.replays (endpoint_id, id);
 CREATE INDEX replays_running ON dispatcher.replays (next_at) WHERE state = 'RUNNING';
+CREATE INDEX replays_turns ON dispatcher.replays (environment_id, next_at) WHERE state = 'RUNNING';  -- environments take turns
 CREATE UNIQUE INDEX replays_one_at_a_time ON dispatcher.replays (endpoint_id) WHERE state = 'RUNNING';
 COMMENT ON TABLE dispatcher.replays IS
   'Replays, running and finished. The API starts and cancels them. A daemon does the next due step: it writes directed'

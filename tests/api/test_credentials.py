@@ -1,15 +1,21 @@
 """The credentials of webhooks, from the API to a receiver: what is sent, and what is never shown."""
 
+import asyncio
 import base64
 import hashlib
 import ssl
+import threading
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from dispatcher.core.credentials import TlsIdentity
+from dispatcher.services.webhooks import webhook_credentials
+from dispatcher.transport.connecting.tls import ClientContext
 from tests.api.conftest import JSONAPI, Client, delivered
 from tests.certificates import Authority
 from tests.conftest import Connection
@@ -282,6 +288,69 @@ async def test_a_document_names_its_fields_in_snake_case(ask: Client) -> None:
     assert {n: v for n, v in shown.items() if v} == {
         n: v for n, v in authentication.items() if n != "client_secret"
     }
+
+
+class SlowContexts:
+    """Contexts for certificates, built only when `go` is set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self.go = threading.Event()
+        monkeypatch.setattr(webhook_credentials, "ClientContext", self._build)
+
+    def _build(self, identity: TlsIdentity) -> ClientContext:
+        self.count += 1
+        self.go.wait()
+        return ClientContext(identity)
+
+
+async def test_checking_certificates_holds_no_connection_to_the_database(
+    ask: Client, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook = await created(ask, url="http://127.0.0.1:50009/")
+    path = f"/api/webhooks/{webhook['id']}"
+    tls = {"ca": authority.root.read_text()}
+    slow = SlowContexts(monkeypatch)
+    changes = [asyncio.create_task(ask("PATCH", path, {"tls": tls})) for _ in range(4)]
+    try:
+
+        async def is_checking() -> bool:
+            return slow.count > 0
+
+        await until(is_checking, "a check is under way")
+        assert (await ask("GET", path)).status == 200
+        assert slow.count == 1, "the environment has one thread"
+    finally:
+        slow.go.set()
+    assert [answer.status for answer in await asyncio.gather(*changes)] == [200] * 4
+
+
+async def test_certificates_for_a_webhook_that_does_not_exist_are_not_checked(
+    ask: Client, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowContexts(monkeypatch)
+    slow.go.set()
+    for ca in (authority.root.read_text(), "nonsense"):
+        for place in (str(uuid4()), "nonsense"):
+            missing = await ask("PATCH", f"/api/webhooks/{place}", {"tls": {"ca": ca}})
+            assert (missing.status, missing.code) == (404, "not_found")
+    assert slow.count == 0
+
+
+async def test_a_repeated_creation_has_the_first_response_whatever_its_certificates_are_by_now(
+    ask: Client, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: TlsIdentity) -> None:
+        raise ssl.SSLError
+
+    fields = {"url": "http://127.0.0.1:50009/", "events": ["a"]}
+    new = {**fields, "tls": {"ca": authority.root.read_text()}}
+    first = await ask("POST", "/api/webhooks", new, Idempotency_Key="certificates")
+    assert first.status == 201
+    monkeypatch.setattr(webhook_credentials, "ClientContext", refused)
+    again = await ask("POST", "/api/webhooks", new, Idempotency_Key="certificates")
+    assert (again.status, again.data["id"]) == (201, first.data["id"])
+    assert (await ask("POST", "/api/webhooks", new)).status == 422
 
 
 async def test_no_secret_is_in_an_answer_in_the_database_or_in_the_log(

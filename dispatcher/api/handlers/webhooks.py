@@ -1,9 +1,12 @@
 """Handlers of `/api/webhooks`."""
 
+from dataclasses import replace
+
 from dispatcher.api.pages import list_limit, list_result
 from dispatcher.api.routes import Routes
 from dispatcher.api.types import NO_CONTENT, Call, HandlerResult, Shape
 from dispatcher.services.deliveries.history_resources import Delivery
+from dispatcher.services.inputs.base import Form
 from dispatcher.services.inputs.webhook_inputs import (
     Empty,
     NewWebhook,
@@ -20,10 +23,28 @@ ONE = "/api/webhooks/{webhook_id}"
 routes = Routes(Shape("webhook"))
 
 
-@routes.post("/api/webhooks", scope="write", status=201, transaction=True)
+async def check_certificates(call: Call, form: Form | None) -> Call:
+    """Return the call with the result of checking the form's certificates.
+
+    The result holds the error if they are refused, so that a request that is repeated with its
+    Idempotency-Key still gets the first response. Raise NotFoundError if there is no such webhook.
+    """
+    if not isinstance(form, NewWebhook | WebhookChanges) or form.tls is None:
+        return call
+    if "webhook_id" in call.path:
+        await call.services.webhooks.get(call.uuid("webhook_id"), call.environment_id)
+    checked = await call.settings.certificate_checks.check(call.pool.key, form.tls)
+    return replace(call, checked_tls=checked)
+
+
+@routes.post(
+    "/api/webhooks", scope="write", status=201, transaction=True, prepare=check_certificates
+)
 async def create_webhook(call: Call, form: NewWebhook) -> HandlerResult[Webhook]:
     """Create a webhook. Only this response contains its signing secret."""
-    webhook = await call.services.webhooks.create(form, environment_id=call.environment_id)
+    webhook = await call.services.webhooks.create(
+        form, environment_id=call.environment_id, checked=call.checked_tls
+    )
     location = f"/api/webhooks/{webhook.id}"
     return HandlerResult(webhook, 201, revision=webhook.revision, location=location)
 
@@ -52,14 +73,25 @@ async def get_webhook(call: Call) -> HandlerResult[Webhook]:
     return HandlerResult(webhook, revision=webhook.revision)
 
 
-@routes.patch(ONE, more_methods=("PUT",), scope="write", transaction=True, if_match=True)
+@routes.patch(
+    ONE,
+    more_methods=("PUT",),
+    scope="write",
+    transaction=True,
+    prepare=check_certificates,
+    if_match=True,
+)
 async def update_webhook(call: Call, form: WebhookChanges) -> HandlerResult[Webhook]:
     """Change the given fields of a webhook, with If-Match only if it has not changed before.
 
     If credentials change, the response waits briefly for all daemons to use the new ones.
     """
     webhook = await call.services.webhooks.update(
-        call.uuid("webhook_id"), call.environment_id, form, revision=call.revision
+        call.uuid("webhook_id"),
+        call.environment_id,
+        form,
+        revision=call.revision,
+        checked=call.checked_tls,
     )
     if form.model_fields_set.isdisjoint({"authentication", "tls"}):
         return HandlerResult(webhook, revision=webhook.revision)

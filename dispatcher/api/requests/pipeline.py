@@ -48,7 +48,8 @@ class RequestPipeline:
     async def _run(self, parsed: ParsedRequest, route: Route) -> web.Response:
         """Call the handler, in a transaction if the route has one, and write its result."""
         key = parsed.idempotency
-        async with bound_call(parsed.call, route.transaction or key is not None) as call:
+        prepared = await route.prepared(parsed.call, parsed.form)
+        async with bound_call(prepared, route.transaction or key is not None) as call:
             await _check_environment(call, route)
             stored = None if key is None else await idempotency.claim(call, key)
             if stored is not None:

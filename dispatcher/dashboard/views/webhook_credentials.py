@@ -43,12 +43,14 @@ async def change(request: DashboardRequest) -> web.Response:
     typed = await request.fields()
     try:
         form = WebhookChanges.model_validate(_given(typed))
+        checked = await request.settings.certificate_checks.check(request.pool.key, form.tls)
         async with request.changing() as services:
             await services.webhooks.update(
                 view.webhook.id,
                 request.environment_id,
                 form,
                 revision=revision_of(typed.get("revision", "")),
+                checked=checked,
             )
             version = await services.webhooks.version(view.webhook.id)
     except (ValidationError, InvalidError) as error:

@@ -20,25 +20,45 @@ ROWS_LIMIT: Final = 1_000
 """Inbox rows that one step makes, and that may wait in the inbox before the next step."""
 PENDING_LIMIT: Final = 5_000
 """Pending deliveries of the endpoint. Otherwise new events would wait behind the whole replay."""
+WAITS_LIMIT: Final = 20
+"""Steps that can only wait of one turn, at most: each takes some milliseconds."""
 STEP_LIMIT_MS: Final = 500
 """Longest time of a step, once it has locked all deliveries against changes by people. One that
 takes longer is made smaller, and the smallest may take as long as every statement."""
 
 
 class Replayer(StepLoop):
-    """The stage that runs replays."""
+    """The stage that runs replays. Environments take turns, however many replays each of them has.
+
+    A turn is one step, and some that can only wait before it. Otherwise replays that wait for room
+    would take the turns from the others of their environment.
+    """
 
     def __init__(self, session: Session) -> None:
         super().__init__(
-            session, Replays(session), claim=_claim, on_failure=observe.replays.step_failed
+            session,
+            Replays(session),
+            claim=self._claim_next,
+            on_failure=observe.replays.step_failed,
         )
+        self._last_environment = ""
+        self._waits = 0
 
+    async def _claim_next(self, session: Transaction) -> Step | None:
+        row = await Replays(session).claim(
+            waiting=ROWS_LIMIT, pending=PENDING_LIMIT, last_environment=self._last_environment
+        )
+        if row is None:
+            return None
+        self._note_step(row)
+        return Step(row["environment_id"], row["id"], partial(_step, session, row))
 
-async def _claim(session: Transaction) -> Step | None:
-    row = await Replays(session).claim(waiting=ROWS_LIMIT, pending=PENDING_LIMIT)
-    if row is None:
-        return None
-    return Step(row["environment_id"], row["id"], partial(_step, session, row))
+    def _note_step(self, row: ClaimedReplayRow) -> None:
+        """End the turn of the environment, unless this step can only wait and more may follow."""
+        self._waits = 0 if row["has_room"] else self._waits + 1
+        if self._waits in (0, WAITS_LIMIT):
+            self._waits = 0
+            self._last_environment = row["environment_id"]
 
 
 async def _step(session: Transaction, row: ClaimedReplayRow, size: BatchSize) -> None:

@@ -1,6 +1,5 @@
 """Check the credentials of a webhook, and describe them without their secrets."""
 
-import asyncio
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,22 +75,11 @@ def shown(form: Authentication) -> str:
     return orjson.dumps({n: v for n, v in form.parts().items() if n in _SHOWN}).decode()
 
 
-async def check_tls(form: TlsSettings) -> WebhookTls:
+def check_tls(form: TlsSettings) -> WebhookTls:
     """Return the description of valid certificates. Raise InvalidError for others.
 
-    It takes some milliseconds for large texts, so it runs in a thread.
+    It takes 0.1 s for large texts: see `certificate_checks`.
     """
-    return await asyncio.to_thread(_check_tls, form)
-
-
-def check_exclusive(headers: Mapping[str, Any], authentication: object) -> None:
-    """Raise InvalidError if both a header and the authentication would write Authorization."""
-    if authentication is not None and "authorization" in map(str.lower, headers):
-        reason = "cannot be combined with a header Authorization: remove one of them"
-        raise InvalidError.field("authentication", reason)
-
-
-def _check_tls(form: TlsSettings) -> WebhookTls:
     ca = _read("ca", form.ca)
     chain = _read("certificate", form.certificate)
     if form.key is not None:
@@ -102,6 +90,13 @@ def _check_tls(form: TlsSettings) -> WebhookTls:
     except (ssl.SSLError, OSError, ValueError):
         raise _invalid("certificate" if chain else "ca", "is refused by OpenSSL") from None
     return WebhookTls(_described(chain[0]) if chain else None, tuple(map(_described, ca)))
+
+
+def check_exclusive(headers: Mapping[str, Any], authentication: object) -> None:
+    """Raise InvalidError if both a header and the authentication would write Authorization."""
+    if authentication is not None and "authorization" in map(str.lower, headers):
+        reason = "cannot be combined with a header Authorization: remove one of them"
+        raise InvalidError.field("authentication", reason)
 
 
 def _read(name: str, pem: str | None) -> list[x509.Certificate]:

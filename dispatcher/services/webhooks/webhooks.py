@@ -18,7 +18,8 @@ from dispatcher.services.audit.audit_log import Actor, Journal
 from dispatcher.services.inputs.webhook_inputs import NewWebhook, WebhookChanges
 from dispatcher.services.public_ids import no_webhook
 from dispatcher.services.webhooks import webhook_audit, webhook_columns
-from dispatcher.services.webhooks.webhook_credentials import WebhookTls, check_exclusive, check_tls
+from dispatcher.services.webhooks.certificate_checks import NOTHING_CHECKED, CheckedTls
+from dispatcher.services.webhooks.webhook_credentials import WebhookTls, check_exclusive
 from dispatcher.services.webhooks.webhook_resource import Webhook
 from dispatcher.services.webhooks.webhook_resource import revision as revision_of
 from dispatcher.services.webhooks.webhook_rules import WebhookRules
@@ -50,11 +51,16 @@ class Webhooks:
         self._secrets = WebhookSecrets(cipher)
         self._rules = rules
 
-    async def create(self, form: NewWebhook, *, environment_id: str) -> Webhook:
-        """Create a webhook for events emitted from now on. Return it with its secret."""
+    async def create(
+        self, form: NewWebhook, *, environment_id: str, checked: CheckedTls = NOTHING_CHECKED
+    ) -> Webhook:
+        """Create a webhook for events emitted from now on. Return it with its secret.
+
+        `checked` is the result of checking the form's certificates.
+        """
         self._rules.check(form.given())
         check_exclusive(form.headers, form.authentication)
-        tls = await check_tls(form.tls) if form.tls else None
+        tls = checked.of(form.tls)
         url, host = self._rules.target(form.url)
         endpoint_id = uuid4()
         secret = form.signing_secret or token_hex(SECRET_BYTES)
@@ -160,14 +166,16 @@ class Webhooks:
         form: WebhookChanges,
         *,
         revision: int | None = None,
+        checked: CheckedTls = NOTHING_CHECKED,
     ) -> Webhook:
         """Change a webhook, and return it. Write nothing if it stays as it is.
 
-        Raise ChangedError if `revision` is given and no longer current.
+        `checked` is the result of checking the form's certificates. Raise ChangedError if
+        `revision` is given and no longer current.
         """
         changes = form.given()
         self._rules.check(changes)
-        tls = await check_tls(form.tls) if form.tls else None
+        tls = checked.of(form.tls)
         row = await self._row(webhook_id, environment_id)
         _check_revision(row, revision)
         if self._merge(row, form, changes, tls) is None:

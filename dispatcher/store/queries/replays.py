@@ -152,14 +152,32 @@ class Replays:
         )
         return first_row(ReplayRow, rows)
 
-    async def claim(self, *, waiting: int, pending: int) -> ClaimedReplayRow | None:
-        """Lock the replay that has been due longest, until the transaction ends.
+    async def claim(
+        self, *, waiting: int, pending: int, last_environment: str = ""
+    ) -> ClaimedReplayRow | None:
+        """Lock a replay that is due, until the transaction ends.
 
-        It has no room while its endpoint is disabled or deleted, or has `waiting` rows in the inbox
-        or `pending` deliveries. Return None if no replay is due or another daemon holds it.
+        Environments take turns: it is the next one after `last_environment` in the order of ids of
+        which a replay is due, and of its replays the one that has been due longest. It has no room
+        while its endpoint is disabled or deleted, or has `waiting` rows in the inbox or `pending`
+        deliveries. Return None if no replay is due or other daemons hold them.
         """
-        rows = await self._session.fetch(statement("replays/claim"), waiting, pending)
-        return first_row(ClaimedReplayRow, rows)
+        looked_at: set[str] = set()
+        environment_id = await self._next_environment(last_environment)
+        while environment_id is not None and environment_id not in looked_at:
+            rows = await self._session.fetch(
+                statement("replays/claim"), waiting, pending, environment_id
+            )
+            if rows:
+                return first_row(ClaimedReplayRow, rows)
+            looked_at.add(environment_id)
+            environment_id = await self._next_environment(environment_id)
+        return None
+
+    async def _next_environment(self, last_environment: str) -> str | None:
+        rows = await self._session.fetch(statement("replays/next_environment"), last_environment)
+        environment_id: str | None = rows[0]["environment_id"]
+        return environment_id
 
     async def step(
         self, claimed: ClaimedReplayRow, *, look: int, make: int, waiting: int, pending: int

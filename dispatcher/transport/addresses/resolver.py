@@ -2,7 +2,7 @@
 
 `getaddrinfo` can be neither cancelled nor limited in time. So each lookup has its own thread, one
 for each host, and ends when it ends; its callers stop waiting after BUDGET_SECONDS. The number of
-threads is bounded in three classes, and no environment gets more than its part of a class:
+threads is bounded in three classes, and shared out between environments by `lookup_threads`:
 
 | class | hosts                                                                          |
 |-------|--------------------------------------------------------------------------------|
@@ -14,7 +14,7 @@ threads is bounded in three classes, and no environment gets more than its part 
 import asyncio
 import socket
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -22,6 +22,7 @@ from typing import Any
 from dispatcher.transport.addresses.egress import AddrInfo, Guard
 from dispatcher.transport.addresses.hosts_file import HostsFile
 from dispatcher.transport.addresses.known_hosts import KnownHosts
+from dispatcher.transport.addresses.lookup_threads import LookupThreads
 
 BUDGET_SECONDS = 2.0
 """Longest wait of a caller, once for a free thread and once more for the answer."""
@@ -45,50 +46,6 @@ ADDRESSES_LIMIT = 4
 """Most addresses of an answer that are tried, IPv4 and IPv6 alternating."""
 
 
-class _Threads:
-    """The running lookups of one class, and the callers that wait for a free thread."""
-
-    def __init__(self, limit: int, of_one: int) -> None:
-        self._limit = limit
-        self._of_one = of_one
-        self._running: Counter[str] = Counter()
-        self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
-
-    async def take(self, environment_id: str) -> None:
-        """Wait until a lookup may start; call `give_back` when it has ended."""
-        if self._is_free(environment_id):
-            self._running[environment_id] += 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((environment_id, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back(environment_id)
-            raise
-
-    def give_back(self, environment_id: str) -> None:
-        """Free a thread, and let waiting callers start whose environment may have another one."""
-        self._running[environment_id] -= 1
-        if not self._running[environment_id]:
-            del self._running[environment_id]
-        passed_over: list[tuple[str, asyncio.Future[None]]] = []
-        while self._waiting and self._running.total() < self._limit:
-            name, turn = self._waiting.popleft()
-            if turn.done():
-                continue
-            if self._is_free(name):
-                self._running[name] += 1
-                turn.set_result(None)
-            else:
-                passed_over.append((name, turn))
-        self._waiting.extendleft(reversed(passed_over))
-
-    def _is_free(self, environment_id: str) -> bool:
-        return self._running.total() < self._limit and self._running[environment_id] < self._of_one
-
-
 class Resolver:
     """A resolver of host names; it refuses an answer with a forbidden address as a whole.
 
@@ -109,7 +66,7 @@ class Resolver:
         self._getaddrinfo = getaddrinfo
         self._hosts = hosts or HostsFile()
         self._threads = {
-            name: _Threads(limit, THREADS_OF_ONE_LIMIT[name])
+            name: LookupThreads(limit, THREADS_OF_ONE_LIMIT[name])
             for name, limit in THREADS_LIMIT.items()
         }
         self._known = KnownHosts()
@@ -172,7 +129,7 @@ class Resolver:
             return "slow"
         return "known" if self._known.knows(host, environment_id) else "new"
 
-    def _start(self, host: str, environment_id: str, threads: _Threads) -> None:
+    def _start(self, host: str, environment_id: str, threads: LookupThreads) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
 

@@ -14,6 +14,7 @@ from collections import deque
 from contextlib import AbstractAsyncContextManager, nullcontext
 from time import monotonic
 
+from dispatcher.shared_slots import BusyError
 from dispatcher.transport.addresses.egress import AddrInfo, BlockedError, Guard
 from dispatcher.transport.addresses.resolver import Resolver, addr_info
 from dispatcher.transport.connecting.dial import dial
@@ -274,7 +275,7 @@ class Connections:
         )
         tls = target.origin.is_https
         try:
-            context = await self._context(target.origin) if tls else None
+            context = await self._context(target.origin, environment_id) if tls else None
         except BaseException:
             sock.close()
             raise
@@ -296,11 +297,13 @@ class Connections:
         self._failed_handshakes.forget(environment_id, target.origin)
         return connection
 
-    async def _context(self, origin: Origin) -> ClientContext:
+    async def _context(self, origin: Origin, environment_id: str) -> ClientContext:
         try:
-            return await self._contexts.get(origin.identity)
+            return await self._contexts.get(origin.identity, environment_id)
         except (OSError, ValueError) as error:
             raise no_certificates(error) from None
+        except BusyError:
+            raise TimeoutError from None  # as for other requests that wait for this context
 
     def _forget(self, connection: Connection) -> None:
         self._idle.pop(connection, None)

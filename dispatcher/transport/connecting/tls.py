@@ -3,6 +3,7 @@
 import asyncio
 import os
 import ssl
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from time import monotonic
 from typing import Self
 
 from dispatcher.core.credentials import TlsIdentity
+from dispatcher.shared_slots import SharedSlots
+from dispatcher.transport.connecting.context_cache import ContextCache
 from dispatcher.transport.connecting.system_certificates import load_when_needed
 
 SESSIONS_LIMIT = 1024
@@ -19,11 +22,20 @@ SESSION_SECONDS = 600.0
 """Longest age of a resumed session, as resumption does not check the certificate again."""
 
 OWN_CA_LIMIT = 1024
-"""Most contexts kept for endpoints that trust own certificates: each takes about 25 KiB."""
+OWN_CA_LIMIT_BYTES = 32 * 2**20
+"""Most contexts kept for endpoints that trust own certificates, and the memory for them: with one
+or two certificates each takes about 25 KiB, with 64 KiB of them 0.6 MiB."""
 
 SYSTEM_CA_LIMIT = 64
 """Most contexts kept for endpoints with a client certificate that trust the system's certificates:
 some systems only permit to copy all of them, which takes 0.8 MiB each."""
+SYSTEM_CA_LIMIT_BYTES = 32 * 2**20
+"""Memory for these contexts, besides the system's certificates."""
+
+BUILDING_LIMIT = 2
+"""Most contexts built at a time, one for an environment: one with many certificates takes 0.1 s."""
+BUILDING_WAIT_SECONDS = 60.0
+"""Longest wait until a context is built. It is more than `connect_timeout` can be."""
 
 
 class ClientContext(ssl.SSLContext):
@@ -48,7 +60,7 @@ class ClientContext(ssl.SSLContext):
         elif identity.ca is None:
             load_when_needed(self)
         else:
-            self.load_verify_locations(cadata=identity.ca)
+            _trust(self, identity.ca)
         if identity is not None and identity.certificate and identity.key:
             with _in_memory(identity.certificate) as certificate, _in_memory(identity.key) as key:
                 # With a password, OpenSSL does not ask for one at the terminal.
@@ -88,45 +100,67 @@ class ClientContexts:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._system = ClientContext()
-        self._own_ca: OrderedDict[TlsIdentity, ClientContext] = OrderedDict()
-        self._system_ca: OrderedDict[TlsIdentity, ClientContext] = OrderedDict()
-        self._building: dict[TlsIdentity, asyncio.Future[ClientContext]] = {}
+        self._own_ca: ContextCache[ClientContext] = ContextCache(OWN_CA_LIMIT, OWN_CA_LIMIT_BYTES)
+        self._system_ca: ContextCache[ClientContext] = ContextCache(
+            SYSTEM_CA_LIMIT, SYSTEM_CA_LIMIT_BYTES
+        )
+        self._building: dict[TlsIdentity, asyncio.Task[ClientContext]] = {}
+        # The requests in flight bound how many wait.
+        self._slots = SharedSlots(
+            BUILDING_LIMIT,
+            slots_of_one=1,
+            waiting=sys.maxsize,
+            waiting_of_one=sys.maxsize,
+            wait_seconds=BUILDING_WAIT_SECONDS,
+        )
 
-    async def get(self, identity: TlsIdentity | None) -> ClientContext:
+    async def get(self, identity: TlsIdentity | None, environment_id: str = "") -> ClientContext:
         """Return the context of an identity, None for that of the system.
 
-        Build it first if it is not kept, in a thread: the system's certificates take 10 ms and
-        more. Raise OSError or ValueError if the certificates cannot be used.
+        Build it first if it is not kept, in a thread, when it is the environment's turn: the
+        certificates take 10 ms and more. Raise OSError or ValueError if they cannot be used, and
+        BusyError if it is not built in BUILDING_WAIT_SECONDS.
         """
         if identity is None:
             return self._system
-        contexts, _ = self._kept(identity)
-        context = contexts.get(identity)
+        context = self._kept(identity).get(identity)
         if context is not None:
-            contexts.move_to_end(identity)
             return context
         building = self._building.get(identity)
         if building is None:
-            building = self._loop.run_in_executor(None, ClientContext, identity)
+            building = self._loop.create_task(self._build(identity, environment_id))
             self._building[identity] = building
-            building.add_done_callback(lambda built: self._keep(identity, built))
+            building.add_done_callback(lambda built: self._keep(identity, environment_id, built))
         # A request whose time is over must not cancel the building for the others.
         return await asyncio.shield(building)
 
-    def _keep(self, identity: TlsIdentity, built: asyncio.Future[ClientContext]) -> None:
-        del self._building[identity]
-        if built.cancelled() or built.exception() is not None:
-            return
-        contexts, limit = self._kept(identity)
-        contexts[identity] = built.result()
-        if len(contexts) > limit:
-            contexts.popitem(last=False)
+    async def _build(self, identity: TlsIdentity, environment_id: str) -> ClientContext:
+        async with self._slots.hold(environment_id):
+            return await asyncio.to_thread(ClientContext, identity)
 
-    def _kept(self, identity: TlsIdentity) -> tuple[OrderedDict[TlsIdentity, ClientContext], int]:
-        """Return the contexts of the same kind, and their limit."""
-        if identity.ca is None:
-            return self._system_ca, SYSTEM_CA_LIMIT
-        return self._own_ca, OWN_CA_LIMIT
+    def _keep(
+        self, identity: TlsIdentity, environment_id: str, built: asyncio.Task[ClientContext]
+    ) -> None:
+        del self._building[identity]
+        if not built.cancelled() and built.exception() is None:
+            self._kept(identity).keep(environment_id, identity, built.result())
+
+    def _kept(self, identity: TlsIdentity) -> ContextCache[ClientContext]:
+        """Return the contexts of the same kind."""
+        return self._system_ca if identity.ca is None else self._own_ca
+
+
+def _trust(context: ssl.SSLContext, pem: str) -> None:
+    """Trust the certificates of a PEM text. Raise OSError or ValueError if they cannot be used.
+
+    OpenSSL reads them from a file in memory, where the system has such files. Reading them from a
+    text would keep the interpreter lock, and so the event loop waiting, for up to 0.1 s.
+    """
+    if not hasattr(os, "memfd_create"):
+        context.load_verify_locations(cadata=pem)
+        return
+    with _in_memory(pem) as path:
+        context.load_verify_locations(cafile=path)
 
 
 @contextmanager

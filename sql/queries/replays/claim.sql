@@ -1,9 +1,9 @@
--- $1 wait with this many rows in the inbox  $2 wait with this many pending deliveries
+-- $1 wait with this many rows in the inbox  $2 wait with this many pending deliveries  $3 environment
 --
--- Lock the replay that has been due longest. `has_room` is false if its step can only wait: its endpoint is
+-- Lock the replay of the environment that has been due longest. `has_room` is false if its step can only wait: its endpoint is
 -- disabled or deleted, or so many wait. No row: none is due, or another daemon holds it.
 WITH due AS MATERIALIZED (
-  SELECT id, environment_id, endpoint_id FROM dispatcher.replays WHERE state = 'RUNNING' AND next_at <= now()
+  SELECT id, environment_id, endpoint_id FROM dispatcher.replays WHERE state = 'RUNNING' AND environment_id = $3 AND next_at <= now()
   ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
 )
 SELECT d.id, d.environment_id, e.active AND e.deleted_at IS NULL

@@ -198,6 +198,21 @@ async def test_silent_hosts_of_one_environment_do_not_hold_up_new_ones_of_anothe
     await again
 
 
+async def test_silent_hosts_of_many_environments_do_not_hold_up_new_ones_of_another(
+    resolver: Resolver, server: NameServer
+) -> None:
+    names = {f"env_{e}": [f"silent-{n}.{e}.example" for n in range(40)] for e in range(4)}
+    server.silent = {host for hosts in names.values() for host in hosts}
+    silent = [
+        asyncio.create_task(unanswered(resolver, hosts, environment_id))
+        for environment_id, hosts in names.items()
+    ]
+    await until(lambda: server.waiting >= 40, "most threads wait")
+    for n in range(20):
+        assert await addresses(resolver, f"new-{n}.example", "env_b") == [PUBLIC]
+    await asyncio.gather(*silent)
+
+
 async def test_when_the_silence_ends_new_hosts_are_served_again(
     resolver: Resolver, server: NameServer
 ) -> None:

@@ -1,9 +1,11 @@
 """Client certificates and own authorities: what receivers see of them, and what is never shared."""
 
 import asyncio
+import os
 import shutil
 import ssl
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from dispatcher.transport.post import Post
 from dispatcher.transport.sender import Sender
 from tests.certificates import Authority
 from tests.receivers import RawReceiver, Receiver, read_request
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("trusted_authority")
 
@@ -184,3 +187,50 @@ async def test_a_client_key_is_not_left_on_disk(authority: Authority, tmp_path: 
 
     Watching(tls_identity(*authority.client(), None))
     assert all(path.startswith("/proc/self/fd/") for path in opened)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="there are no files in memory")
+async def test_own_authorities_are_read_from_a_file(authority: Authority) -> None:
+    """OpenSSL keeps the interpreter lock while it reads certificates from a text."""
+    read: list[tuple[str, object]] = []
+
+    class Watching(ClientContext):
+        def load_verify_locations(
+            self, cafile: object = None, capath: object = None, cadata: object = None
+        ) -> None:
+            read.append((str(cafile), cadata))
+            super().load_verify_locations(cafile, capath, cadata)  # type: ignore[arg-type]
+
+    context = Watching(tls_identity(None, None, authority.root.read_text()))
+    ((path, text),) = read
+    assert path.startswith("/proc/self/fd/")
+    assert text is None
+    assert context.cert_store_stats()["x509_ca"] == 1
+
+
+async def test_contexts_of_one_environment_are_built_one_at_a_time_beside_those_of_others(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca = authority.root.read_text()
+    contexts = ClientContexts()
+    building, go = 0, threading.Event()
+    build = ClientContext.__init__
+
+    def slow(self: ClientContext, identity: TlsIdentity | None = None) -> None:
+        nonlocal building
+        if identity is not None and identity.key is None:
+            building += 1
+            go.wait()
+        build(self, identity)
+
+    monkeypatch.setattr(ClientContext, "__init__", slow)
+    many = [tls_identity(None, None, ca + "\n" * number) for number in range(40)]
+    waiting = [asyncio.create_task(contexts.get(each, "large")) for each in many]
+    try:
+        await until(lambda: building > 0, "the first context is being built")
+        async with asyncio.timeout(10):
+            await contexts.get(tls_identity(*authority.client(), ca), "small")
+        assert building == 1
+    finally:
+        go.set()
+    assert len(set(map(id, await asyncio.gather(*waiting)))) == 40
