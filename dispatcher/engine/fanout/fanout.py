@@ -250,6 +250,8 @@ class Fanout:
             more=more,
             crowding=result.crowding,
             now=monotonic(),
+            newest=result.newest,
+            is_unordered=result.is_unordered,
         )
         return more
 
