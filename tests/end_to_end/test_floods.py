@@ -123,6 +123,33 @@ async def test_while_an_old_snapshot_is_held_new_and_late_events_are_sent(
     assert await _aside(story, 0)
 
 
+PASSED = """
+INSERT INTO dispatcher.inbox (id, event_id, environment_id, type)
+SELECT dispatcher.id_floor(now() - interval '10 minutes') + n * 16000000::bigint, n, 'env_other', 'a'
+FROM generate_series(1, 150000) AS n
+"""
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+async def test_events_among_more_of_a_flood_than_a_statement_reads_are_all_sent(
+    story: Story, daemons: Daemons, receiver: Receiver, ordered: bool
+) -> None:
+    webhook = await story.subscribe(receiver.url, "a")
+    await story.change(webhook.id, ordered=ordered)
+    await story.connection.execute("INSERT INTO dispatcher.environments VALUES ('env_other', '')")
+    await story.connection.execute("SELECT setval('dispatcher.inbox_mark', 0)")
+    await story.connection.execute(PASSED)
+    for minutes in (9, 6, 3, 1):
+        await story.connection.execute(LATE, minutes)
+    await story.insert(first=20, type_="a")
+    await daemons.start()
+    arrived = await receiver.wait_for(5, within=60)
+    assert await story.connection.fetchval("SELECT count(*) FROM dispatcher.inbox") > 0
+    if ordered:
+        assert list(numbers(arrived)) == [9, 6, 3, 1, 20]
+    assert set(numbers(arrived)) == {9, 6, 3, 1, 20}
+
+
 async def _slow_down(story: Story, type_: str) -> None:
     """Let finding the patterns of an event type take longer than a statement may."""
     await story.connection.execute(

@@ -3,23 +3,37 @@
 The first statement takes the oldest events of all environments. If it cannot take all of them, the
 next statement excludes the environments with the largest part, and so on, until one statement takes
 all that is left. Then all environments are next again. The events of an environment keep their
-order. Pure: times are arguments, in monotonic seconds.
+order.
+
+A statement with excluded environments reads a limited part of the inbox, which may be all of a
+flood. Then all environments are next again, and the next such statement reads on from there. Before
+that comes a look at the newest events, except of environments with an order. What was passed is
+read again in pieces, for events that were committed late. Pure: times are arguments, in monotonic
+seconds.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from dispatcher.core.ids import LARGEST_ID
+from dispatcher.core.ids import LARGEST_ID, TIME_SHIFT
+from dispatcher.engine.fanout.reread import REREAD_SECONDS, REST_FACTOR, Reread, Rest
 
-REREAD_SECONDS = 1.0
-"""Seconds until the inbox is read from its start again, for events that were committed late behind
-a flood. In between, each read continues where the last one stopped. Otherwise each read would pass
-all the rows of taken events again, which an old snapshot somewhere keeps in the table."""
+LISTS_LIMIT = 1_000
+"""Most lists of excluded environments of which is known what was passed, so that memory stays
+small."""
 
-SliceKind = Literal["usual", "search", "found"]
-"""`search`: the slice is below the mark, and is only searched for late commits. `found`: an event
-was found in it by a search, or was isolated. `usual`: any other slice."""
+ORDERED_ENVIRONMENTS = ""
+"""Among excluded environments: all those that have an ordered endpoint when the statement runs."""
+PASS_REST_FACTOR = 1.0
+"""A flood is passed for half of the time at most. The other half is for its events."""
+NEWEST_IDS = 100 << TIME_SHIFT
+"""The first look at the newest events begins with the ids of 100 ms."""
+
+SliceKind = Literal["usual", "reread", "search", "found"]
+"""`reread`: the slice was passed before, and is read again for late commits. `search`: the slice is
+below the mark, and is only searched for late commits. `found`: an event was found in it by a
+search, or was isolated. `usual`: any other slice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +66,19 @@ class FairOrder:
 
     def __init__(self) -> None:
         self._start_id = 0
+        self._newest = 0
         self._excluded: tuple[str, ...] = ()
-        # For each list of excluded environments: the id up to which nothing is left to take.
+        # For each list of excluded environments: the id up to which nothing is left to take, and
+        # what is read again of it.
         self._reached: dict[tuple[str, ...], int] = {}
+        self._rereads: dict[tuple[str, ...], Reread] = {}
         self._reread_at = float("-inf")
-        self._oversized: set[tuple[str, ...]] = set()
+        self._was_reread = False
+        self._reread_rest = Rest(REST_FACTOR)
+        # The lists whose last statement read only a part, and when the next part may be read.
+        self._partly_passed: set[tuple[str, ...]] = set()
+        self._pass_rest = Rest(PASS_REST_FACTOR)
+        self._oversized: set[tuple[tuple[str, ...], SliceKind]] = set()
 
     @property
     def reached(self) -> int | None:
@@ -68,26 +90,46 @@ class FairOrder:
 
         It begins above `start_id`, unless an earlier statement has got further.
         """
-        if now - self._reread_at >= REREAD_SECONDS:
+        may_reread, may_pass = self._reread_rest.is_over(now), self._pass_rest.is_over(now)
+        if self._excluded:
+            reread = self._next_reread(now, may_reread and not self._was_reread)
+            self._was_reread = reread is not None
+            return reread or self._next_others(now, may_pass)
+        self._start_id = start_id
+        if may_reread and now - self._reread_at >= REREAD_SECONDS:
             self._reread_at = now
-            self._reached.clear()
-        if not self._excluded:
-            self._start_id = start_id
-        after_id = self._reached.get(self._excluded, self._start_id)
-        return Slice(self._excluded, after_id, is_oversized=self._excluded in self._oversized)
+            if self._reached.pop((), None) is not None:
+                self._reread_rest.note_begin(now)
+        return self._slice(self._reached.get((), start_id))
 
     def note_taken(
-        self, slice_: Slice, *, last_id: int | None, more: bool, crowding: Iterable[str]
+        self,
+        slice_: Slice,
+        *,
+        last_id: int | None,
+        more: bool,
+        crowding: Iterable[str],
+        newest: int | None = None,
+        is_unordered: bool = False,
     ) -> None:
         """Note that a statement took the events of a slice up to `last_id`; None: there were none.
 
-        For `more` and `crowding`, see `exclude`.
+        For `more` and `crowding`, see `exclude`. `newest` is the highest id of the inbox, None if
+        unknown. `is_unordered`: events of environments with an order were passed over too.
         """
-        if not slice_.excluded_environments and not more:
-            self.forget_reached(slice_)
-        elif last_id is not None:
+        excluded = slice_.excluded_environments
+        # Otherwise later events of these environments would come before the earlier ones.
+        is_passed = last_id is not None and not (excluded and is_unordered)
+        if slice_.kind == "reread":
+            if is_passed or (last_id is None and not more):
+                self._note_reread(slice_, last_id)
+        elif not excluded and not more:
+            self.forget_all_reached()
+        elif last_id is not None and is_passed:
             self.note_reached(slice_, max(slice_.after_id, last_id))
         self.exclude(slice_, more=more, crowding=crowding)
+        if excluded and not more:
+            self._note_end(slice_, None if is_unordered else last_id, newest)
 
     def exclude(self, slice_: Slice, *, more: bool, crowding: Iterable[str]) -> None:
         """Choose the environments that the next slice excludes.
@@ -104,6 +146,11 @@ class FairOrder:
 
     def note_reached(self, slice_: Slice, up_to_id: int) -> None:
         """Note that nothing is left to take for the environments of the slice up to this id."""
+        if slice_.kind == "reread":
+            self._note_reread(slice_, up_to_id)
+            return
+        if len(self._reached) >= LISTS_LIMIT:
+            self.forget_all_reached()
         self._reached[slice_.excluded_environments] = up_to_id
 
     def forget_reached(self, slice_: Slice) -> None:
@@ -113,11 +160,76 @@ class FairOrder:
     def forget_all_reached(self) -> None:
         """Let all environments be read from the start again."""
         self._reached.clear()
+        self._rereads.clear()
+        self._partly_passed.clear()
 
     def mark_oversized(self, slice_: Slice) -> None:
         """Note that the first event of the slice is too large for one statement."""
-        self._oversized.add(slice_.excluded_environments)
+        self._oversized.add((slice_.excluded_environments, slice_.kind))
 
     def finish_oversized(self, slice_: Slice) -> None:
         """Note that the oversized event of the slice has all its deliveries."""
-        self._oversized.discard(slice_.excluded_environments)
+        self._oversized.discard((slice_.excluded_environments, slice_.kind))
+
+    def _slice(self, after_id: int) -> Slice:
+        is_oversized = (self._excluded, "usual") in self._oversized
+        return Slice(self._excluded, after_id, is_oversized=is_oversized)
+
+    def _passed(self, excluded: tuple[str, ...]) -> int:
+        """Return up to where nothing is left to take except of the excluded environments.
+
+        Nothing is left either of where fewer environments were excluded. Without an order, what is
+        older than the newest events may be taken after them.
+        """
+        environments = set(excluded)
+        known = max(
+            (
+                up_to_id
+                for others, up_to_id in self._reached.items()
+                if others and environments.issuperset(others)
+            ),
+            default=self._start_id,
+        )
+        if ORDERED_ENVIRONMENTS in environments and excluded not in self._reached:
+            return max(known, self._newest - NEWEST_IDS)
+        return known
+
+    def _note_end(self, slice_: Slice, last_id: int | None, newest: int | None) -> None:
+        """Note that nothing is left in a slice with excluded environments up to `last_id`."""
+        excluded = slice_.excluded_environments
+        if slice_.kind == "reread":
+            self._excluded = excluded  # new events of the others are next, as without the reread
+        elif newest is not None:
+            self._newest = newest
+            if last_id is not None and last_id >= newest:
+                self._partly_passed.discard(excluded)
+            elif ORDERED_ENVIRONMENTS not in excluded:
+                self._partly_passed.add(excluded)
+                self._excluded = (*excluded, ORDERED_ENVIRONMENTS)
+
+    def _next_others(self, now: float, may_pass: bool) -> Slice:
+        """Return the slice without the excluded environments."""
+        if self._excluded in self._partly_passed:
+            if may_pass:
+                self._pass_rest.note_begin(now)
+            else:
+                self._excluded = (*self._excluded, ORDERED_ENVIRONMENTS)
+        return self._slice(self._passed(self._excluded))
+
+    def _next_reread(self, now: float, may_reread: bool) -> Slice | None:
+        """Return the slice that is read again now, None if none is."""
+        reread, key = self._rereads.get(self._excluded), (self._excluded, "reread")
+        if reread is not None and key in self._oversized:
+            return Slice(self._excluded, *reread.current, "reread", is_oversized=True)
+        if not may_reread or self._excluded not in self._reached:
+            return None
+        reread = self._rereads.setdefault(self._excluded, Reread(now))
+        piece = reread.next(now, self._start_id, self._reached[self._excluded])
+        if piece is None:
+            return None
+        self._reread_rest.note_begin(now)
+        return Slice(self._excluded, *piece, "reread")
+
+    def _note_reread(self, slice_: Slice, up_to_id: int | None) -> None:
+        if reread := self._rereads.get(slice_.excluded_environments):
+            reread.note_read(up_to_id)

@@ -12,6 +12,7 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.clock import Clock
+from dispatcher.engine.fanout.events_limit import EventsLimit
 from dispatcher.engine.fanout.fairness import Slice
 from dispatcher.engine.fanout.inbox_polling import IDLE_SECONDS, POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.fanout.inbox_slices import InboxSlices
@@ -21,22 +22,21 @@ from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.store.queries.inbox import DELIVERIES_LIMIT, Batch, FannedOut, Inbox, SmallEvent
 from dispatcher.telemetry import observe
 
-EVENTS_LIMIT = 500
-"""Most events that one statement takes."""
 SMALL_BYTES = 1_024
 """Largest data of an event that comes with its deliveries: half a MiB at most in one answer."""
 SMALL_DAYS = 2
-"""Days, today included, of which small events come with their deliveries. Others are read by
-themselves. Each day is a partition that every statement locks."""
+"""Days, today included, of which small events come so. Each is a partition that is locked."""
 OVERSIZED_LIMIT = 5_000
 """Deliveries per statement for an event that makes more than DELIVERIES_LIMIT alone."""
+EVENTS_LIMIT = 500
+"""Most events that one statement takes."""
 PASS_SECONDS = 0.1
 """Longest pass. Otherwise the polling window would end during a long backlog."""
 UNUSUAL_SECONDS = 1.0
 """Seconds until the statement for the usual case is tried again: what is unusual may stay so."""
 REFUSED_LIMIT = 20
-"""Events quarantined in a row until the loop waits between them, up to two seconds. Otherwise a
-fault elsewhere would quarantine the whole inbox before an operator can react."""
+"""Events quarantined in a row until the loop waits between them. Otherwise a fault elsewhere would
+quarantine the whole inbox before an operator can react."""
 
 NOTHING = FannedOut(0, None, 0, [], set())
 
@@ -90,6 +90,7 @@ class Fanout:
         self._polling = PollingWindow()
         self._shard_turn = count()
         self._size = BatchSize()
+        self._limit = EventsLimit(EVENTS_LIMIT)
         self._slices = InboxSlices()
         self._refused_in_a_row = 0
         self._must_announce_parked = False
@@ -161,7 +162,7 @@ class Fanout:
         self, slice_: Slice, stale: Collection[int | UUID]
     ) -> tuple[int, bool] | None:
         """Run one statement, see `_take`; deliveries that are `stale` by then are not admitted."""
-        events = self._size.scale(EVENTS_LIMIT)
+        events = min(self._size.scale(EVENTS_LIMIT), self._limit.events)
         try:
             result = await self._fan_out(slice_, events)
         except StatementTimeoutError as error:
@@ -215,10 +216,7 @@ class Fanout:
         )
 
     async def _fan_out_usual(self, slice_: Slice, batch: Batch) -> FannedOut | None:
-        """Run the statement for the usual case.
-
-        Return None if this is another case, or was lately.
-        """
+        """Run the statement for the usual case; None if this is another case, or was lately."""
         if not slice_.is_for_all or monotonic() < self._usual_from:
             return None
         result = await self._inbox.fan_out_plain(**batch)
@@ -233,6 +231,7 @@ class Fanout:
         Return True if the slice may have more.
         """
         self._size.grow()
+        self._limit.note_result(events, result.seen, result.chosen)
         self._refused_in_a_row = 0
         if result.seen and not result.picked and not slice_.is_oversized:
             if not result.chosen:
@@ -250,6 +249,8 @@ class Fanout:
             more=more,
             crowding=result.crowding,
             now=monotonic(),
+            newest=result.newest,
+            is_unordered=result.is_unordered,
         )
         return more
 
@@ -303,6 +304,7 @@ class Fanout:
         first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
         if first is None:
             return
+        self._limit.note_timeout(events)
         if self._size.shrink():
             return
         if not slice_.is_one_event:

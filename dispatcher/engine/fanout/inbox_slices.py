@@ -9,13 +9,16 @@ seconds.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from dispatcher.core.ids import LARGEST_ID
+from dispatcher.core.ids import LARGEST_ID, TIME_SHIFT
 from dispatcher.engine.fanout.fairness import FairOrder, Slice
 from dispatcher.engine.fanout.inbox_mark import InboxMark
 from dispatcher.engine.fanout.inbox_sweep import Sweep
 
 LOOKUP_DIVISOR = 16
 """A lookup of the first event that times out is repeated over this part of its ids."""
+LONG_LOOKUP = 1_800_000 << TIME_SHIFT
+"""The ids of half an hour: of a longer lookup that times out, only the part of these is repeated.
+Otherwise the divisions would begin with the ids of the far future."""
 
 
 class InboxSlices:
@@ -53,11 +56,19 @@ class InboxSlices:
         return self._found or self._next_search(now) or slice_
 
     def note_taken(
-        self, slice_: Slice, *, last_id: int | None, more: bool, crowding: Iterable[str], now: float
+        self,
+        slice_: Slice,
+        *,
+        last_id: int | None,
+        more: bool,
+        crowding: Iterable[str],
+        now: float,
+        newest: int | None = None,
+        is_unordered: bool = False,
     ) -> None:
         """Note that a statement took the events of a slice up to `last_id`; None: there were none.
 
-        For `more` and `crowding`, see FairOrder.exclude.
+        For the other arguments, see FairOrder.note_taken.
         """
         if slice_.kind == "found":
             self._continue_found(last_id, more=more)
@@ -65,7 +76,14 @@ class InboxSlices:
             return
         if not slice_.excluded_environments:
             self._mark.note_taken(last_id, now)
-        self._order.note_taken(slice_, last_id=last_id, more=more, crowding=crowding)
+        self._order.note_taken(
+            slice_,
+            last_id=last_id,
+            more=more,
+            crowding=crowding,
+            newest=newest,
+            is_unordered=is_unordered,
+        )
 
     def isolate(self, event: int) -> None:
         """Make the event with this inbox id alone the next slice."""
@@ -133,7 +151,7 @@ class InboxSlices:
 
     def note_lookup_timeout(self) -> None:
         """Note that a lookup timed out; the next one reads fewer ids."""
-        self._lookup_length = max(1, self._lookup_length // LOOKUP_DIVISOR)
+        self._lookup_length = max(1, min(self._lookup_length, LONG_LOOKUP) // LOOKUP_DIVISOR)
 
     def note_empty(self, slice_: Slice, up_to_id: int) -> None:
         """Note that the slice has no event up to this id."""

@@ -15,6 +15,8 @@ from dispatcher.store.statements import statement
 
 DELIVERIES_LIMIT = 20_000
 """Most deliveries that one statement makes; it takes as many events as fit."""
+READ_LIMIT = 50_000
+"""Most rows that a statement with excluded environments reads; the number is in its text too."""
 PARKED_CHANNEL = "dispatcher_parked"
 """The channel on which daemons say that they parked deliveries in shards of others."""
 
@@ -36,6 +38,8 @@ class FannedOutRow(DeliveryRow):
     seen: int
     chosen: int
     last_waiting: int | None
+    newest: int | None
+    is_unordered: bool | None
     crowding: list[str] | None
     small_ids: list[int] | None
     small_types: list[str] | None
@@ -53,7 +57,10 @@ class FannedOut:
     `parked` are the endpoints whose deliveries were made parked. `seen` is how many rows were
     available, up to the limit, and `chosen` how many of them make few enough deliveries. Fewer are
     picked if another session was faster. `crowding` are the environments that had the larger part.
-    `last_waiting` is the highest id in the inbox. It is read only if environments were passed over.
+    `last_waiting` is the highest id that was read, of whatever environment, which is the highest in
+    the inbox, `newest`, unless READ_LIMIT rows came before. Both are set only if environments were
+    excluded. `is_unordered` is True if environments with ordered endpoints were passed over, as
+    another daemon fanned out for them.
     `small_events` are the small events of the deliveries that are not parked. `is_lost` is True if
     events may wait, but another daemon owns the shard: then nothing was read. `is_unusual` is True
     if events may wait that only `Inbox.fan_out` can take: then nothing was taken.
@@ -71,6 +78,8 @@ class FannedOut:
     is_lost: bool = False
     chosen: int = 0
     is_unusual: bool = False
+    newest: int | None = None
+    is_unordered: bool = False
 
     @classmethod
     def from_rows(cls, rows: Sequence[FannedOutRow]) -> "FannedOut":
@@ -89,6 +98,8 @@ class FannedOut:
             is_lost=bool(summary["is_lost"]),
             chosen=summary["chosen"],
             is_unusual=bool(summary["is_unusual"]),
+            newest=summary["newest"],
+            is_unordered=bool(summary["is_unordered"]),
         )
 
 
@@ -170,7 +181,9 @@ class Inbox:
     ) -> FannedOut:
         """Turn a batch of inbox rows into deliveries.
 
-        Their ids are at most `up_to`, and they are of none of the `excluded_environments`.
+        Their ids are at most `up_to`, and they are of none of the `excluded_environments`. If there
+        are any of these, READ_LIMIT rows are read at most: see `FannedOut.last_waiting`. An empty
+        text among them stands for all environments with ordered endpoints.
         """
         rows = await self._session.fetch(
             _with_ids(statement("inbox/fan_out"), 10, batch.get("small_ids", range(0))),
@@ -229,8 +242,8 @@ class Inbox:
     ) -> tuple[int | None, int]:
         """Return the oldest id above `after_id`, None if there is none, and where reading ended.
 
-        Rows of the excluded environments are passed over. Reading ends at `up_to`, or at the id of
-        a second ago by the database's clock.
+        Rows of the excluded environments are passed over, READ_LIMIT at most. Else, reading ends at
+        `up_to`, or at the id of a second ago by the database's clock.
         """
         (row,) = await self._session.fetch(
             statement("inbox/first"), after_id, up_to, excluded_environments

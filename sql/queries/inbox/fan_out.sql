@@ -18,9 +18,17 @@
 -- than $7: use fan_out_slice. is_lost: another daemon owns the shard now, so nothing was read. Parked
 -- deliveries go into the endpoint's home shard, where one index range finds them. The first row has the
 -- small events of the others. Otherwise a second statement would read each of them a moment later.
-WITH waiting AS MATERIALIZED (
-  SELECT 1 FROM dispatcher.inbox                    -- CASE: a condition the planner does not take for a rare one
-  WHERE id > $5 AND id <= $8 AND CASE WHEN environment_id = ANY ($6::text[]) THEN false ELSE true END ORDER BY id LIMIT 1
+--
+-- With excluded environments, at most 50000 rows are read, as of their events there may be millions. Then
+-- last_waiting is where reading ended, so that a later statement reads on from there, and newest the highest id.
+-- '' among the excluded environments stands for those with ordered endpoints. is_unordered: these were
+-- passed over because another daemon holds the lock.
+WITH ahead AS MATERIALIZED (                 -- CASE: a condition the planner does not take for a rare one
+  SELECT min(CASE WHEN environment_id = ANY ($6::text[]) THEN NULL ELSE id END) AS first, max(id) AS last
+  FROM (SELECT id, environment_id FROM dispatcher.inbox WHERE id > $5 AND id <= $8
+        ORDER BY id LIMIT CASE WHEN cardinality($6::text[]) > 0 THEN 50000 ELSE 1 END) AS next
+), waiting AS MATERIALIZED (
+  SELECT first, CASE WHEN cardinality($6::text[]) > 0 THEN last ELSE $8 END AS up_to FROM ahead WHERE first IS NOT NULL
 ), own AS MATERIALIZED (                     -- the shard is still ours when its rows become visible
   SELECT 1 FROM dispatcher.shards
   WHERE shard = $2 AND owner = $3 AND EXISTS (SELECT 1 FROM waiting) FOR SHARE
@@ -30,19 +38,20 @@ WITH waiting AS MATERIALIZED (
   FROM own
 ), order_lock AS MATERIALIZED (
   SELECT 1 FROM dispatcher.ordered_fan_out_lock
-  WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
+  WHERE (SELECT cardinality(environments) > 0 FROM in_order) AND '' <> ALL ($6::text[]) FOR UPDATE SKIP LOCKED
 ), skipped AS MATERIALIZED (
   SELECT CASE WHEN EXISTS (SELECT 1 FROM order_lock) THEN $6::text[] ELSE $6 || environments END AS environments FROM in_order
 ), alone AS MATERIALIZED (
   SELECT 1 FROM own WHERE NOT EXISTS (SELECT 1 FROM dispatcher.shards WHERE owner <> $3)
 ), unheld AS MATERIALIZED (                  -- xmax = 0: no session holds the row, or has tried to take it
   SELECT * FROM dispatcher.inbox
-  WHERE id > $5 AND id <= $8 AND EXISTS (SELECT 1 FROM alone) AND xmax = 0
+  WHERE id >= (SELECT first FROM waiting) AND id <= (SELECT up_to FROM waiting) AND EXISTS (SELECT 1 FROM alone) AND xmax = 0
     AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
   ORDER BY id LIMIT $1
 ), lockable AS MATERIALIZED (
   SELECT * FROM dispatcher.inbox
-  WHERE id > $5 AND id <= (SELECT CASE WHEN count(*) < $1 THEN $8 ELSE max(id) END FROM unheld) AND EXISTS (SELECT 1 FROM own)
+  WHERE id >= (SELECT first FROM waiting) AND EXISTS (SELECT 1 FROM own)
+    AND id <= (SELECT CASE WHEN count(*) < $1 THEN (SELECT up_to FROM waiting) ELSE max(id) END FROM unheld)
     AND CASE WHEN EXISTS (SELECT 1 FROM alone) THEN xmax <> 0 OR endpoint_id IS NOT NULL ELSE true END
     AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
@@ -104,7 +113,9 @@ WITH waiting AS MATERIALIZED (
     WHERE id = p.event_id AND id >= $10 AND id < $11 AND octet_length(data::text) <= $9 OFFSET 0) AS e
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
-       (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM chosen) AS chosen, (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS last_waiting,
+       (SELECT count(*) FROM seen) AS seen, (SELECT count(*) FROM chosen) AS chosen, (SELECT last FROM ahead WHERE cardinality($6::text[]) > 0) AS last_waiting,
+       (SELECT max(id) FROM dispatcher.inbox WHERE id > $5 AND cardinality($6::text[]) > 0) AS newest,
+       EXISTS (SELECT 1 FROM in_order WHERE cardinality(environments) > 0) AND NOT EXISTS (SELECT 1 FROM order_lock) AND '' <> ALL ($6::text[]) AS is_unordered,
        CASE WHEN (SELECT count(*) FROM seen) > 1 THEN ARRAY(     -- those with no less than an equal part in it
          SELECT environment_id
          FROM (SELECT environment_id, count(*) AS part, avg(count(*)) OVER () AS equal FROM seen GROUP BY environment_id) AS crowd
@@ -115,6 +126,6 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 FROM small
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted_again

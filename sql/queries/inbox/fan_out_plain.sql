@@ -43,7 +43,7 @@ WITH waiting AS MATERIALIZED (
   WHERE id = ANY (ARRAY(SELECT event_id FROM inserted WHERE NOT parked)) AND id >= $8 AND id < $9 AND octet_length(data::text) <= $7
 )
 SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS last_picked,
-       coalesce((SELECT seen FROM usual), 0) AS seen, coalesce((SELECT seen FROM usual), 0) AS chosen, NULL::bigint AS last_waiting,
+       coalesce((SELECT seen FROM usual), 0) AS seen, coalesce((SELECT seen FROM usual), 0) AS chosen, NULL::bigint AS last_waiting, NULL::bigint AS newest, false AS is_unordered,
        CASE WHEN (SELECT seen FROM usual) = $1 THEN ARRAY(        -- else no more rows wait, and it is not needed
          SELECT environment_id
          FROM (SELECT environment_id, sum(events) AS part, avg(sum(events)) OVER () AS equal FROM matching GROUP BY environment_id) AS crowd
@@ -54,4 +54,4 @@ SELECT (SELECT count(*) FROM picked) AS picked, (SELECT max(id) FROM picked) AS 
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 FROM small
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted

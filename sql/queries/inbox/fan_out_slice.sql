@@ -12,7 +12,7 @@ WITH own AS MATERIALIZED (
   FROM own
 ), order_lock AS MATERIALIZED (
   SELECT 1 FROM dispatcher.ordered_fan_out_lock
-  WHERE (SELECT cardinality(environments) > 0 FROM in_order) FOR UPDATE SKIP LOCKED
+  WHERE (SELECT cardinality(environments) > 0 FROM in_order) AND '' <> ALL ($6::text[]) FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
   SELECT *, dispatcher.patterns_of(type) AS patterns FROM ONLY dispatcher.inbox
   WHERE id > $5 AND id <= $7 AND EXISTS (SELECT 1 FROM own)
@@ -45,10 +45,11 @@ WITH own AS MATERIALIZED (
   RETURNING id, event_id, endpoint_id, shard, attempt, base, extract(epoch FROM next_at)::float8 AS next_at, parked
 )
 SELECT (SELECT count(*) FROM done) AS picked, (SELECT max(id) FROM done) AS last_picked,
-       (SELECT count(*) FROM picked) AS seen, (SELECT count(*) FROM picked) AS chosen, NULL::bigint AS last_waiting, ARRAY(SELECT environment_id FROM picked) AS crowding,
+       (SELECT count(*) FROM picked) AS seen, (SELECT count(*) FROM picked) AS chosen, NULL::bigint AS last_waiting, NULL::bigint AS newest,
+       EXISTS (SELECT 1 FROM in_order WHERE cardinality(environments) > 0) AND NOT EXISTS (SELECT 1 FROM order_lock) AND '' <> ALL ($6::text[]) AS is_unordered, ARRAY(SELECT environment_id FROM picked) AS crowding,
        NULL::bigint[] AS small_ids, NULL::text[] AS small_types, NULL::text[] AS small_environments, NULL::bytea[] AS small_data,
        NOT EXISTS (SELECT 1 FROM own) AS is_lost, false AS is_unusual,
        NULL::bigint AS id, NULL::bigint AS event_id, NULL::uuid AS endpoint_id, NULL::smallint AS shard,
        NULL::integer AS attempt, NULL::integer AS base, NULL::float8 AS next_at, NULL::boolean AS parked
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, * FROM inserted

@@ -1,12 +1,13 @@
 -- $1 read inbox ids above this one  $2 up to this one  $3 excluded environments
 --
 -- Return the first such row, and the id up to which the inbox was read. The last second is not read:
--- otherwise a caller that continues from that id could miss a row that is being inserted.
+-- otherwise a caller that continues from that id could miss a row that is being inserted. Of excluded
+-- environments at most 50000 rows are read, as there may be millions.
 WITH range AS MATERIALIZED (
   SELECT greatest($1::bigint, least($2::bigint, dispatcher.id_floor(clock_timestamp() - interval '1 second'))) AS up_to
+), ahead AS MATERIALIZED (
+  SELECT min(CASE WHEN environment_id = ANY ($3::text[]) THEN NULL ELSE id END) AS first, max(id) AS last, count(*) AS rows
+  FROM (SELECT id, environment_id FROM dispatcher.inbox WHERE id > $1 AND id <= (SELECT up_to FROM range)
+        ORDER BY id LIMIT CASE WHEN cardinality($3::text[]) > 0 THEN 50000 ELSE 1 END) AS next
 )
-SELECT up_to, (
-  SELECT id FROM dispatcher.inbox
-  WHERE id > $1 AND id <= range.up_to AND CASE WHEN environment_id = ANY ($3::text[]) THEN false ELSE true END
-  ORDER BY id LIMIT 1) AS first
-FROM range
+SELECT CASE WHEN rows = 50000 THEN last ELSE up_to END AS up_to, first FROM range CROSS JOIN ahead

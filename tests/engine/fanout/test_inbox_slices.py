@@ -1,5 +1,6 @@
 """From where in the inbox events are taken: above its mark, and what a search finds below it."""
 
+from dispatcher.core.ids import LARGEST_ID, TIME_SHIFT
 from dispatcher.engine.fanout.fairness import Slice
 from dispatcher.engine.fanout.inbox_slices import InboxSlices
 from dispatcher.engine.fanout.inbox_sweep import ROUND_EVERY_SECONDS
@@ -78,6 +79,14 @@ def test_a_part_without_events_is_not_read_again() -> None:
         if slices.next_slice(START + n).kind != "search"
     ]
     assert slices._order._start_id == 5000
+
+
+def test_after_a_timeout_a_lookup_reads_at_most_minutes() -> None:
+    slices = marked()
+    slice_ = Slice((), after_id=700)
+    assert slices.lookup_limit(slice_) == LARGEST_ID
+    slices.note_lookup_timeout()
+    assert slices.lookup_limit(slice_) <= 700 + (120_000 << TIME_SHIFT)
 
 
 def test_an_isolated_event_is_a_slice_of_its_own() -> None:

@@ -226,7 +226,7 @@ async def test_excluded_environments_are_passed_over(
     done = await fan_out(session, owner, excluded_environments=["env_default"])
     assert (done.seen, done.picked, done.last_picked, done.last_waiting) == (1, 1, other, last)
     assert await fan_out(session, owner, excluded_environments=["env_default"]) == FannedOut(
-        0, None, 0, [], set(), last_waiting=last
+        0, None, 0, [], set(), last_waiting=last, newest=last
     )
 
 
