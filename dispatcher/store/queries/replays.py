@@ -163,7 +163,7 @@ class Replays:
         deliveries. Return None if no replay is due or other daemons hold them.
         """
         looked_at: set[str] = set()
-        environment_id = await self._next_environment(last_environment)
+        environment_id = await self.next_environment(last_environment)
         while environment_id is not None and environment_id not in looked_at:
             rows = await self._session.fetch(
                 statement("replays/claim"), waiting, pending, environment_id
@@ -171,10 +171,10 @@ class Replays:
             if rows:
                 return first_row(ClaimedReplayRow, rows)
             looked_at.add(environment_id)
-            environment_id = await self._next_environment(environment_id)
+            environment_id = await self.next_environment(environment_id)
         return None
 
-    async def _next_environment(self, last_environment: str) -> str | None:
+    async def next_environment(self, last_environment: str) -> str | None:
         rows = await self._session.fetch(statement("replays/next_environment"), last_environment)
         environment_id: str | None = rows[0]["environment_id"]
         return environment_id
