@@ -175,7 +175,7 @@ class Replays:
         return None
 
     async def next_environment(self, last_environment: str) -> str | None:
-        """Return the environment whose replays are next after those of another; None if none is due."""
+        """Return the environment that is next after another; None if no replay is due."""
         rows = await self._session.fetch(statement("replays/next_environment"), last_environment)
         environment_id: str | None = rows[0]["environment_id"]
         return environment_id
