@@ -47,7 +47,7 @@ PEOPLES = frozenset({
     *("dashboard_sessions/delete", "dashboard_sessions/get", "dashboard_sessions/set_environment"),
     *(f"endpoints/{name}" for name in ("count", "create", "delete", "get", "list", "lock", "next_version")),
     *(f"endpoints/{name}" for name in ("rotate", "subscribe", "update")),
-    *(f"events/{name}" for name in ("emit", "emit_directed", "emit_each", "emit_many", "limit_lock_wait", "of_keys")),
+    *(f"events/{name}" for name in ("emit", "emit_directed", "emit_each", "emit_many", "limit_lock_wait", "of_keys", "with_ids")),
     *(f"idempotency/{name}" for name in ("claim", "keep", "read")),
     *(f"quarantine/{name}" for name in ("discard", "get", "list", "release")),
     *(f"replays/{name}" for name in ("cancel", "count", "get", "list", "start")),
