@@ -319,6 +319,11 @@ class EndpointQueues:
         queue.is_slow = False
         self._slow_slots.give_back(queue.in_flight)
         self._resume(queue)
+        for _ in queue.in_flight:  # each has given back a slot, perhaps
+            waiting = self._slow_slots.next_waiting()
+            if waiting is None:
+                break
+            self._resume(waiting)
 
     def _set_alarm(self, queue: EndpointQueue, at: float) -> None:
         # An alarm that is earlier finds the queue blocked, and sets the next one.

@@ -12,6 +12,26 @@ HELD_STATEMENTS = 16
 out."""
 
 
+LISTS_LIMIT = 1_000
+"""Most lists of excluded environments whose limits are kept, so that memory stays small."""
+
+
+class EventsLimits:
+    """A limit for each list of excluded environments: the events of others may be much smaller."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._limits: dict[tuple[str, ...], EventsLimit] = {}
+
+    def of(self, excluded_environments: tuple[str, ...]) -> "EventsLimit":
+        """Return the limit of statements that exclude these environments."""
+        if excluded_environments not in self._limits:
+            if len(self._limits) >= LISTS_LIMIT:
+                self._limits.clear()
+            self._limits[excluded_environments] = EventsLimit(self._limit)
+        return self._limits[excluded_environments]
+
+
 class EventsLimit:
     """Most events of the next statement; it falls at once, and is doubled step by step."""
 

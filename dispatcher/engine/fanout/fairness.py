@@ -119,10 +119,14 @@ class FairOrder:
         """
         excluded = slice_.excluded_environments
         # Otherwise later events of these environments would come before the earlier ones.
-        is_passed = last_id is not None and not (excluded and is_unordered)
+        is_passed = last_id is not None and not is_unordered
         if slice_.kind == "reread":
             if is_passed or (last_id is None and not more):
                 self._note_reread(slice_, last_id)
+            if (
+                more
+            ):  # late commits of that many: they take turns, and are not looked for now and then
+                self._reread_rest.forget_begin()
         elif not excluded and not more:
             self.forget_all_reached()
         elif last_id is not None and is_passed:

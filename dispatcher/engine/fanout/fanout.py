@@ -12,7 +12,7 @@ from dispatcher.core import ids
 from dispatcher.core.model import Delivery
 from dispatcher.engine.batch_size import BatchSize
 from dispatcher.engine.clock import Clock
-from dispatcher.engine.fanout.events_limit import EventsLimit
+from dispatcher.engine.fanout.events_limit import EventsLimits
 from dispatcher.engine.fanout.fairness import Slice
 from dispatcher.engine.fanout.inbox_polling import IDLE_SECONDS, POLLING_WINDOW_MS, PollingWindow
 from dispatcher.engine.fanout.inbox_slices import InboxSlices
@@ -90,7 +90,7 @@ class Fanout:
         self._polling = PollingWindow()
         self._shard_turn = count()
         self._size = BatchSize()
-        self._limit = EventsLimit(EVENTS_LIMIT)
+        self._limits = EventsLimits(EVENTS_LIMIT)
         self._slices = InboxSlices()
         self._refused_in_a_row = 0
         self._must_announce_parked = False
@@ -162,7 +162,8 @@ class Fanout:
         self, slice_: Slice, stale: Collection[int | UUID]
     ) -> tuple[int, bool] | None:
         """Run one statement, see `_take`; deliveries that are `stale` by then are not admitted."""
-        events = min(self._size.scale(EVENTS_LIMIT), self._limit.events)
+        limit = self._limits.of(slice_.excluded_environments)
+        events = min(self._size.scale(EVENTS_LIMIT), limit.events)
         try:
             result = await self._fan_out(slice_, events)
         except StatementTimeoutError as error:
@@ -231,7 +232,8 @@ class Fanout:
         Return True if the slice may have more.
         """
         self._size.grow()
-        self._limit.note_result(events, result.seen, result.chosen)
+        limit = self._limits.of(slice_.excluded_environments)
+        limit.note_result(events, result.seen, result.chosen)
         self._refused_in_a_row = 0
         if result.seen and not result.picked and not slice_.is_oversized:
             if not result.chosen:
@@ -304,7 +306,7 @@ class Fanout:
         first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
         if first is None:
             return
-        self._limit.note_timeout(events)
+        self._limits.of(slice_.excluded_environments).note_timeout(events)
         if self._size.shrink():
             return
         if not slice_.is_one_event:

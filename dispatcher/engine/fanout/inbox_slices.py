@@ -162,7 +162,8 @@ class InboxSlices:
         elif slice_.excluded_environments:
             self._order.note_reached(slice_, up_to_id)
         else:
-            self._empty_up_to = max(self._empty_up_to, up_to_id)
+            if slice_.after_id <= self._first_id:  # else some before it may wait for a lock
+                self._empty_up_to = max(self._empty_up_to, up_to_id)
             self._order.forget_reached(slice_)
 
     @property

@@ -39,6 +39,10 @@ class Rest:
         """Note that it is done from now on, until the next call of `is_over`."""
         self._began = now
 
+    def forget_begin(self) -> None:
+        """Let it be done again at once."""
+        self._began = None
+
 
 @dataclass(slots=True)
 class _Round:

@@ -183,6 +183,22 @@ def test_an_endpoint_that_answers_some_requests_at_once_and_leaves_others_stays_
     assert hanging == 8
 
 
+def test_slots_that_an_endpoint_gives_back_as_it_is_quick_again_go_to_those_that_wait() -> None:
+    queues = opened(A, B, C, slow=4, limit=4)
+    proven(queues, A, B, took=SLOW_SECONDS)
+    proven(queues, C)
+    offer(queues, A, 4)
+    under_way = taken(queues, NOW + CLEAR_SECONDS + SLOW_SECONDS)
+    offer(queues, B, 1)
+    offer(queues, C, 8)
+    busy = taken(queues, NOW + CLEAR_SECONDS + SLOW_SECONDS)
+    assert {one.endpoint_id for one in busy} == {C}  # B waits for a slot, and C is never idle
+    finish(queues, under_way[0], took=QUICK)
+    finish(queues, busy[0], took=QUICK)
+    started = [queues.take(NOW + CLEAR_SECONDS + SLOW_SECONDS) for _ in range(2)]
+    assert B in {one.endpoint_id for one in started if one}
+
+
 def test_a_resting_queue_that_waits_for_a_slot_does_not_hold_up_the_others() -> None:
     queues = opened(A, B, slow=1)
     proven(queues, A, B, took=SLOW_SECONDS)

@@ -1,6 +1,11 @@
 """How many events a statement looks at, after those that had room for fewer, or timed out."""
 
-from dispatcher.engine.fanout.events_limit import HELD_STATEMENTS, EventsLimit
+from dispatcher.engine.fanout.events_limit import (
+    HELD_STATEMENTS,
+    LISTS_LIMIT,
+    EventsLimit,
+    EventsLimits,
+)
 from dispatcher.engine.fanout.fanout import EVENTS_LIMIT
 
 
@@ -52,3 +57,16 @@ def test_timeouts_make_it_smaller_down_to_one_event() -> None:
     for events in (500, 125, 31, 7, 1, 1):
         limit.note_timeout(events)
     assert limit.events == 1
+
+
+def test_the_large_events_of_one_environment_do_not_limit_those_of_others() -> None:
+    limits = EventsLimits(EVENTS_LIMIT)
+    limits.of(()).note_result(EVENTS_LIMIT, seen=EVENTS_LIMIT, chosen=2)
+    assert (limits.of(()).events, limits.of(("large",)).events) == (4, EVENTS_LIMIT)
+
+
+def test_the_limits_of_a_bounded_number_of_lists_are_kept() -> None:
+    limits = EventsLimits(EVENTS_LIMIT)
+    for number in range(LISTS_LIMIT + 1):
+        limits.of((str(number),)).note_timeout(8)
+    assert (limits.of(("0",)).events, limits.of((str(LISTS_LIMIT),)).events) == (EVENTS_LIMIT, 4)

@@ -244,3 +244,31 @@ def test_an_event_is_oversized_in_its_slice_only_until_it_is_finished() -> None:
     assert order.next_slice(START).is_oversized
     order.finish_oversized(first)
     assert not order.next_slice(START).is_oversized
+
+
+def test_late_commits_of_a_large_transaction_take_turns_with_a_flood() -> None:
+    inbox, order, now = Inbox(""), FairOrder(), START
+    inbox.rows = {2 * i: "a" for i in range(1, 3_000)}
+    for _ in range(20):
+        inbox.take(order, now)
+        now += 0.01
+    late = {2 * i + 1: "b" for i in range(2_900, 2_940)}
+    inbox.rows = dict(sorted({**inbox.rows, **late}.items()))
+    with_b = []
+    for number in range(300):
+        inbox.take(order, now)
+        now += 0.01
+        if "b" in inbox.taken[-1]:
+            with_b.append(number)
+    assert "b" not in inbox.rows.values()
+    assert with_b[-1] - with_b[0] <= 20
+
+
+def test_nothing_counts_as_passed_while_another_daemon_holds_the_order() -> None:
+    order = FairOrder()
+    for after_id in (0, 0):
+        slice_ = order.next_slice(START)
+        assert slice_ == Slice((), after_id)
+        order.note_taken(slice_, last_id=500, more=True, crowding=(), is_unordered=True)
+    order.note_taken(order.next_slice(START), last_id=500, more=True, crowding=())
+    assert order.next_slice(START) == Slice((), 500)

@@ -67,6 +67,16 @@ def test_an_event_found_by_a_search_is_taken_next_within_its_piece() -> None:
     assert slices.next_slice(START).kind != "found"
 
 
+def test_what_lies_before_a_lookup_does_not_count_as_empty() -> None:
+    """Some of it may wait for a lock, or have been committed late."""
+    slices = InboxSlices()
+    slices.note_taken(slices.next_slice(START), last_id=700, more=True, crowding=[], now=START)
+    slice_ = slices.next_slice(START)
+    assert slice_.after_id == 700
+    slices.note_empty(slice_, 5000)
+    assert slices.next_slice(START).after_id == 0
+
+
 def test_a_part_without_events_is_not_read_again() -> None:
     slices = InboxSlices()
     slice_ = slices.next_slice(START)

@@ -427,3 +427,14 @@ async def test_an_idempotency_key_that_is_null_is_none(connection: Connection) -
             "INSERT INTO dispatcher.events (type, data, idempotency_key) VALUES ('a', '1', NULL)"
         )
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.events") == 2
+
+
+async def test_a_failure_with_an_id_below_that_of_its_delivery_is_found(
+    connection: Connection, session: Session, events: Events
+) -> None:
+    """The database's clock was set back in between."""
+    await rows.endpoint(connection, "delivery.exhausted")
+    delivery = await failed(connection, session)
+    await connection.execute("UPDATE dispatcher.attempts SET id = delivery_id - 1000")
+    await events.emit_exhausted([(delivery.id, 3)])
+    assert len(await exhausted(connection)) == 1

@@ -11,6 +11,7 @@ import pytest
 
 from dispatcher.core import ids
 from dispatcher.core.ids import LARGEST_ID
+from dispatcher.engine.fanout.fairness import ORDERED_ENVIRONMENTS
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.queries.inbox import FannedOut, Inbox, SmallEvent
 from dispatcher.store.session import Session
@@ -566,6 +567,21 @@ async def test_the_first_row_of_a_range_is_found_except_in_the_last_second(
     assert await inbox.first(after_id=0, up_to=older - 1) == (None, older - 1)
     assert (await inbox.first(after_id=0, excluded_environments=["env_default"]))[0] is None
     assert await inbox.first(after_id=LARGEST_ID) == (None, LARGEST_ID)
+
+
+async def test_the_first_row_is_not_of_an_environment_with_an_order_if_those_are_excluded(
+    connection: Connection, session: Session
+) -> None:
+    await connection.execute(PAST, 2)
+    first, _ = await rows.inbox(connection)
+    without_ordered = [ORDERED_ENVIRONMENTS]
+    inbox = Inbox(session)
+    assert (await inbox.first(after_id=0, excluded_environments=without_ordered))[0] == first
+    await connection.execute(
+        "UPDATE dispatcher.endpoints SET ordered = true WHERE id = $1",
+        await rows.endpoint(connection),
+    )
+    assert (await inbox.first(after_id=0, excluded_environments=without_ordered))[0] is None
 
 
 async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
