@@ -83,11 +83,10 @@ class Refill:
         Return True if there are more endpoints with room than one pass reads. A statement that
         times out ends the pass: the next asks for less. Raise StoreError.
         """
-        now = monotonic()
-        self._slow = {i: slow for i, slow in self._slow.items() if slow.until > now}
-        needing = self._buffer.endpoints_needing_refill()
+        now, parked = monotonic(), self._buffer.parked  # a deleted endpoint is not among these
+        self._slow = {i: s for i, s in self._slow.items() if s.until > now and i in parked}
         endpoint_ids = in_turns(
-            [i for i in needing if i not in self._slow],
+            [i for i in self._buffer.endpoints_needing_refill() if i not in self._slow],
             lambda endpoint_id: self._endpoints[endpoint_id].environment_id,
         )
         batch = endpoint_ids[: self._size.scale(ENDPOINTS_LIMIT)]
@@ -99,7 +98,7 @@ class Refill:
                 return True
         if limits and not await self._is_unordered_read(limits):
             return True
-        has_more = await self._read_slow(set(needing))
+        has_more = await self._read_slow()
         return has_more or len(endpoint_ids) > len(batch)
 
     async def _is_ordered_read(self, endpoint_id: UUID, home: int, limit: int) -> bool:
@@ -129,8 +128,10 @@ class Refill:
         self._size.grow()
         return True
 
-    async def _read_slow(self, needing: Collection[UUID]) -> bool:
+    async def _read_slow(self) -> bool:
         """Read a part of one slow endpoint; return True if there were new rows."""
+        # Statements of this pass took time: an endpoint may have been deleted since it began.
+        needing = set(self._buffer.endpoints_needing_refill())
         found = (i for i, slow in self._slow.items() if i in needing and not slow.rests)
         endpoint_id = next(found, None)
         if endpoint_id is None:
