@@ -6,11 +6,14 @@ from dataclasses import replace
 from typing import cast
 from uuid import UUID
 
+import pytest
+
 from dispatcher.core.model import Delivery, Endpoint
 from dispatcher.engine.buffer.delivery_buffer import DeliveryBuffer
 from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
+from dispatcher.engine.loading import refill as module
 from dispatcher.engine.loading.admission import Admission
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.loading.refill import Refill
@@ -84,3 +87,24 @@ async def test_a_slow_endpoint_may_be_deleted_while_others_are_read() -> None:
     refilling.table.on_read = delete
     await refilling.refill.run_once()
     assert refilling.table.read == [[SLOW], [OTHER]]
+
+
+async def test_a_slow_endpoint_without_rows_is_read_after_pauses_and_wakes_nothing() -> None:
+    refilling = Refilling()
+    await refilling.make_slow()
+    for _ in range(5):
+        assert not await refilling.refill.run_once()
+    assert refilling.table.read == [[SLOW], [SLOW]]
+    assert refilling.admitted == 0
+
+
+async def test_a_slow_endpoint_is_read_again_after_its_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "SLOW_INTERVAL", 0.0)
+    monkeypatch.setattr(module, "SLOW_PAUSE", 0.0)
+    refilling = Refilling()
+    await refilling.make_slow()
+    for _ in range(5):
+        await refilling.refill.run_once()
+    assert refilling.table.read == [[SLOW]] * 6
