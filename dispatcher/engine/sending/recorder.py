@@ -65,6 +65,7 @@ class Recorder:
         self._on_batch = on_batch
         self._waiting: list[Result] = []
         self._locked: list[Result] = []  # set aside, as another transaction has locked their rows
+        self._conflict = ""  # what the database said of the last of them
         self._looked_at = 0.0
         self._refused: list[tuple[Result, Exception]] = []
         self._refused_before: set[int] = set()
@@ -104,13 +105,15 @@ class Recorder:
 
         A result whose row is locked is set aside, and written when the row is free. If the database
         refuses the data of a result, even without the receiver's answer, its delivery goes to
-        quarantine. Otherwise it would block all other results. Raise StoreError or
-        StatementTimeoutError; results that may be unwritten stay and are written again, which is
-        harmless.
+        quarantine. Otherwise it would block all other results. Raise StoreError, also if locked
+        rows leave no room, or StatementTimeoutError; results that may be unwritten stay and are
+        written again, which is harmless.
         """
         await self._wait_for_results()
         if not self._waiting:  # all rows that were set aside are still locked
             self._has_results.clear()
+            if not self.has_room:
+                raise TransactionConflictError(self._conflict)
             return 0.0
         await wait_for_event(self._has_awaited, self._seconds_until(BATCH_SECONDS))
         await wait_for_event(self._has_full_batch, self._seconds_until(AWAITED_SECONDS))
@@ -240,6 +243,7 @@ class Recorder:
 
     def _set_aside(self, results: Sequence[Result], error: TransactionConflictError) -> None:
         self._locked += results
+        self._conflict = str(error)
         self._looked_at = monotonic()
         observe.stages.database_failed("record", error, LOCKED_SECONDS)
 
