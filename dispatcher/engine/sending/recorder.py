@@ -120,9 +120,10 @@ class Recorder:
         self._has_awaited.clear()  # those of this batch: more may come while it is written
         batch = self._waiting[: self._batch_limit]
         self._written_at = monotonic()
+        set_aside = len(self._locked)
         try:
             await self._write(batch)
-            await self._quarantine_refused(len(batch))
+            await self._quarantine_refused(len(batch) + set_aside - len(self._locked))
         except StatementTimeoutError:
             self._batch_limit = max(1, len(batch) // 2)
             raise
@@ -281,12 +282,13 @@ class Recorder:
         """
         self._waiting[:count] = results
 
-    async def _quarantine_refused(self, batch_size: int) -> None:
+    async def _quarantine_refused(self, tried: int) -> None:
         """Quarantine deliveries whose results were refused twice while others can be written.
 
-        `batch_size` is the number of results in the batch, the refused ones included.
+        `tried` is the number of results that were refused or written. One that was set aside says
+        nothing about the table.
         """
-        if self._refused and len(self._refused) == batch_size:
+        if self._refused and len(self._refused) == tried:
             await self._check_table()
         for refusal in list(self._refused):
             result, error = refusal
