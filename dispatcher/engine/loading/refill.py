@@ -27,6 +27,10 @@ PARKED_LIMIT = 5_000
 """Parked rows read in one statement."""
 SLOW_SECONDS = 60.0
 """An endpoint whose read timed out is read by itself for so long, if at all: see `_Slow`."""
+SLOW_INTERVAL = 1.0
+"""Seconds between two reads of a slow endpoint, at least, unless the read found new rows."""
+SLOW_PAUSE = 4.0
+"""After a read of a slow endpoint, the time to its next is at least so many times as long."""
 
 
 class Admit(Protocol):
@@ -43,15 +47,25 @@ class Admit(Protocol):
 
 @dataclass(slots=True)
 class _Slow:
-    """An endpoint that is read some shards at a time, or not at all if it `rests`.
+    """An endpoint that is read some shards at a time from `next_at` on, not at all if it `rests`.
 
     The last is for one that is ordered, and for one of which a single shard takes too long.
     """
 
     until: float
     rests: bool
+    next_at: float = 0.0
     size: BatchSize = field(default_factory=BatchSize)
     turn: int = 0
+
+    def is_ready(self, now: float) -> bool:
+        """Return True if it is to be read now."""
+        return not self.rests and now >= self.next_at
+
+    def note_read(self, began: float, now: float, *, is_new: bool) -> None:
+        """Put off the next read. Otherwise reads without new rows would follow each other."""
+        pause = (now - began) * SLOW_PAUSE
+        self.next_at = now + (pause if is_new else max(SLOW_INTERVAL, pause))
 
     def shards(self, owned: Collection[int]) -> list[int]:
         """Return the shards to read next: another part of them each time."""
@@ -83,11 +97,10 @@ class Refill:
         Return True if there are more endpoints with room than one pass reads. A statement that
         times out ends the pass: the next asks for less. Raise StoreError.
         """
-        now = monotonic()
-        self._slow = {i: slow for i, slow in self._slow.items() if slow.until > now}
-        needing = self._buffer.endpoints_needing_refill()
+        now, parked = monotonic(), self._buffer.parked  # a deleted endpoint is not among these
+        self._slow = {i: s for i, s in self._slow.items() if s.until > now and i in parked}
         endpoint_ids = in_turns(
-            [i for i in needing if i not in self._slow],
+            [i for i in self._buffer.endpoints_needing_refill() if i not in self._slow],
             lambda endpoint_id: self._endpoints[endpoint_id].environment_id,
         )
         batch = endpoint_ids[: self._size.scale(ENDPOINTS_LIMIT)]
@@ -99,7 +112,7 @@ class Refill:
                 return True
         if limits and not await self._is_unordered_read(limits):
             return True
-        has_more = await self._read_slow(set(needing))
+        has_more = await self._read_slow()
         return has_more or len(endpoint_ids) > len(batch)
 
     async def _is_ordered_read(self, endpoint_id: UUID, home: int, limit: int) -> bool:
@@ -129,25 +142,43 @@ class Refill:
         self._size.grow()
         return True
 
-    async def _read_slow(self, needing: Collection[UUID]) -> bool:
-        """Read a part of one slow endpoint; return True if there were new rows."""
-        found = (i for i, slow in self._slow.items() if i in needing and not slow.rests)
-        endpoint_id = next(found, None)
+    async def _read_slow(self) -> bool:
+        """Read a part of one slow endpoint, if one is ready; return True if there were new rows."""
+        began, is_new = monotonic(), False
+        endpoint_id = self._next_slow(began)
         if endpoint_id is None:
             return False
         slow = self._slow[endpoint_id] = self._slow.pop(endpoint_id)  # last, as others follow
-        shards, limit = slow.shards(self._buffer.owned), self._buffer.rows_to_read(endpoint_id)
+        shards = slow.shards(self._buffer.owned)
         try:
-            with self._buffer.reading() as stale:
-                rows = await self._deliveries.parked({endpoint_id: limit}, shards, limit)
-                is_new = any(row.id not in self._buffer for row in rows)
-                await self._admit(rows, stale=stale, are_parked=True)
+            is_new = await self._read_shards(endpoint_id, shards)
         except StatementTimeoutError as error:
             observe.stages.database_failed("load", error, 0.0)
             slow.until = monotonic() + SLOW_SECONDS
             slow.rests = len(shards) == 1
             slow.size.shrink()
             return True
+        finally:
+            slow.note_read(began, monotonic(), is_new=is_new)
+        return is_new
+
+    def _next_slow(self, now: float) -> UUID | None:
+        """Return the slow endpoint to read.
+
+        It still needs a refill: statements of this pass took time, and it may be deleted by now.
+        """
+        ready = [i for i, slow in self._slow.items() if slow.is_ready(now)]
+        needing = set(self._buffer.endpoints_needing_refill()) if ready else set()
+        return next((i for i in ready if i in needing), None)
+
+    async def _read_shards(self, endpoint_id: UUID, shards: Sequence[int]) -> bool:
+        """Read parked rows of an endpoint in these shards; return True if there were new ones."""
+        limit = self._buffer.rows_to_read(endpoint_id)
+        with self._buffer.reading() as stale:
+            rows = await self._deliveries.parked({endpoint_id: limit}, shards, limit)
+            is_new = any(row.id not in self._buffer for row in rows)
+            if rows:  # to admit nothing would wake the deliverer, which wakes the loader again
+                await self._admit(rows, stale=stale, are_parked=True)
         return is_new
 
     async def _refill_unordered(self, limits: Mapping[UUID, int]) -> None:

@@ -65,6 +65,7 @@ class Recorder:
         self._on_batch = on_batch
         self._waiting: list[Result] = []
         self._locked: list[Result] = []  # set aside, as another transaction has locked their rows
+        self._conflict = ""  # what the database said of the last of them
         self._looked_at = 0.0
         self._refused: list[tuple[Result, Exception]] = []
         self._refused_before: set[int] = set()
@@ -104,22 +105,25 @@ class Recorder:
 
         A result whose row is locked is set aside, and written when the row is free. If the database
         refuses the data of a result, even without the receiver's answer, its delivery goes to
-        quarantine. Otherwise it would block all other results. Raise StoreError or
-        StatementTimeoutError; results that may be unwritten stay and are written again, which is
-        harmless.
+        quarantine. Otherwise it would block all other results. Raise StoreError, also if locked
+        rows leave no room, or StatementTimeoutError; results that may be unwritten stay and are
+        written again, which is harmless.
         """
         await self._wait_for_results()
         if not self._waiting:  # all rows that were set aside are still locked
             self._has_results.clear()
+            if not self.has_room:
+                raise TransactionConflictError(self._conflict)
             return 0.0
         await wait_for_event(self._has_awaited, self._seconds_until(BATCH_SECONDS))
         await wait_for_event(self._has_full_batch, self._seconds_until(AWAITED_SECONDS))
         self._has_awaited.clear()  # those of this batch: more may come while it is written
         batch = self._waiting[: self._batch_limit]
         self._written_at = monotonic()
+        set_aside = len(self._locked)
         try:
             await self._write(batch)
-            await self._quarantine_refused(len(batch))
+            await self._quarantine_refused(len(batch) + set_aside - len(self._locked))
         except StatementTimeoutError:
             self._batch_limit = max(1, len(batch) // 2)
             raise
@@ -240,6 +244,7 @@ class Recorder:
 
     def _set_aside(self, results: Sequence[Result], error: TransactionConflictError) -> None:
         self._locked += results
+        self._conflict = str(error)
         self._looked_at = monotonic()
         observe.stages.database_failed("record", error, LOCKED_SECONDS)
 
@@ -277,12 +282,13 @@ class Recorder:
         """
         self._waiting[:count] = results
 
-    async def _quarantine_refused(self, batch_size: int) -> None:
+    async def _quarantine_refused(self, tried: int) -> None:
         """Quarantine deliveries whose results were refused twice while others can be written.
 
-        `batch_size` is the number of results in the batch, the refused ones included.
+        `tried` is the number of results that were refused or written. One that was set aside says
+        nothing about the table.
         """
-        if self._refused and len(self._refused) == batch_size:
+        if self._refused and len(self._refused) == tried:
             await self._check_table()
         for refusal in list(self._refused):
             result, error = refusal

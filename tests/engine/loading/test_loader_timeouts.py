@@ -19,7 +19,7 @@ from dispatcher.engine.buffer.endpoint_queue import QueueSettings
 from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading import loader as module
-from dispatcher.engine.loading import overdue_search, parked_search
+from dispatcher.engine.loading import overdue_search, parked_search, refill
 from dispatcher.engine.loading.loader import Loader
 from dispatcher.store.errors import (
     StatementTimeoutError,
@@ -133,6 +133,8 @@ def loading(session: Session, monkeypatch: pytest.MonkeyPatch) -> Loading:
     for constant in ("EVERY_SECONDS", "OLDER_SECONDS", "OLDER_PAUSE"):
         monkeypatch.setattr(overdue_search, constant, 0.0)
     monkeypatch.setattr(parked_search, "RESCAN_SECONDS", 0.0)
+    for constant in ("SLOW_INTERVAL", "SLOW_PAUSE"):
+        monkeypatch.setattr(refill, constant, 0.0)
     clock = Clock()
     table = Table(session, clock)
     buffer = DeliveryBuffer(capacity=1_000, queues=EndpointQueues(500))

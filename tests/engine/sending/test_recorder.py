@@ -1,15 +1,16 @@
 """The recorder, when the table refuses some results."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from dispatcher.core.model import Delivery, Outcome, Result
 from dispatcher.engine.sending import recorder as module
 from dispatcher.engine.sending.recorder import Recorder
-from dispatcher.store.errors import StoreUnavailableError
+from dispatcher.store.errors import StoreError, StoreUnavailableError, TransactionConflictError
 
 OURS = {0}
 OK = Outcome("ok", None, "DELIVERED", None, None, None)
@@ -130,3 +131,44 @@ async def test_there_is_no_room_while_five_hundred_results_wait(waiting: int, ro
     assert ends.recorder.has_room == room
     await ends.recorder.run_once()
     assert (ends.recorder.has_room, len(ends.recorder)) == (True, 0)
+
+
+class ClosedTable(Table):
+    """Refuses each attempt. The rows in `held` are locked by another transaction."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: set[int] = set()
+        self.quarantined: list[int] = []
+
+    async def record(self, results: Sequence[Result]) -> dict[int, float | None]:
+        if self.held.intersection(r.delivery.id for r in results):
+            raise TransactionConflictError("a row is locked")
+        return await self.probe()
+
+    async def locked(self, ids: Collection[int]) -> set[int]:
+        return self.held.intersection(ids)
+
+    async def probe(self) -> dict[int, float | None]:
+        raise asyncpg.CheckViolationError("no partition of relation found for row")
+
+    async def quarantine(self, delivery: Delivery, detail: str) -> bool:
+        self.quarantined.append(delivery.id)
+        return True
+
+
+@pytest.mark.parametrize("locked", [0, 1, 3])
+async def test_a_table_that_takes_no_attempt_quarantines_nothing_beside_locked_rows(
+    locked: int,
+) -> None:
+    table = ClosedTable()
+    recorder = Ends(table).recorder
+    for number in range(5):
+        recorder.put(result(number))
+    for turn in range(1, 4):
+        for number in range(turn * 100, turn * 100 + locked):
+            table.held.add(number)
+            recorder.put(result(number))
+        with pytest.raises(StoreError, match="all results are refused"):
+            await recorder.run_once()
+    assert (table.quarantined, len(recorder)) == ([], 5 + 3 * locked)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from time import monotonic
 
 import pytest
@@ -174,6 +174,30 @@ async def test_results_of_locked_rows_count_towards_the_limit(
         assert (len(ends.recorder), ends.recorder.has_room) == (WAITING_LIMIT, False)
     await ends.record_all()
     assert ends.recorder.has_room
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+async def test_a_pass_fails_if_locked_rows_leave_no_room(
+    connection: Connection,
+    recording: Session,
+    dsn: str,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: int,
+) -> None:
+    """Then sending stops, and readiness has to see that."""
+    monkeypatch.setattr(module, "LOCKED_SECONDS", 0.0)
+    some = await pending(connection, WAITING_LIMIT - missing)
+    ends = Ends(recording)
+    ends.put(some)
+    async with locking(dsn, some):
+        await ends.recorder.run_once()
+        for _ in range(3):
+            with (
+                nullcontext() if missing else pytest.raises(TransactionConflictError, match="lock")
+            ):
+                await ends.recorder.run_once()
+    await ends.record_all()
+    assert sorted(ends.recorded) == sorted(d.id for d in some)
 
 
 async def test_results_for_shards_of_others_are_recorded_beside_a_locked_row(
