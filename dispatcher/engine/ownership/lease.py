@@ -20,7 +20,7 @@ from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, boottime
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.other_daemons import OtherDaemons
 from dispatcher.engine.stages.loop import to_tick
-from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, Renewal
+from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, MissedStep, Renewal
 from dispatcher.telemetry import observe
 
 SHARDS = 64
@@ -60,7 +60,7 @@ class Lease:
         self._other_daemons = OtherDaemons()
         self.daemon: int | None = None
         self._previous_daemon: int | None = None
-        self._missed_step = 0.0  # of the clock, while no daemon ran; in seconds
+        self._missed_step: MissedStep | None = None
         self._next_daemon: int | None = None
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
@@ -153,7 +153,7 @@ class Lease:
         if self._next_daemon is None:
             self._next_daemon = randbits(62)
         if self._previous_daemon is None:
-            # Kept, as a join may fail after it: the next call returns 0.0.
+            # Kept, as a join may fail after it: the next call returns None.
             self._missed_step = self._missed_step or await self._daemons.take_clock_step()
         await self._daemons.join(self._next_daemon, self._previous_daemon)
         self.daemon = joined = self._next_daemon
@@ -172,12 +172,13 @@ class Lease:
         """Note a clock step that the last owner of a claimed shard did not handle.
 
         If its last heartbeat is in the future, the clock was set back after that heartbeat. If it
-        was set back while no daemon ran, no shard had an owner, and the rows of all are moved here.
+        was set back while no daemon ran, a shard without an owner shows no step: the rows of all
+        such shards are moved here.
         """
         if step := self._missed_step:
-            self._missed_step = 0.0
-            observe.database.clock_stepped(-step)
-            self._on_set_back(ClockSetBack(step, frozenset(range(SHARDS)), horizon))
+            self._missed_step = None
+            observe.database.clock_stepped(-step.seconds)
+            self._on_set_back(ClockSetBack(step.seconds, step.shards, horizon))
         ages: dict[float, set[int]] = {}
         for shard, age in claimed:
             if age is not None and age <= -CLOCK_STEP_SECONDS:

@@ -15,7 +15,7 @@ from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.lease import HEARTBEAT_SECONDS, Lease
-from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, Renewal
+from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, MissedStep, Renewal
 
 ALL = frozenset(range(64))
 ENDPOINT = UUID(int=1)
@@ -33,10 +33,10 @@ class Table:
         self.released: list[int] = []
         self.refuses = False
         self.batches_applied = 0
-        self.missed_steps = [0.0]
+        self.missed_steps: list[MissedStep] = []
 
-    async def take_clock_step(self) -> float:
-        return self.missed_steps.pop() if self.missed_steps else 0.0
+    async def take_clock_step(self) -> MissedStep | None:
+        return self.missed_steps.pop() if self.missed_steps else None
 
     async def join(self, daemon: int, before: int | None) -> None:
         self.joined.append((daemon, before))
@@ -168,7 +168,7 @@ async def test_rows_of_a_dead_owner_are_moved_after_a_clock_was_set_back(
 async def test_rows_of_all_shards_are_moved_once_if_the_clock_was_set_back_while_no_daemon_ran(
     lease: Lease, table: Table, steps: list[ClockSetBack]
 ) -> None:
-    table.missed_steps = [3_600.0]
+    table.missed_steps = [MissedStep(3_600.0, ALL)]
     table.refuses = True
     with pytest.raises(ConnectionError):
         await lease.run_once()
@@ -181,12 +181,26 @@ async def test_rows_of_all_shards_are_moved_once_if_the_clock_was_set_back_while
     assert steps == [ClockSetBack(3_600.0, ALL, "77")]
 
 
+async def test_shards_that_a_killed_daemon_still_named_are_moved_once(
+    lease: Lease, table: Table, steps: list[ClockSetBack]
+) -> None:
+    table.missed_steps = [MissedStep(3_600.0, ALL - {4})]
+    table.free = (Claimed(1, None),)
+    await lease.run_once()
+    table.free = (Claimed(4, -3_600.0),)  # it is dead now, after 1.2 s of silence
+    await lease.run_once()
+    assert steps == [
+        ClockSetBack(3_600.0, ALL - {4}, "77"),
+        ClockSetBack(3_600.0, frozenset({4}), "77"),
+    ]
+
+
 async def test_a_daemon_that_joins_again_takes_no_step(lease: Lease, table: Table) -> None:
     await lease.run_once()
-    table.missed_steps = [3_600.0]
+    table.missed_steps = [MissedStep(3_600.0, ALL)]
     lease.give_up()
     await lease.run_once()
-    assert table.missed_steps == [3_600.0], "it noticed each step itself"
+    assert table.missed_steps == [MissedStep(3_600.0, ALL)], "it noticed each step itself"
 
 
 async def test_after_a_lost_session_the_daemon_joins_with_a_new_id_and_names_the_old(
