@@ -5,7 +5,8 @@ go on: its shards, whether an endpoint or one of its deliveries was changed, and
 A send starts only if a heartbeat sent less than a second ago was answered, and its changes applied.
 Other daemons take over after 1.2 s of silence if the server process of our session is gone, else
 after the lease of 10 s. So a late daemon has stopped before its successor starts. A daemon that
-drains has no share: it releases each shard as soon as nothing of it is under way.
+drains has no share: it releases each shard as soon as nothing of it is under way. A shard of which
+rows are being moved after a clock step is released after that: its next owner knows of no step.
 """
 
 import time
@@ -36,7 +37,8 @@ class Lease:
     `on_shards_changed` is called after the owned shards have changed. `apply_changes` applies the
     next change notices, and returns True if there may be more: then the next heartbeat comes at
     once, as people wait for their changes. `on_set_back` is called if rows of shards hold times of
-    a clock that was set back.
+    a clock that was set back. The engine sets `unmoved`, which returns the shards of which rows are
+    still to be moved for that.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Lease:
         self._on_shards_changed = on_shards_changed
         self._apply_changes = apply_changes
         self._on_set_back = on_set_back
+        self.unmoved: Callable[[], frozenset[int]] = frozenset
         self._other_daemons = OtherDaemons()
         self.daemon: int | None = None
         self._previous_daemon: int | None = None
@@ -190,7 +193,7 @@ class Lease:
     async def _balance(self, daemon: int, renewal: Renewal, others: int) -> None:
         """Claim shards up to this daemon's equal share with the `others`, or release those above.
 
-        A shard is released only when none of its deliveries is in memory.
+        A shard is released only when none of its deliveries is in memory, and none is to be moved.
         """
         shards = renewal.shards
         if (missing := self._share(others) - len(shards)) > 0:
@@ -201,6 +204,8 @@ class Lease:
         # Those that are being released come last, so that they still are, unless the share grew.
         ranked = sorted(shards, key=lambda shard: (shard in self._releasing, shard))
         self._releasing = frozenset(ranked[self._share(others) :])
+        if not self._is_draining:
+            self._releasing -= self.unmoved()  # sent from here until they can be released
         self._own(shards - self._releasing)
         if idle := self._idle(self._releasing):
             await self._daemons.release_shards(daemon, idle)
@@ -211,11 +216,14 @@ class Lease:
         return 0 if self._is_draining else -(-SHARDS // (others + 1))
 
     def _idle(self, shards: frozenset[int]) -> frozenset[int]:
-        """Return the shards without deliveries in memory, but for those that never leave it."""
+        """Return the shards without deliveries in memory, but for those that never leave it.
+
+        Leave out those of which rows are still to be moved after a clock step.
+        """
         if not shards:
             return shards
         leaving = self._buffer.count_by_shard() - self._unrecordable
-        return shards - leaving.keys()
+        return shards - leaving.keys() - self.unmoved()
 
     def _own(self, shards: frozenset[int]) -> None:
         if shards != self.owned:

@@ -34,6 +34,7 @@ class Table:
         self.refuses = False
         self.batches_applied = 0
         self.missed_steps: list[MissedStep] = []
+        self.unmoved: frozenset[int] = frozenset()
 
     async def take_clock_step(self) -> MissedStep | None:
         return self.missed_steps.pop() if self.missed_steps else None
@@ -96,7 +97,7 @@ def lease(table: Table, steps: list[ClockSetBack], buffer: DeliveryBuffer) -> Le
         table.batches_applied += 1
         return table.batches_applied < 3
 
-    return Lease(
+    lease = Lease(
         cast(Daemons, table),
         buffer,
         cast(EndpointCache, Endpoints()),
@@ -105,6 +106,8 @@ def lease(table: Table, steps: list[ClockSetBack], buffer: DeliveryBuffer) -> Le
         apply_changes=apply_changes,
         on_set_back=steps.append,
     )
+    lease.unmoved = lambda: table.unmoved
+    return lease
 
 
 async def test_a_daemon_claims_free_shards_and_names_silent_daemons(
@@ -264,6 +267,24 @@ async def test_a_draining_daemon_claims_nothing_and_releases_what_is_idle(
     table.free = (Claimed(7, None),)
     await lease.run_once()
     assert table.asked == []
+
+
+@pytest.mark.parametrize("is_draining", [True, False])
+async def test_a_shard_is_kept_until_its_rows_were_moved_after_a_clock_step(
+    lease: Lease, table: Table, is_draining: bool
+) -> None:
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    if is_draining:
+        lease.drain()
+    table.unmoved = frozenset({40, 41})
+    table.answer = renewal(Heartbeat(1, 5, 0.0), shards=ALL)
+    await lease.run_once()
+    assert table.answer.shards & set(range(32, 64)) == {40, 41}
+    assert lease.covers(40) is not is_draining
+    table.unmoved = frozenset()
+    await lease.run_once()
+    assert table.answer.shards == (frozenset() if is_draining else set(range(32)))
 
 
 async def test_a_claim_that_ends_after_the_drain_began_starts_nothing(
