@@ -59,6 +59,25 @@ async def test_a_drain_finishes_attempts_in_flight_and_starts_none(
     await story.ended(DELIVERED=3, PENDING=7)
 
 
+async def test_a_drain_leaves_no_change_notices(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    """It still owns the shards of what is under way, so no other daemon has to know."""
+    await story.subscribe(receiver.url, max_in_flight=3)
+    released = asyncio.Event()
+    receiver.otherwise = Answer(500, after=released)
+    daemon = await daemons.start(delivery={"timeout": "30s"})
+    await story.insert(3)
+    await receiver.wait_for(3)
+    stopping = asyncio.create_task(daemons.stop(daemon))
+    await until(lambda: not inside.owned(daemon), "it drains")
+    released.set()
+    await stopping
+    tried = "SELECT count(*) FROM dispatcher.deliveries WHERE attempt = 1"
+    assert await story.connection.fetchval(tried) == 3
+    assert await story.connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
+
+
 async def test_a_draining_daemon_is_alive_and_not_ready(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:

@@ -81,9 +81,9 @@ class Lease:
         return boottime() - self._confirmed_at < VALID_SECONDS
 
     @property
-    def covered(self) -> frozenset[int]:
-        """Return the shards whose deliveries may start now."""
-        return self.owned if self.is_valid else frozenset()
+    def held(self) -> frozenset[int]:
+        """Return the shards that no other daemon has now: the owned and those being released."""
+        return self.owned | self._releasing if self.is_valid else frozenset()
 
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
@@ -94,6 +94,7 @@ class Lease:
         self._previous_daemon = self.daemon or self._previous_daemon
         self.daemon = None
         self._confirmed_at = float("-inf")
+        self._releasing = frozenset()
         self._own(frozenset())
 
     def note_unrecordable(self, delivery: Delivery) -> None:
@@ -110,6 +111,7 @@ class Lease:
         The others follow as their last result is recorded.
         """
         self._is_draining = True
+        self._releasing |= self.owned
         self._own(frozenset())
 
     async def run_once(self) -> float:

@@ -287,6 +287,37 @@ async def test_a_shard_is_kept_until_its_rows_were_moved_after_a_clock_step(
     assert table.answer.shards == (frozenset() if is_draining else set(range(32)))
 
 
+async def test_shards_are_held_until_they_are_released(
+    lease: Lease, table: Table, buffer: DeliveryBuffer
+) -> None:
+    assert lease.held == frozenset()
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    delivery = in_flight(buffer, 4)
+    lease.drain()
+    assert lease.held == ALL
+    await lease.run_once()
+    assert lease.held == {4}
+    buffer.confirm_recorded(delivery, None)
+    await lease.run_once()
+    assert lease.held == frozenset()
+
+
+async def test_nothing_is_held_without_a_valid_lease(
+    lease: Lease, table: Table, buffer: DeliveryBuffer
+) -> None:
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    in_flight(buffer, 4)
+    lease.drain()
+    await lease.run_once()
+    lease.give_up()
+    assert lease.held == frozenset()
+    table.answer = renewal()
+    await lease.run_once()
+    assert lease.held == frozenset(), "others may have them since"
+
+
 async def test_a_claim_that_ends_after_the_drain_began_starts_nothing(
     lease: Lease, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
