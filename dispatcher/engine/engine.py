@@ -109,11 +109,6 @@ class Engine:
             now=self.clock.now,
             wake=lambda: self.deliverer.wake(),
         )
-        self.rescheduler = Rescheduler(
-            Deliveries(self.sessions.upkeep),
-            Endpoints(self.sessions.upkeep),
-            on_moved=self._note_moved,
-        )
         self.lease = Lease(
             Daemons(self.sessions.lease),
             self.buffer,
@@ -129,7 +124,7 @@ class Engine:
         """Build the stages that write what sending finds out."""
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
-            covered=lambda: self.lease.covered,
+            covered=lambda: self.lease.held,
             on_recorded=self.buffer.confirm_recorded,
             on_late=self.buffer.note_late,
             on_unrecordable=self.lease.note_unrecordable,
@@ -203,10 +198,14 @@ class Engine:
 
     def _build_upkeep(self) -> None:
         """Build the periodic stages."""
+        self.rescheduler = Rescheduler(
+            Deliveries(self.sessions.upkeep),
+            Endpoints(self.sessions.upkeep),
+            on_moved=self._note_moved,
+        )
+        self.lease.unmoved = lambda: self.rescheduler.unfinished
         self.status = StatusPublisher(
-            Daemons(self.sessions.statistics),
-            daemon=lambda: self.lease.daemon,
-            status=self._status,
+            Daemons(self.sessions.statistics), daemon=lambda: self.lease.daemon, status=self._status
         )
         steps = MaintenanceSteps(self.sessions.upkeep, self._config.retention, now=self.clock.now)
         self.maintenance = Maintenance(steps.table(), is_clock_set=lambda: self.clock.is_set)
@@ -242,6 +241,7 @@ class Engine:
         return (
             Stage("lease", self.lease.run_once, backoff_limit=0.5, ends_daemon=True),
             Stage("record", self.recorder.run_once, ends_daemon=True),
+            Stage("reschedule", self.rescheduler.run_once, self.rescheduler.wake, ends_daemon=True),
             Stage("health", self.health.run_once, self.health.wake),
             Stage("statistics", self.statistics.run_once),
             Stage("status", self.status.run_once),
@@ -249,13 +249,11 @@ class Engine:
 
     def stages_before_drain(self) -> tuple[Stage, ...]:
         """Return the stages that bring work in, and the periodic ones; a drain ends them first."""
-        wake = self.rescheduler.wake
         return (
             Stage("listen", self.listener.run_once),
             Stage("fanout", self.fanout.run_once, self.inbox_wake, ends_daemon=True),
             Stage("schema_check", self.schema_check.run_once, self.schema_check_wake),
             Stage("load", self.loader.run_once, self.loader_wake, ends_daemon=True),
-            Stage("reschedule", self.rescheduler.run_once, wake, ends_daemon=True),
             Stage("maintenance", self.maintenance.run_once),
             Stage("replay", self.replayer.run_once, self.replayer.wake),
             Stage("bulk_actions", self.bulk_actions.run_once, self.bulk_actions.wake),
@@ -269,6 +267,7 @@ class Engine:
             self.deliverer.drain,
             self._record_last,
             self.health.drain,
+            self.rescheduler.drain,
             self._leave,
             self.statistics.drain,
         )

@@ -3,6 +3,7 @@
 from math import ceil
 from uuid import UUID
 
+from dispatcher.core.model import ClockSetBack
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.engine.ownership.lease import SHARDS
 from tests.waiting import until
@@ -22,6 +23,11 @@ async def a_share_each(*daemons: Daemon) -> None:
         return max(counts) <= share and sum(counts) == SHARDS
 
     await until(is_shared, f"{len(daemons)} daemons own a share of the shards each")
+
+
+def note_set_back(daemon: Daemon, step: ClockSetBack) -> None:
+    """Have the daemon move rows as if a heartbeat had shown this step."""
+    daemon._engine.rescheduler.set_back(step)
 
 
 def in_memory(daemon: Daemon) -> int:

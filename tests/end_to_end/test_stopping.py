@@ -11,15 +11,18 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import ClientConnectionError, ClientSession
 
-from dispatcher.core.model import Delivery
+from dispatcher.core.model import ClockSetBack, Delivery
 from dispatcher.daemon import daemon as daemon_module
 from dispatcher.daemon.daemon import Daemon
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.encryption.cipher import Cipher
+from dispatcher.engine.upkeep import rescheduler
 from dispatcher.store.migration.migrate import migrate
 from tests.conftest import connected
+from tests.end_to_end import inside
 from tests.end_to_end.stories import Daemons, Story, configured, numbers
 from tests.receivers import HANG, Answer, Receiver
+from tests.store import rows
 from tests.waiting import until
 
 
@@ -56,6 +59,25 @@ async def test_a_drain_finishes_attempts_in_flight_and_starts_none(
     await story.ended(DELIVERED=3, PENDING=7)
 
 
+async def test_a_drain_leaves_no_change_notices(
+    story: Story, daemons: Daemons, receiver: Receiver
+) -> None:
+    """It still owns the shards of what is under way, so no other daemon has to know."""
+    await story.subscribe(receiver.url, max_in_flight=3)
+    released = asyncio.Event()
+    receiver.otherwise = Answer(500, after=released)
+    daemon = await daemons.start(delivery={"timeout": "30s"})
+    await story.insert(3)
+    await receiver.wait_for(3)
+    stopping = asyncio.create_task(daemons.stop(daemon))
+    await until(lambda: not inside.owned(daemon), "it drains")
+    released.set()
+    await stopping
+    tried = "SELECT count(*) FROM dispatcher.deliveries WHERE attempt = 1"
+    assert await story.connection.fetchval(tried) == 3
+    assert await story.connection.fetchval("SELECT count(*) FROM dispatcher.change_notices") == 0
+
+
 async def test_a_draining_daemon_is_alive_and_not_ready(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
@@ -76,6 +98,25 @@ async def test_a_draining_daemon_is_alive_and_not_ready(
     released.set()
     await stopping
     await story.ended(DELIVERED=1)
+
+
+async def test_a_drain_ends_after_the_rows_were_moved_of_a_clock_that_was_set_back(
+    story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next owner of the shards would not know of the step."""
+    monkeypatch.setattr(rescheduler, "ROWS_LIMIT", 1)
+    endpoint = (await story.subscribe(receiver.url)).id
+    daemon = await daemons.start()
+    for _ in range(5):
+        await rows.delivery(story.connection, endpoint, attempt=1, due_in=7_200)
+    horizon = await story.connection.fetchval(
+        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text"
+    )
+    inside.note_set_back(daemon, ClockSetBack(3_600.0, frozenset({3}), horizon))
+    await daemons.stop(daemon)
+    late = "SELECT count(*) FROM dispatcher.deliveries WHERE next_at > now() + interval '90 min'"
+    assert await story.connection.fetchval(late) == 0
+    assert not await story.connection.fetchval("SELECT count(*) FROM dispatcher.daemons")
 
 
 async def test_stopping_twice_is_stopping_once(

@@ -5,7 +5,8 @@ go on: its shards, whether an endpoint or one of its deliveries was changed, and
 A send starts only if a heartbeat sent less than a second ago was answered, and its changes applied.
 Other daemons take over after 1.2 s of silence if the server process of our session is gone, else
 after the lease of 10 s. So a late daemon has stopped before its successor starts. A daemon that
-drains has no share: it releases each shard as soon as nothing of it is under way.
+drains has no share: it releases each shard as soon as nothing of it is under way. A shard of which
+rows are being moved after a clock step is released after that: its next owner knows of no step.
 """
 
 import time
@@ -20,7 +21,7 @@ from dispatcher.engine.clock import CLOCK_STEP_SECONDS, Clock, boottime
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.other_daemons import OtherDaemons
 from dispatcher.engine.stages.loop import to_tick
-from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, Renewal
+from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, MissedStep, Renewal
 from dispatcher.telemetry import observe
 
 SHARDS = 64
@@ -36,7 +37,8 @@ class Lease:
     `on_shards_changed` is called after the owned shards have changed. `apply_changes` applies the
     next change notices, and returns True if there may be more: then the next heartbeat comes at
     once, as people wait for their changes. `on_set_back` is called if rows of shards hold times of
-    a clock that was set back.
+    a clock that was set back. The engine sets `unmoved`, which returns the shards of which rows are
+    still to be moved for that.
     """
 
     def __init__(
@@ -57,10 +59,11 @@ class Lease:
         self._on_shards_changed = on_shards_changed
         self._apply_changes = apply_changes
         self._on_set_back = on_set_back
+        self.unmoved: Callable[[], frozenset[int]] = frozenset
         self._other_daemons = OtherDaemons()
         self.daemon: int | None = None
         self._previous_daemon: int | None = None
-        self._missed_step = 0.0  # of the clock, while no daemon ran; in seconds
+        self._missed_step: MissedStep | None = None
         self._next_daemon: int | None = None
         self.owned: frozenset[int] = frozenset()
         self._confirmed_at = float("-inf")
@@ -78,9 +81,9 @@ class Lease:
         return boottime() - self._confirmed_at < VALID_SECONDS
 
     @property
-    def covered(self) -> frozenset[int]:
-        """Return the shards whose deliveries may start now."""
-        return self.owned if self.is_valid else frozenset()
+    def held(self) -> frozenset[int]:
+        """Return the shards that no other daemon has now: the owned and those being released."""
+        return self.owned | self._releasing if self.is_valid else frozenset()
 
     def covers(self, shard: int) -> bool:
         """Return True if a delivery of this shard may start now."""
@@ -91,6 +94,7 @@ class Lease:
         self._previous_daemon = self.daemon or self._previous_daemon
         self.daemon = None
         self._confirmed_at = float("-inf")
+        self._releasing = frozenset()
         self._own(frozenset())
 
     def note_unrecordable(self, delivery: Delivery) -> None:
@@ -107,6 +111,7 @@ class Lease:
         The others follow as their last result is recorded.
         """
         self._is_draining = True
+        self._releasing |= self.owned
         self._own(frozenset())
 
     async def run_once(self) -> float:
@@ -153,7 +158,7 @@ class Lease:
         if self._next_daemon is None:
             self._next_daemon = randbits(62)
         if self._previous_daemon is None:
-            # Kept, as a join may fail after it: the next call returns 0.0.
+            # Kept, as a join may fail after it: the next call returns None.
             self._missed_step = self._missed_step or await self._daemons.take_clock_step()
         await self._daemons.join(self._next_daemon, self._previous_daemon)
         self.daemon = joined = self._next_daemon
@@ -172,12 +177,13 @@ class Lease:
         """Note a clock step that the last owner of a claimed shard did not handle.
 
         If its last heartbeat is in the future, the clock was set back after that heartbeat. If it
-        was set back while no daemon ran, no shard had an owner, and the rows of all are moved here.
+        was set back while no daemon ran, a shard without an owner shows no step: the rows of all
+        such shards are moved here.
         """
         if step := self._missed_step:
-            self._missed_step = 0.0
-            observe.database.clock_stepped(-step)
-            self._on_set_back(ClockSetBack(step, frozenset(range(SHARDS)), horizon))
+            self._missed_step = None
+            observe.database.clock_stepped(-step.seconds)
+            self._on_set_back(ClockSetBack(step.seconds, step.shards, horizon))
         ages: dict[float, set[int]] = {}
         for shard, age in claimed:
             if age is not None and age <= -CLOCK_STEP_SECONDS:
@@ -189,7 +195,7 @@ class Lease:
     async def _balance(self, daemon: int, renewal: Renewal, others: int) -> None:
         """Claim shards up to this daemon's equal share with the `others`, or release those above.
 
-        A shard is released only when none of its deliveries is in memory.
+        A shard is released only when none of its deliveries is in memory, and none is to be moved.
         """
         shards = renewal.shards
         if (missing := self._share(others) - len(shards)) > 0:
@@ -200,6 +206,8 @@ class Lease:
         # Those that are being released come last, so that they still are, unless the share grew.
         ranked = sorted(shards, key=lambda shard: (shard in self._releasing, shard))
         self._releasing = frozenset(ranked[self._share(others) :])
+        if not self._is_draining:
+            self._releasing -= self.unmoved()  # sent from here until they can be released
         self._own(shards - self._releasing)
         if idle := self._idle(self._releasing):
             await self._daemons.release_shards(daemon, idle)
@@ -210,11 +218,14 @@ class Lease:
         return 0 if self._is_draining else -(-SHARDS // (others + 1))
 
     def _idle(self, shards: frozenset[int]) -> frozenset[int]:
-        """Return the shards without deliveries in memory, but for those that never leave it."""
+        """Return the shards without deliveries in memory, but for those that never leave it.
+
+        Leave out those of which rows are still to be moved after a clock step.
+        """
         if not shards:
             return shards
         leaving = self._buffer.count_by_shard() - self._unrecordable
-        return shards - leaving.keys()
+        return shards - leaving.keys() - self.unmoved()
 
     def _own(self, shards: frozenset[int]) -> None:
         if shards != self.owned:

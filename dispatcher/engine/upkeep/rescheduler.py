@@ -42,10 +42,18 @@ class Rescheduler:
         self._after_id: int | None = None
         self._moved = 0
         self.wake = asyncio.Event()
+        self._has_finished = asyncio.Event()
+        self._has_finished.set()
+
+    @property
+    def unfinished(self) -> frozenset[int]:
+        """Return the shards of which rows may still have to be moved."""
+        return frozenset().union(*(step.shards for step in self._steps))
 
     def set_back(self, step: ClockSetBack) -> None:
         """Note that the clock was set back; return without waiting."""
         self._steps.append(step)
+        self._has_finished.clear()
         self.wake.set()
 
     async def run_once(self) -> float:
@@ -67,4 +75,10 @@ class Rescheduler:
             observe.database.retries_moved(step.seconds, self._moved)
             self._moved = 0
             self._on_moved(step.shards)
+            if not self._steps:
+                self._has_finished.set()
         return 0.0
+
+    async def drain(self) -> None:
+        """Wait until all rows are moved."""
+        await self._has_finished.wait()

@@ -42,6 +42,16 @@ class Claimed(NamedTuple):
     age: float | None
 
 
+class MissedStep(NamedTuple):
+    """The database's clock was set back by `seconds` while no daemon ran.
+
+    `shards` are those that no daemon's row names, so that no claim shows the step.
+    """
+
+    seconds: float
+    shards: frozenset[int]
+
+
 class DaemonRow(TypedDict):
     """A daemon. `silence` and `status_age` are in seconds, `status` is the published JSON."""
 
@@ -67,14 +77,15 @@ class Daemons:
         """
         await self._session.fetch(statement("daemons/join"), daemon, before)
 
-    async def take_clock_step(self) -> float:
-        """Return by how many seconds the database's clock was set back while no daemon ran.
+    async def take_clock_step(self) -> MissedStep | None:
+        """Return how the database's clock was set back while no daemon ran.
 
-        Return 0.0 if it was not, or if another daemon has taken the step.
+        Return None if it was not, or if another daemon has taken the step.
         """
         rows = await self._session.fetch(statement("daemons/take_clock_step"))
-        seconds: float = rows[0]["seconds"] if rows else 0.0
-        return seconds
+        if not rows:
+            return None
+        return MissedStep(rows[0]["seconds"], frozenset(rows[0]["shards"]))
 
     async def renew(self, daemon: int, version: int) -> Renewal | None:
         """Write a heartbeat and return what the daemon needs to go on.

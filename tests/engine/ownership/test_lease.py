@@ -15,7 +15,7 @@ from dispatcher.engine.buffer.endpoint_queues import EndpointQueues
 from dispatcher.engine.clock import Clock
 from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.ownership.lease import HEARTBEAT_SECONDS, Lease
-from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, Renewal
+from dispatcher.store.queries.daemons import DRAINING, Claimed, Daemons, MissedStep, Renewal
 
 ALL = frozenset(range(64))
 ENDPOINT = UUID(int=1)
@@ -33,10 +33,11 @@ class Table:
         self.released: list[int] = []
         self.refuses = False
         self.batches_applied = 0
-        self.missed_steps = [0.0]
+        self.missed_steps: list[MissedStep] = []
+        self.unmoved: frozenset[int] = frozenset()
 
-    async def take_clock_step(self) -> float:
-        return self.missed_steps.pop() if self.missed_steps else 0.0
+    async def take_clock_step(self) -> MissedStep | None:
+        return self.missed_steps.pop() if self.missed_steps else None
 
     async def join(self, daemon: int, before: int | None) -> None:
         self.joined.append((daemon, before))
@@ -96,7 +97,7 @@ def lease(table: Table, steps: list[ClockSetBack], buffer: DeliveryBuffer) -> Le
         table.batches_applied += 1
         return table.batches_applied < 3
 
-    return Lease(
+    lease = Lease(
         cast(Daemons, table),
         buffer,
         cast(EndpointCache, Endpoints()),
@@ -105,6 +106,8 @@ def lease(table: Table, steps: list[ClockSetBack], buffer: DeliveryBuffer) -> Le
         apply_changes=apply_changes,
         on_set_back=steps.append,
     )
+    lease.unmoved = lambda: table.unmoved
+    return lease
 
 
 async def test_a_daemon_claims_free_shards_and_names_silent_daemons(
@@ -168,7 +171,7 @@ async def test_rows_of_a_dead_owner_are_moved_after_a_clock_was_set_back(
 async def test_rows_of_all_shards_are_moved_once_if_the_clock_was_set_back_while_no_daemon_ran(
     lease: Lease, table: Table, steps: list[ClockSetBack]
 ) -> None:
-    table.missed_steps = [3_600.0]
+    table.missed_steps = [MissedStep(3_600.0, ALL)]
     table.refuses = True
     with pytest.raises(ConnectionError):
         await lease.run_once()
@@ -181,12 +184,26 @@ async def test_rows_of_all_shards_are_moved_once_if_the_clock_was_set_back_while
     assert steps == [ClockSetBack(3_600.0, ALL, "77")]
 
 
+async def test_shards_that_a_killed_daemon_still_named_are_moved_once(
+    lease: Lease, table: Table, steps: list[ClockSetBack]
+) -> None:
+    table.missed_steps = [MissedStep(3_600.0, ALL - {4})]
+    table.free = (Claimed(1, None),)
+    await lease.run_once()
+    table.free = (Claimed(4, -3_600.0),)  # it is dead now, after 1.2 s of silence
+    await lease.run_once()
+    assert steps == [
+        ClockSetBack(3_600.0, ALL - {4}, "77"),
+        ClockSetBack(3_600.0, frozenset({4}), "77"),
+    ]
+
+
 async def test_a_daemon_that_joins_again_takes_no_step(lease: Lease, table: Table) -> None:
     await lease.run_once()
-    table.missed_steps = [3_600.0]
+    table.missed_steps = [MissedStep(3_600.0, ALL)]
     lease.give_up()
     await lease.run_once()
-    assert table.missed_steps == [3_600.0], "it noticed each step itself"
+    assert table.missed_steps == [MissedStep(3_600.0, ALL)], "it noticed each step itself"
 
 
 async def test_after_a_lost_session_the_daemon_joins_with_a_new_id_and_names_the_old(
@@ -250,6 +267,55 @@ async def test_a_draining_daemon_claims_nothing_and_releases_what_is_idle(
     table.free = (Claimed(7, None),)
     await lease.run_once()
     assert table.asked == []
+
+
+@pytest.mark.parametrize("is_draining", [True, False])
+async def test_a_shard_is_kept_until_its_rows_were_moved_after_a_clock_step(
+    lease: Lease, table: Table, is_draining: bool
+) -> None:
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    if is_draining:
+        lease.drain()
+    table.unmoved = frozenset({40, 41})
+    table.answer = renewal(Heartbeat(1, 5, 0.0), shards=ALL)
+    await lease.run_once()
+    assert table.answer.shards & set(range(32, 64)) == {40, 41}
+    assert lease.covers(40) is not is_draining
+    table.unmoved = frozenset()
+    await lease.run_once()
+    assert table.answer.shards == (frozenset() if is_draining else set(range(32)))
+
+
+async def test_shards_are_held_until_they_are_released(
+    lease: Lease, table: Table, buffer: DeliveryBuffer
+) -> None:
+    assert lease.held == frozenset()
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    delivery = in_flight(buffer, 4)
+    lease.drain()
+    assert lease.held == ALL
+    await lease.run_once()
+    assert lease.held == {4}
+    buffer.confirm_recorded(delivery, None)
+    await lease.run_once()
+    assert lease.held == frozenset()
+
+
+async def test_nothing_is_held_without_a_valid_lease(
+    lease: Lease, table: Table, buffer: DeliveryBuffer
+) -> None:
+    table.answer = renewal(shards=ALL)
+    await lease.run_once()
+    in_flight(buffer, 4)
+    lease.drain()
+    await lease.run_once()
+    lease.give_up()
+    assert lease.held == frozenset()
+    table.answer = renewal()
+    await lease.run_once()
+    assert lease.held == frozenset(), "others may have them since"
 
 
 async def test_a_claim_that_ends_after_the_drain_began_starts_nothing(

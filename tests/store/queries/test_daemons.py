@@ -9,6 +9,7 @@ import pytest
 
 from dispatcher.core.model import SilentDaemon
 from dispatcher.store.queries.daemons import DRAINING, Daemons
+from dispatcher.store.queries.inbox import Inbox
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -80,10 +81,33 @@ async def listened(connection: Connection, seconds: float) -> None:
 async def test_a_clock_set_back_while_no_daemon_ran_is_noticed_once(
     connection: Connection, daemons: Daemons
 ) -> None:
-    assert await daemons.take_clock_step() == 0.0
+    assert await daemons.take_clock_step() is None
     await listened(connection, -3_600)
-    assert await daemons.take_clock_step() == pytest.approx(3_600, abs=60)
-    assert await daemons.take_clock_step() == 0.0
+    step = await daemons.take_clock_step()
+    assert step is not None
+    assert step.seconds == pytest.approx(3_600, abs=60)
+    assert step.shards == ALL
+    assert await daemons.take_clock_step() is None
+
+
+async def test_a_clock_set_back_after_a_drain_was_cut_short_is_noticed(
+    connection: Connection, session: Session, daemons: Daemons, others: Daemons, other: Session
+) -> None:
+    """Its claim shows the step of shard 0, which still names the daemon. The others show nothing."""
+    await others.join(2)
+    await claim(others, 2, 64)
+    await others.release_shards(2, range(1, 64))
+    await ends(other, connection)
+    await silent_for(connection, 2, -3_600)
+    await listened(connection, -3_600)
+    await Inbox(session).announce_listening(10_000)  # the listener may be first
+    step = await daemons.take_clock_step()
+    assert step is not None
+    assert step.seconds == pytest.approx(3_600, abs=60)
+    assert step.shards == ALL - {0}
+    await daemons.join(1)
+    claimed = await daemons.claim_shards(1, 64, [quiet(2)])
+    assert {c.shard for c in claimed if c.age is not None} == {0}
 
 
 @pytest.mark.parametrize("seconds", [-4.0, 0.0, 3_600.0])
@@ -91,7 +115,7 @@ async def test_a_daemon_that_just_left_or_left_long_ago_is_no_step(
     connection: Connection, daemons: Daemons, seconds: float
 ) -> None:
     await listened(connection, seconds)
-    assert await daemons.take_clock_step() == 0.0
+    assert await daemons.take_clock_step() is None
 
 
 async def test_beside_another_daemon_no_step_is_taken(
@@ -100,7 +124,7 @@ async def test_beside_another_daemon_no_step_is_taken(
     """That one notices the step itself, or died: then its last heartbeat shows the step."""
     await others.join(2)
     await listened(connection, -3_600)
-    assert await daemons.take_clock_step() == 0.0
+    assert await daemons.take_clock_step() is None
 
 
 async def test_of_two_daemons_that_start_at_once_one_takes_the_step(
@@ -108,9 +132,9 @@ async def test_of_two_daemons_that_start_at_once_one_takes_the_step(
 ) -> None:
     await listened(connection, -3_600)
     async with session.transaction() as opened:
-        assert await Daemons(opened).take_clock_step() > 0.0
-        assert await others.take_clock_step() == 0.0
-    assert await others.take_clock_step() == 0.0
+        assert await Daemons(opened).take_clock_step() is not None
+        assert await others.take_clock_step() is None
+    assert await others.take_clock_step() is None
 
 
 # ── joining and renewing ────────────────────────────────────────────────────────────────────────
