@@ -46,7 +46,7 @@ async def test_a_repeated_request_has_the_location_and_the_etag_of_the_first(
 ) -> None:
     answers = [*await twice(ask, key, "/api/webhooks", WEBHOOK)]
     path = answers[0].headers["Location"]
-    await ask("PATCH", path, {"name": "meanwhile"})
+    await ask("PATCH", path, {"name": "another"})
     answers.append(await ask("POST", "/api/webhooks", WEBHOOK, Idempotency_Key=key))
     for name in ("Location", "ETag"):
         assert len({answer.headers[name] for answer in answers}) == 1

@@ -273,7 +273,7 @@ async def _send(
 ) -> None:
     """Start all replays, each up to the time of its preview, and wait until they end.
 
-    One that cannot be started, as its webhook was deleted or disabled meanwhile, is `refused`.
+    One that cannot be started, as its webhook was deleted or disabled since, is `refused`.
     """
     from dispatcher.client import ConflictError, NotFoundError
 

@@ -17,7 +17,7 @@ REST_FACTOR = 10
 """After a piece was read again, nothing is for this many times as long. Otherwise a large backlog
 would be read all the time."""
 COUNTED_SECONDS = 2.0
-"""What one piece counts at most: the loop may have waited meanwhile."""
+"""The longest time that one piece counts: the loop may have waited during it."""
 
 
 class Rest:

@@ -81,7 +81,7 @@ def deleting_first(monkeypatch: pytest.MonkeyPatch, connection: Connection, webh
     monkeypatch.setattr(replay, "confirm", confirm)
 
 
-async def test_a_webhook_deleted_meanwhile_does_not_end_the_replay_of_the_others(
+async def test_a_webhook_deleted_after_the_question_does_not_end_the_replay_of_the_others(
     over_the_api: Shell,  # noqa: F811
     failed: dict[str, Any],  # noqa: F811
     receiver: Receiver,
