@@ -74,14 +74,7 @@ def number(request: Request) -> int:
 async def miss(story: Story, count: int, *, first: int = 1) -> None:
     """Events that are emitted and fanned out while no endpoint subscribes to them."""
     await story.insert(count, first=first)
-    await until(lambda: _fanned_out(story), "the events were fanned out")
-
-
-async def _fanned_out(story: Story) -> bool:
-    answer: bool = await story.connection.fetchval(
-        "SELECT NOT EXISTS (SELECT 1 FROM dispatcher.inbox)"
-    )
-    return answer
+    await story.fanned_out()
 
 
 async def test_a_replayed_delivery_keeps_its_id_and_attempt_numbers(

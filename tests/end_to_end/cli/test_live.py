@@ -311,9 +311,10 @@ async def test_replay_counts_failures_asks_and_sends_them_again(
 
 
 async def test_a_webhook_that_is_new_has_missed_nothing_unless_its_id_is_given(
-    either: Shell, address: str, receiver: Receiver
+    either: Shell, address: str, receiver: Receiver, story: Story
 ) -> None:
     await either("emit", "a.b")
+    await story.fanned_out()
     made = await either("webhook", "create", receiver.url, "--events", "*", "--json")
     id_ = json.loads(made.out)["id"]
     ended = await either("replay", "--since", "1h", "--dry-run")
