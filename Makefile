@@ -19,8 +19,6 @@ unexport PYTHONDONTWRITEBYTECODE
 PURE := tests/core tests/test_receiver.py tests/config tests/client tests/telemetry tests/encryption/test_cipher.py tests/cli tests/demo
 BROWSER := tests/dashboard/browser
 CAMPAIGNS := tests/end_to_end/test_campaign.py tests/api/test_conformance.py tests/api/test_changes_under_load.py
-# They start servers of their own, fill tables, or wait long for what they show, so `test` leaves them out.
-FAULTS := $(patsubst %,tests/end_to_end/test_%.py,database database_clock demo floods silence) tests/store/plans
 CHECKS := tests/repository
 CLIENTS := tests/api/test_generated_clients.py tests/api/test_typescript_client.py tests/api/test_node.py
 INSTALLING := tests/client/test_installing.py
@@ -38,7 +36,7 @@ unit: $(INSTALLED)  ## Run the pure tests, without a database, in seconds
 	@$(PYTEST) $(or $(ARGS),$(PURE) --ignore=$(INSTALLING))
 
 test: $(INSTALLED)  ## Run the tests against a real PostgreSQL (ARGS="tests/core -k signing" WORKERS=0)
-	@$(PYTEST) $(PARALLEL) $(or $(ARGS),$(APART) $(patsubst %,--ignore=%,$(FAULTS) $(INSTALLING)))
+	@$(PYTEST) $(PARALLEL) $(or $(ARGS),-m "not long" $(APART) --ignore=$(INSTALLING))
 
 test-shuffled: SEED = $(shell date +%s)
 test-shuffled: $(INSTALLED)  ## Run the tests in another order each time (SEED=1 for one again)
@@ -47,8 +45,8 @@ test-shuffled: $(INSTALLED)  ## Run the tests in another order each time (SEED=1
 test-browser: $(INSTALLED)  ## Run the tests of the dashboard in a browser
 	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(BROWSER))
 
-test-campaign: $(INSTALLED)  ## Run short campaigns, the demo, faults and changes under load, plans, and the fuzzer of the API
-	@$(PYTEST) $(or $(ARGS),$(CAMPAIGNS) $(FAULTS))
+test-campaign: $(INSTALLED)  ## Run the tests marked long: short campaigns, the demo, faults, load, plans, the fuzzer of the API
+	@$(PYTEST) $(or $(ARGS),-m long $(patsubst %,--ignore=%,$(BROWSER) $(CHECKS) $(CLIENTS)))
 
 test-clients: $(INSTALLED)  ## Run the tests of clients and verifiers, installed alone, in TypeScript and in Node (need npm)
 	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(CLIENTS) $(INSTALLING))

@@ -16,6 +16,8 @@ from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Answer, Receiver
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 AT_ONCE = 1.0
 """Seconds after its answer from which on a change is so everywhere.
 

@@ -13,6 +13,8 @@ from tests.api.fuzz import SECTIONS, fuzz, kept_inside
 from tests.end_to_end.stories import Daemons
 from tests.receivers import Receiver
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
 LEAST = 2_000

@@ -353,6 +353,7 @@ async def test_a_repeated_creation_has_the_first_response_whatever_its_certifica
     assert (await ask("POST", "/api/webhooks", new)).status == 422
 
 
+@pytest.mark.long
 async def test_no_secret_is_in_an_answer_in_the_database_or_in_the_log(
     admin: Client,
     story: Story,

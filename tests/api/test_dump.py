@@ -122,6 +122,7 @@ class Office:
         }
 
 
+@pytest.mark.long
 async def test_no_secret_is_written_down_anywhere(
     running: Running, story: Story, receiver: Receiver, dsn: str, binaries: Path | None
 ) -> None:

@@ -70,6 +70,7 @@ async def test_all_webhooks_are_listed_once_in_one_list_or_in_pages(
     assert paged == whole
 
 
+@pytest.mark.long
 async def test_sending_goes_on_while_thousands_are_listed(
     daemons: Daemons, dsn: str, connection: Connection
 ) -> None:

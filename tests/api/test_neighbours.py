@@ -37,6 +37,7 @@ async def test_schema_checks_that_do_not_end_hold_up_no_other_request(
     assert sum(put.result().status == 201 for put in puts) == many - len(refused)
 
 
+@pytest.mark.long
 async def test_an_environment_with_hanging_statements_gets_errors_and_others_are_served(
     api: Api, other_environment: str
 ) -> None:

@@ -71,6 +71,7 @@ def references(value: Any) -> Iterator[str]:
             yield from references(each)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dialect", ["", *DIALECTS])
 def test_the_document_is_valid_openapi(dialect: str) -> None:
     errors = OpenAPIV31SpecValidator(document(dialect)).iter_errors()

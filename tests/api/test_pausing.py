@@ -126,6 +126,7 @@ async def test_the_stats_are_of_one_environment_or_of_all(
     assert (refused.status, refused.code) == (403, "forbidden")
 
 
+@pytest.mark.long
 async def test_a_token_of_one_environment_reads_no_figures_of_the_others(
     admin: Client,
     api: Api,

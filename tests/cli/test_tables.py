@@ -184,6 +184,7 @@ def on_a_terminal(directory: Path, *args: str, **variables: str) -> str:
     return b"".join(pieces).decode()
 
 
+@pytest.mark.long
 def test_a_terminal_gets_colours_unless_they_are_refused(tmp_path: Path) -> None:
     shown = on_a_terminal(tmp_path, "check")
     assert "\x1b[32m✓\x1b[0m" in shown

@@ -32,6 +32,7 @@ async def ids(database: Connection) -> Mapping[str, str]:
     return await crowd.fill(database, Cipher(bytes.fromhex(KEY)), SIZE)
 
 
+@pytest.mark.long
 async def test_no_page_runs_a_statement_for_each_row(
     ids: Mapping[str, str], visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

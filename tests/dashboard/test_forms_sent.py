@@ -124,6 +124,7 @@ async def test_an_invalid_form_is_a_400_without_a_log_line(
 LARGE_FORM_BYTES = 100_000
 
 
+@pytest.mark.long
 async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     api: Api, own_visitor: Visitor
 ) -> None:

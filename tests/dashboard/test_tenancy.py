@@ -162,6 +162,7 @@ async def test_the_start_page_opens_the_last_environment(
     assert (await visitor.get(f"/e/{home}")).path == f"/e/{home}/"
 
 
+@pytest.mark.long
 async def test_every_address_on_every_page_is_of_the_pages_environment(
     api: Api, other_environment: str, own_visitor: Visitor
 ) -> None:

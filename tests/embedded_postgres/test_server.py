@@ -33,6 +33,8 @@ import sys
 from pathlib import Path
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
+
+pytestmark = pytest.mark.long
 server = EmbeddedPostgres(Path(sys.argv[1]), binaries=Path(sys.argv[2]))
 try:
     print(server.start(), flush=True)

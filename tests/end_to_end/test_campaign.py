@@ -9,6 +9,8 @@ import pytest
 
 from tests.campaign.registry import CAMPAIGNS
 
+pytestmark = pytest.mark.long
+
 AT_ONCE = 2
 SEED = "7"
 MADE_OF_OTHERS = {"recover", "mixed"}

@@ -84,6 +84,7 @@ async def made(story: Story) -> str:
     return ids.delivery_name(number)
 
 
+@pytest.mark.long
 async def test_a_delivery_cancelled_before_it_is_in_memory_is_never_sent(
     story: Story, daemons: Daemons, receiver: Receiver, pool: Pool
 ) -> None:

@@ -14,6 +14,8 @@ from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 BACKSTOP = 8.0
 """Seconds, on any machine, to an event whose notification was lost. The sweep comes after 10."""
 

@@ -21,7 +21,10 @@ from tests.stepped_clock import LIBRARIES, SteppedClock, stepped_clock
 from tests.store import rows
 from tests.waiting import until
 
-pytestmark = pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not LIBRARIES, reason="libfaketime is not installed"),
+]
 
 HOUR = 3_600
 RETRY = {"retry": {"base": "2s", "factor": 1, "jitter": 0, "retries": 5}}

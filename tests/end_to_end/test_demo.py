@@ -20,6 +20,8 @@ from tests.end_to_end.shell import Shell
 from tests.end_to_end.stories import Story
 from tests.receivers import Receiver
 
+pytestmark = pytest.mark.long
+
 RESULT = r"{0} delivered, {0} verified, p50 \d+\.\d ms"
 
 

@@ -85,6 +85,7 @@ async def test_the_producer_role_is_all_a_producer_needs(
     assert set(numbers(receiver.requests)) == {1, 2}
 
 
+@pytest.mark.long
 async def test_10_000_rows_of_one_transaction_arrive_once_each(
     shared_story: SharedStory, receiver: Receiver
 ) -> None:

@@ -101,6 +101,7 @@ async def test_an_unreadable_event_is_quarantined_and_delays_no_other(
     assert reason == "unreadable"
 
 
+@pytest.mark.long
 async def test_an_unchecked_schema_quarantines_only_its_own_events(
     story: Story, receiver: Receiver
 ) -> None:
@@ -137,6 +138,7 @@ async def test_a_new_schema_applies_to_later_events(story: Story, receiver: Rece
     await story.ended(DELIVERED=1)
 
 
+@pytest.mark.long
 async def test_a_flood_of_enforced_events_holds_up_no_other(
     story: Story, receiver: Receiver, another: Receiver
 ) -> None:
@@ -153,6 +155,7 @@ async def test_a_flood_of_enforced_events_holds_up_no_other(
     assert len(receiver.requests) == 20
 
 
+@pytest.mark.long
 async def test_two_daemons_examine_each_event_once(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:

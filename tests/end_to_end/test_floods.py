@@ -11,6 +11,8 @@ from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import HANG, Receiver
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 FLOOD = 30_000
 EMIT = "INSERT INTO dispatcher.events (type, data, environment_id) VALUES ('a', $1, 'env_other')"
 

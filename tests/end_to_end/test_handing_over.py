@@ -1,5 +1,7 @@
 """A daemon that joins gets its share at once, but for what is under way at that moment."""
 
+import pytest
+
 from dispatcher.daemon.daemon import Daemon
 from tests.end_to_end.inside import in_memory, owned
 from tests.end_to_end.stories import Daemons, Story, numbers
@@ -7,6 +9,7 @@ from tests.receivers import HANG, Receiver
 from tests.waiting import until
 
 
+@pytest.mark.long
 async def test_requests_that_hang_keep_back_their_own_shards_only(
     story: Story, daemons: Daemons, another: Receiver
 ) -> None:

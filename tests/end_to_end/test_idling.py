@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from tests.end_to_end.stories import Daemons, Story
 from tests.receivers import Answer, Receiver
 
@@ -13,6 +15,7 @@ SELECT 'user.created', json_build_object('n', n, 'text', repeat('x', 2000)) FROM
 """Data that does not come with its delivery, because it is long."""
 
 
+@pytest.mark.long
 async def test_a_pause_that_ends_during_an_outage_of_the_database_causes_no_load(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
@@ -29,6 +32,7 @@ async def test_a_pause_that_ends_during_an_outage_of_the_database_causes_no_load
     await story.ended(DELIVERED=3)
 
 
+@pytest.mark.long
 async def test_unreadable_bodies_are_read_again_with_delays(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:

@@ -45,6 +45,7 @@ async def test_a_hanging_endpoint_stays_within_its_limit_and_delays_no_other(
     await story.ended(DELIVERED=200, PENDING=200)
 
 
+@pytest.mark.long
 async def test_many_hanging_endpoints_delay_no_other_even_after_a_start(
     story: Story,
     daemons: Daemons,
@@ -107,6 +108,7 @@ async def test_a_retry_starts_while_every_slot_is_busy(
     assert len(receiver.requests) < 400
 
 
+@pytest.mark.long
 async def test_what_exceeds_a_queue_is_parked_and_all_arrives_once(
     story: Story,
     daemons: Daemons,
@@ -131,6 +133,7 @@ async def test_what_exceeds_a_queue_is_parked_and_all_arrives_once(
     assert {arrived[number] for number in arrived.keys() - held.keys()} == {1}
 
 
+@pytest.mark.long
 async def test_very_short_queues_lose_nothing(
     story: Story, daemons: Daemons, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +192,7 @@ async def test_hanging_endpoints_that_fill_the_memory_do_not_block_a_healthy_one
             await another.wait_for(20 * (n + 1))
 
 
+@pytest.mark.long
 async def test_hanging_endpoints_of_an_environment_leave_slots_to_a_slow_one_of_another(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:

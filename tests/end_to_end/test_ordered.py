@@ -15,6 +15,7 @@ from tests.store import rows
 from tests.waiting import until
 
 
+@pytest.mark.long
 async def test_an_ordered_endpoint_gets_one_at_a_time_in_order(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver
 ) -> None:
@@ -53,6 +54,7 @@ async def test_an_event_that_failed_for_good_makes_way_for_the_next(
     assert order == [0, 1, 1, 2, 3, 4]
 
 
+@pytest.mark.long
 async def test_a_restart_in_the_middle_keeps_the_order(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:

@@ -55,6 +55,7 @@ async def test_nothing_is_sent_while_paused_and_everything_afterwards(
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 61), 1)
 
 
+@pytest.mark.long
 async def test_no_send_starts_once_every_daemon_has_confirmed(
     story: Story, daemons: Daemons, pool: Pool, receiver: Receiver
 ) -> None:

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from dispatcher.engine.buffer.endpoint_queue import CATCH_UP_SECONDS
 from tests.end_to_end.inside import a_share_each
 from tests.end_to_end.stories import Daemons, Story
@@ -35,6 +37,7 @@ async def test_a_rate_limit_slows_only_its_endpoint(
     assert another.requests[-1].at < receiver.requests[-1].at
 
 
+@pytest.mark.long
 async def test_two_daemons_keep_to_the_limit_together(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:

@@ -135,6 +135,7 @@ async def test_events_missed_while_disabled_or_before_creation_are_sent_once(
     assert (second.total, (await desk.done(second)).made) == (0, 0)
 
 
+@pytest.mark.long
 async def test_emitting_during_a_replay_sends_nothing_twice(
     story: Story, daemons: Daemons, receiver: Receiver, desk: Desk
 ) -> None:
@@ -165,6 +166,7 @@ async def test_a_replay_to_an_ordered_endpoint_keeps_the_order(
     assert [number(r) for r in receiver.requests] == list(range(1, 61))
 
 
+@pytest.mark.long
 async def test_a_restart_during_a_replay_loses_and_repeats_nothing(
     story: Story,
     daemons: Daemons,
@@ -188,6 +190,7 @@ async def test_a_restart_during_a_replay_loses_and_repeats_nothing(
     assert numbers(receiver.requests) == dict.fromkeys(range(1, 601), 1)
 
 
+@pytest.mark.long
 async def test_broken_connections_lose_and_repeat_nothing(
     story: Story,
     daemons: Daemons,
@@ -246,6 +249,7 @@ async def test_cancelling_stops_a_replay(
     assert await desk.get(started) == cancelled
 
 
+@pytest.mark.long
 async def test_a_receiver_that_is_slow_is_not_flooded(
     story: Story,
     daemons: Daemons,

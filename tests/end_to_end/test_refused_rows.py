@@ -34,6 +34,7 @@ async def quarantined(connection: Connection) -> list[tuple[str, str]]:
     return [(row["type"], row["reason"]) for row in found]
 
 
+@pytest.mark.long
 async def test_an_event_that_cannot_be_fanned_out_holds_up_no_other(
     story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
 ) -> None:
@@ -50,6 +51,7 @@ async def test_an_event_that_cannot_be_fanned_out_holds_up_no_other(
     assert daemons.alive(daemon)
 
 
+@pytest.mark.long
 async def test_a_directed_row_that_cannot_be_fanned_out_holds_up_no_other(
     story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
 ) -> None:
@@ -69,6 +71,7 @@ async def test_a_directed_row_that_cannot_be_fanned_out_holds_up_no_other(
     assert daemons.alive(daemon)
 
 
+@pytest.mark.long
 async def test_event_after_event_that_cannot_be_fanned_out_ends_no_daemon(
     story: Story, daemons: Daemons, receiver: Receiver, connection: Connection
 ) -> None:

@@ -40,6 +40,7 @@ async def webhook(dispatcher: Shell, receiver: Receiver) -> str:
     return str(json.loads(made.out)["id"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("event", "damage"),
     [

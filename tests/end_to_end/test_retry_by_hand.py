@@ -315,6 +315,7 @@ async def test_an_ordered_endpoint_continues_when_its_first_delivery_is_retried(
 # ── several daemons, or none ────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.long
 async def test_with_two_daemons_each_change_reaches_the_owner_of_its_delivery(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
@@ -350,6 +351,7 @@ async def test_a_retry_requested_before_its_daemon_died_is_made_by_the_next(
     assert sorted(sent(receiver.requests)) == ["1", "1", "2"]
 
 
+@pytest.mark.long
 async def test_retries_and_cancellations_under_load_make_no_attempt_twice(
     story: Story, daemons: Daemons, receiver: Receiver, person: Person
 ) -> None:
@@ -404,6 +406,7 @@ async def _no_nudges(story: Story) -> bool:
     return not await story.connection.fetchval("SELECT count(*) FROM dispatcher.change_notices")
 
 
+@pytest.mark.long
 async def test_a_hanging_delivery_does_not_delay_retries_of_others(
     story: Story, daemons: Daemons, receiver: Receiver, another: Receiver, person: Person
 ) -> None:

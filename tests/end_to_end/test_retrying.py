@@ -165,6 +165,7 @@ async def test_a_pause_outlives_the_daemon_that_got_it(
     assert min(r.at for r in later) >= wish.timestamp() - EARLY
 
 
+@pytest.mark.long
 async def test_a_pause_applies_to_every_daemon_also_to_one_that_joins(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:

@@ -106,6 +106,7 @@ async def test_a_due_delivery_has_an_age_until_it_is_delivered(
     await until(lambda: value("unrecorded_results") == 0, "all are recorded")
 
 
+@pytest.mark.long
 async def test_deliveries_of_a_paused_environment_are_held_and_not_due(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
@@ -132,6 +133,7 @@ async def test_deliveries_of_a_paused_environment_are_held_and_not_due(
     await until(lambda: value("paused_environments") == 0, "the end of the pause is measured")
 
 
+@pytest.mark.long
 async def test_retries_count_as_scheduled_and_deliveries_of_a_disabled_webhook_as_held(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
@@ -162,6 +164,7 @@ async def test_a_loop_that_is_blocked_is_seen_to_lag(story: Story, daemons: Daem
     await until(lambda: late() > before, "the lag is counted")
 
 
+@pytest.mark.long
 async def test_gauges_of_the_daemon_drop_while_the_database_is_away(
     story: Story, daemons: Daemons
 ) -> None:
@@ -267,6 +270,7 @@ async def test_a_daemon_without_the_setting_forgets_that_it_was_applied(
     await until(lambda: value("paused_all") == 1, "it is applied again")
 
 
+@pytest.mark.long
 async def test_a_pause_from_one_daemon_applies_to_both(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:

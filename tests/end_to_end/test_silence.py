@@ -16,6 +16,8 @@ from tests.receivers import Receiver
 from tests.silent_proxy import Proxy
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 SOON = 9.0
 """Seconds, on any machine. Without short client timeouts it takes 15."""
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from dispatcher.services.overview import Overview
 from dispatcher.store.session import Session
 from tests.conftest import connected
@@ -70,6 +72,7 @@ async def test_failed_deliveries_count_as_failed_in_statistics(
     await summed_up(story, attempts=10, failed_attempts=10, delivered=0, failed=5)
 
 
+@pytest.mark.long
 async def test_statistics_of_two_daemons_add_up(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:

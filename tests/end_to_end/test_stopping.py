@@ -26,6 +26,7 @@ from tests.store import rows
 from tests.waiting import until
 
 
+@pytest.mark.long
 async def test_stopping_under_load_again_and_again_sends_nothing_twice_and_loses_nothing(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
@@ -178,6 +179,7 @@ async def test_a_drain_without_a_database_ends(
     assert numbers(receiver.requests) == {1: 2}
 
 
+@pytest.mark.long
 async def test_results_that_wait_while_a_session_is_lost_in_the_drain_are_written(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
@@ -196,6 +198,7 @@ async def test_results_that_wait_while_a_session_is_lost_in_the_drain_are_writte
     assert numbers(receiver.requests) == dict.fromkeys(range(1_200), 1)
 
 
+@pytest.mark.long
 async def test_records_of_a_stopped_daemon_survive_a_later_crash_of_the_database(
     directory: Path, binaries: Path | None, cipher: Cipher, receiver: Receiver
 ) -> None:

@@ -15,6 +15,8 @@ from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Answer, Receiver
 from tests.waiting import until
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def long_leases(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,7 @@ async def test_the_worker_gives_the_same_results_as_the_function(sandbox: Sandbo
     assert unusable.reason == "schema_unusable"
 
 
+@pytest.mark.long
 async def test_a_check_that_does_not_end_costs_its_time_limit_and_no_more(sandbox: Sandbox) -> None:
     async with asyncio.timeout(30):
         rejection = await sandbox.validate(ENDLESS, "1")
@@ -64,6 +65,7 @@ async def test_a_check_that_does_not_end_costs_its_time_limit_and_no_more(sandbo
     assert await sandbox.validate("{}", "1") is None
 
 
+@pytest.mark.long
 async def test_the_daemon_starts_no_process_for_one_that_a_check_ended(sandbox: Sandbox) -> None:
     await sandbox.validate("{}")
     first = process(sandbox)
@@ -81,6 +83,7 @@ async def test_a_child_that_was_killed_is_replaced(sandbox: Sandbox) -> None:
     assert process(sandbox) is first
 
 
+@pytest.mark.long
 async def test_data_that_swells_beyond_the_memory_allowed_costs_too_much(
     sandbox: Sandbox,
 ) -> None:

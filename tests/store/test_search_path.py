@@ -128,6 +128,7 @@ async def run_all(session: Session, connection: Connection) -> list[str]:
     return taken
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("occupied")
 async def test_statements_of_the_daemon_do_not_use_hostile_objects(
     connection: Connection, session: Session, dsn: str

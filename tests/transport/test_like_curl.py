@@ -169,6 +169,7 @@ async def differences(receiver: tuple[list[int], list[bytes]]) -> list[Differenc
     return [each for each in itertools.chain.from_iterable(compared) if each.is_one]
 
 
+@pytest.mark.long
 async def test_a_2xx_that_curl_accepts_is_accepted(differences: list[Difference]) -> None:
     stricter = [each for each in differences if each.is_stricter]
     unexplained = [

@@ -56,6 +56,7 @@ async def proxy(admin: str, request: pytest.FixtureRequest) -> AsyncIterator[str
         yield str(server.make_url("")).rstrip("/")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("proxy", "prefix"),
     [

@@ -412,6 +412,7 @@ async def test_check_tells_whose_daemon_has_the_port(dispatcher: Shell, empty_ds
 # ── the embedded server ──────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.long
 async def test_commands_share_the_embedded_server_of_a_running_daemon(
     unconfigured: Shell, receiver: Receiver
 ) -> None:
@@ -451,6 +452,7 @@ async def test_no_command_starts_a_database_that_no_daemon_reads(
     assert not (unconfigured.directory / "state").exists()
 
 
+@pytest.mark.long
 async def test_commands_find_a_running_demo(unconfigured: Shell) -> None:
     demo = await unconfigured.start("demo")
     await demo.line(r"user\.created +evt_\d+ +attempt 1 +\d+\.\d ms  verified")

@@ -62,6 +62,7 @@ async def test_an_event_keeps_its_reference(
     ) == ("ord_1")
 
 
+@pytest.mark.long
 async def test_a_file_with_more_events_than_a_request_may_have_is_emitted(
     either: Shell,  # noqa: F811
     tmp_path: Path,

@@ -249,6 +249,7 @@ async def test_what_failed_is_shown_and_not_what_was_delivered(
     assert (both.code, "not both" in both.err) == (2, True)
 
 
+@pytest.mark.long
 async def test_waiting_for_a_retry_continues_when_a_daemon_returns(
     dispatcher: Shell,
     daemons: Daemons,

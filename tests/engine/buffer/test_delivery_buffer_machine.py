@@ -491,6 +491,7 @@ class Machine(RuleBasedStateMachine):
             self.end_to_apply(fails=False)
 
 
+@pytest.mark.long
 def test_no_delivery_is_forgotten_or_started_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint_queues, "SHORT_DEPTH", QUEUE)
     run_state_machine_as_test(

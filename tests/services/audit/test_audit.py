@@ -106,6 +106,7 @@ async def test_filters_are_exact_with_any_read_limit(
     assert [e.subject for e in await every(pool, None, 2, **filters)] == found
 
 
+@pytest.mark.long
 async def test_a_rare_audit_entry_is_found_within_the_read_limit(
     connection: Connection,
 ) -> None:

@@ -494,6 +494,7 @@ async def by_answer(
         assert [item.id for item in await listed(read, None, filters, limit)] == wanted, wish
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("looked_at", [1, 4000])
 async def test_pages_list_everything_with_any_read_limit(
     connection: Connection,

@@ -455,6 +455,7 @@ async def test_a_type_that_others_keep_changing_is_a_conflict(pool: Pool, change
     assert len(looked) == module.TRIES
 
 
+@pytest.mark.long
 async def test_a_schema_that_is_too_expensive_is_refused_by_its_name(changes: Changes) -> None:
     doubled = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
     endless = {"$defs": {**doubled, "a60": {}}, "$ref": "#/$defs/a0"}

@@ -152,6 +152,7 @@ async def test_migrate_gets_past_a_silent_host(network: NetworkServer) -> None:
         assert silent.accepted == 1
 
 
+@pytest.mark.long
 async def test_a_host_that_drops_packets_costs_only_its_own_time_limit(
     network: NetworkServer,
 ) -> None:
@@ -162,6 +163,7 @@ async def test_a_host_that_drops_packets_costs_only_its_own_time_limit(
         assert time.monotonic() - began > 2.9
 
 
+@pytest.mark.long
 async def test_connecting_to_one_silent_host_ends_at_the_time_limit(network: NetworkServer) -> None:
     async with black_hole() as silent:
         assert "does not answer within 3 s" in await refusal(dsn(silent.port), seconds=3)

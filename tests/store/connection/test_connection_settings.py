@@ -108,6 +108,7 @@ def hostile_server(open_directory: Path, binaries: Path | None) -> Iterator[str]
         yield embedded.dsn
 
 
+@pytest.mark.long
 async def test_our_settings_override_those_of_the_server(hostile_server: str) -> None:
     async with migrate.open_connection(hostile_server) as connection:
         assert len(await migrate.migrate(connection)) == len(migrate.read())

@@ -11,6 +11,8 @@ from dispatcher.store.statements import statement
 from tests.conftest import Connection
 from tests.store.rows_read import filled_database, rows_read
 
+pytestmark = pytest.mark.long
+
 WEBHOOKS = 1000
 LIMIT = 500
 # Deliveries are of four kinds: due, scheduled, parked, and of disabled webhooks.

@@ -15,6 +15,8 @@ from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans.plan import ENDPOINT, MEASURED, NO_AUTOVACUUM, Plan, explain, partitions
 from tests.store.rows_read import rows_read
 
+pytestmark = pytest.mark.long
+
 BUSY = "'{00000000-0000-4000-8000-000000000001}'"
 THREE = (
     "'{00000000-0000-4000-8000-000000000001,00000000-0000-4000-8000-000000000002,"

@@ -11,6 +11,8 @@ from dispatcher.store.connection.plan_settings import plan_settings
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans.plan import ENDPOINT, MEASURED, NO_AUTOVACUUM, explain
 
+pytestmark = pytest.mark.long
+
 PAGE = 50
 ROWS_A_ROW = 8
 """Rows that the parts of a plan hand on, or leave out, for each row of the page."""

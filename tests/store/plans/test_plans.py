@@ -17,6 +17,8 @@ from tests.store.engine_rows import DAEMON, STATES, Queues, queues
 from tests.store.engine_statements import PEOPLES, calls
 from tests.store.plans.plan import MEASURED, explain, partitions, undone
 
+pytestmark = pytest.mark.long
+
 QUERIES = Path(__file__).parents[3] / "sql" / "queries"
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans.plan import MEASURED, NO_AUTOVACUUM, explain, undone
 
+pytestmark = pytest.mark.long
+
 ENDPOINT = "00000000-0000-4000-8000-000000000001"
 # A hundred events a millisecond. Every tenth event was delivered to the endpoint, every hundredth failed; each to another one, too.
 FILL = """

@@ -8,6 +8,8 @@ from dispatcher.store.connection.plan_settings import plan_settings
 from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans.plan import ENDPOINT, MEASURED, NO_AUTOVACUUM, explain
 
+pytestmark = pytest.mark.long
+
 FILL = """
 INSERT INTO dispatcher.environments (id, name) VALUES ('env_a', ''), ('env_m', '');
 INSERT INTO dispatcher.endpoints (id, environment_id, name, url, secret, version)

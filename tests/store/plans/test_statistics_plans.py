@@ -11,6 +11,8 @@ import pytest
 from tests.conftest import Connection
 from tests.store.rows_read import filled_database, rows_read
 
+pytestmark = pytest.mark.long
+
 WEBHOOKS = 1000
 LIMIT = 101
 FILL = """

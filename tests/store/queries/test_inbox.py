@@ -584,6 +584,7 @@ async def test_the_first_row_is_not_of_an_environment_with_an_order_if_those_are
     assert (await inbox.first(after_id=0, excluded_environments=without_ordered))[0] is None
 
 
+@pytest.mark.long
 async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
     connection: Connection, session: Session, dsn: str
 ) -> None:

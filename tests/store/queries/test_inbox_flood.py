@@ -46,6 +46,7 @@ async def rows_read(connection: Connection, name: str, arguments: str) -> int:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_alone", [True, False])
 @pytest.mark.parametrize("behind", [None, 20_000, FLOOD])
 async def test_what_is_read_does_not_grow_with_the_flood(

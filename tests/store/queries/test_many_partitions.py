@@ -153,6 +153,7 @@ async def ids_of(connection: Connection) -> list[int]:
     return [row["id"] for row in found]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("of", ["endpoints", "environment"])
 async def test_a_listing_reaches_all_deliveries_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID, of: str

@@ -168,6 +168,7 @@ async def test_an_open_transaction_does_not_block_new_partitions(
         assert monotonic() - began < 10
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("days", [range(1), range(3, 8)], ids=["today", "ahead"])
 async def test_a_producer_waits_at_most_the_lock_timeout(
     connection: Connection, partitions: Partitions, producer: Connection, days: Sequence[int]
