@@ -24,6 +24,8 @@ from dispatcher.embedded_postgres.binaries import Account, Binaries
 from dispatcher.embedded_postgres.server import EmbeddedPostgres, PostgresUnavailableError, running
 from tests.waiting import block_until
 
+pytestmark = pytest.mark.long
+
 ROOT = os.geteuid() == 0
 REPOSITORY = Path(__file__).parents[2]
 as_root = pytest.mark.skipif(not ROOT, reason="only root can step down to another user")
@@ -33,8 +35,6 @@ import sys
 from pathlib import Path
 from dispatcher.embedded_postgres.server import EmbeddedPostgres
 from dispatcher.embedded_postgres.server import PostgresUnavailableError
-
-pytestmark = pytest.mark.long
 server = EmbeddedPostgres(Path(sys.argv[1]), binaries=Path(sys.argv[2]))
 try:
     print(server.start(), flush=True)
