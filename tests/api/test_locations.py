@@ -7,6 +7,7 @@ import pytest
 
 from tests.api.conftest import OTHER, Api, ApiResponse, Client
 from tests.receivers import Receiver
+from tests.waiting import until
 
 HEADER = "X_Environment_Id"
 
@@ -14,7 +15,10 @@ HEADER = "X_Environment_Id"
 async def make_all(
     ask: Client, url: str, base: str, headers: Mapping[str, str], keys: str = ""
 ) -> list[ApiResponse]:
-    """Make one resource of each kind that has a Location, by paths below `base`. Events go to `url`."""
+    """Make one resource of each kind that has a Location, by paths below `base`. Events go to `url`.
+
+    Return once the bulk action has ended, because only a few may run at the same time.
+    """
 
     async def post(path: str, body: object) -> ApiResponse:
         key = {"Idempotency_Key": f"{keys}{path}"} if keys else {}
@@ -22,12 +26,19 @@ async def make_all(
 
     webhook = await post(f"{base}/webhooks", {"url": url, "events": ["user.created"]})
     path = f"{base}/webhooks/{webhook.data['id']}"
+    action = await post(f"{base}/bulk-actions", {"action": "retry", "deliveryIds": ["dlv_1"]})
+
+    async def has_ended() -> bool:
+        found = await ask("GET", action.headers["Location"], **headers)
+        return bool(found.data["state"] != "RUNNING")
+
+    await until(has_ended, "the bulk action ended")
     return [
         webhook,
+        action,
         await post(f"{path}/test", None),
         await post(f"{path}/recover", {"since": "2026-01-01T00:00:00Z"}),
         await post(f"{base}/events", {"type": "user.created", "data": {}}),
-        await post(f"{base}/bulk-actions", {"action": "retry", "deliveryIds": ["dlv_1"]}),
     ]
 
 
