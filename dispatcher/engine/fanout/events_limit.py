@@ -10,26 +10,8 @@ SPARE_FACTOR = 2
 HELD_STATEMENTS = 16
 """Full statements after a timeout until more events are tried. Otherwise each third would time
 out."""
-
-
 LISTS_LIMIT = 1_000
 """Most lists of excluded environments whose limits are kept, so that memory stays small."""
-
-
-class EventsLimits:
-    """A limit for each list of excluded environments: the events of others may be much smaller."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._limits: dict[tuple[str, ...], EventsLimit] = {}
-
-    def of(self, excluded_environments: tuple[str, ...]) -> "EventsLimit":
-        """Return the limit of statements that exclude these environments."""
-        if excluded_environments not in self._limits:
-            if len(self._limits) >= LISTS_LIMIT:
-                self._limits.clear()
-            self._limits[excluded_environments] = EventsLimit(self._limit)
-        return self._limits[excluded_environments]
 
 
 class EventsLimit:
@@ -55,3 +37,19 @@ class EventsLimit:
         """Note that a statement for up to `events` events timed out because of their number."""
         self.events = max(1, min(self.events, events // 2))
         self._held = HELD_STATEMENTS
+
+
+class EventsLimits:
+    """A limit for each list of excluded environments: the events of others may be much smaller."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._limits: dict[tuple[str, ...], EventsLimit] = {}
+
+    def of(self, excluded_environments: tuple[str, ...]) -> EventsLimit:
+        """Return the limit of statements that exclude these environments."""
+        if excluded_environments not in self._limits:
+            if len(self._limits) >= LISTS_LIMIT:
+                self._limits.clear()
+            self._limits[excluded_environments] = EventsLimit(self._limit)
+        return self._limits[excluded_environments]

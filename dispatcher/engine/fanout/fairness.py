@@ -123,9 +123,7 @@ class FairOrder:
         if slice_.kind == "reread":
             if is_passed or (last_id is None and not more):
                 self._note_reread(slice_, last_id)
-            if (
-                more
-            ):  # late commits of that many: they take turns, and are not looked for now and then
+            if more:  # so many late commits take turns, and are not looked for now and then
                 self._reread_rest.forget_begin()
         elif not excluded and not more:
             self.forget_all_reached()
