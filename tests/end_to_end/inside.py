@@ -1,5 +1,6 @@
 """The state of a daemon that nothing shows from the outside. Only this module knows where it is."""
 
+import time
 from math import ceil
 from uuid import UUID
 
@@ -38,6 +39,13 @@ def in_memory(daemon: Daemon) -> int:
 def holds(daemon: Daemon, delivery_id: int) -> bool:
     """Return True if the daemon has this delivery in memory."""
     return delivery_id in daemon._engine.buffer
+
+
+def has_read_ahead(daemon: Daemon) -> bool:
+    """Return True once the daemon owns shards, and the reads of what was due in them have ended."""
+    buffer = daemon._engine.buffer
+    is_read = bool(buffer.owned) and min(map(buffer.watermark, buffer.owned)) > time.time()
+    return is_read and not buffer._reads._stale  # a watermark is raised as its read begins
 
 
 def has_unrecorded(daemon: Daemon) -> bool:

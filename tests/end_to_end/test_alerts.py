@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from aiohttp import ClientSession
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dispatcher.core.figures import BACKLOG_COUNT_LIMIT
@@ -51,6 +52,7 @@ async def test_every_expression_names_what_a_daemon_exposes(
     await until(
         lambda: (
             (metrics.REGISTRY.get_sample_value("dispatcher_shards_owned") or 0) > 0
+            and "dispatcher_attempts_total{" in generate_latest(metrics.REGISTRY).decode()
             and metrics.REGISTRY.get_sample_value("dispatcher_endpoints", {"state": "active"}) == 1
         ),
         "all is measured",

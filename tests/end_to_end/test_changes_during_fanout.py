@@ -1,7 +1,6 @@
 """People change what a fan-out has made, before its deliveries are in the daemon's memory."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from dispatcher.store.pool import Pool
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.inbox import FannedOut
 from dispatcher.store.session import Session
-from tests.end_to_end.inside import in_memory
+from tests.end_to_end.inside import has_read_ahead, in_memory
 from tests.end_to_end.stories import Daemons, Story, numbers
 from tests.receivers import Receiver
 from tests.waiting import until
@@ -38,7 +37,8 @@ class HeldFanout:
 
     @classmethod
     async def of(cls, daemon: Daemon) -> "HeldFanout":
-        """Return it once no statement from before is under way."""
+        """Return it once no statement from before is under way, and no first read finds its rows."""
+        await until(lambda: has_read_ahead(daemon), "the shards are read")
         held = cls(daemon)
         daemon._engine.inbox_wake.set()
         await held._asked.wait()
@@ -162,7 +162,6 @@ async def test_nothing_is_sent_to_an_endpoint_that_was_stopped_before_its_delive
     if is_known:
         await story.insert(first=2)
         await story.ended(DELIVERED=1)
-    await until(lambda: _has_read_ahead(daemon), "no first read finds the delivery")
     fanout = await HeldFanout.of(daemon)
     await story.insert()
     await fanout.answered.wait()
@@ -171,11 +170,6 @@ async def test_nothing_is_sent_to_an_endpoint_that_was_stopped_before_its_delive
     fanout.released.set()
     await until(lambda: _is_held(story), "the delivery is parked, or cancelled")
     assert numbers(receiver.requests) == ({2: 1} if is_known else {})
-
-
-def _has_read_ahead(daemon: Daemon) -> bool:
-    buffer = daemon._engine.buffer
-    return bool(buffer.owned) and min(map(buffer.watermark, buffer.owned)) > time.time()
 
 
 async def _is_held(story: Story) -> bool:

@@ -133,6 +133,7 @@ def loading(session: Session, monkeypatch: pytest.MonkeyPatch) -> Loading:
     for constant in ("EVERY_SECONDS", "OLDER_SECONDS", "OLDER_PAUSE"):
         monkeypatch.setattr(overdue_search, constant, 0.0)
     monkeypatch.setattr(parked_search, "RESCAN_SECONDS", 0.0)
+    monkeypatch.setattr(parked_search, "PASS_SECONDS", float("inf"))
     for constant in ("SLOW_INTERVAL", "SLOW_PAUSE"):
         monkeypatch.setattr(refill, constant, 0.0)
     clock = Clock()
