@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -15,10 +16,10 @@ from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.waiting import until
 
-LOCK_MS = 300
 HOLD = "INSERT INTO dispatcher.events (type, data, idempotency_key) VALUES ('a', '1', $1)"
 COUNT = "SELECT count(*) FROM dispatcher.events"
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+WAITING = """SELECT count(*) FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 class CountingShare(PoolShare):
@@ -31,14 +32,26 @@ class CountingShare(PoolShare):
         return await super().fetch(query, *args)
 
 
-@pytest.fixture
-async def share(dsn: str) -> AsyncIterator[CountingShare]:
-    sessions = [
-        Session(dsn, f"people-{n}", settings={"lock_timeout": str(LOCK_MS)}) for n in range(2)
-    ]
+@asynccontextmanager
+async def opened(dsn: str, **settings: str) -> AsyncIterator[CountingShare]:
+    sessions = [Session(dsn, f"people-{n}", settings=settings) for n in range(2)]
     yield CountingShare(Pool(sessions), "env_default")
     for session in sessions:
         await session.close()
+
+
+@pytest.fixture
+async def share(dsn: str) -> AsyncIterator[CountingShare]:
+    """A share of two sessions, which wait long for a lock."""
+    async with opened(dsn) as share:
+        yield share
+
+
+@pytest.fixture
+async def hasty(dsn: str) -> AsyncIterator[CountingShare]:
+    """A share whose sessions soon give up to wait for a lock."""
+    async with opened(dsn, lock_timeout="300") as share:
+        yield share
 
 
 def emitting(
@@ -84,7 +97,7 @@ async def test_an_unknown_environment_costs_one_statement(share: CountingShare) 
 
 
 async def test_keys_that_a_transaction_holds_do_not_keep_other_keys_from_being_used(
-    share: CountingShare, connection: Connection
+    hasty: CountingShare, connection: Connection
 ) -> None:
     queue, held = EmissionQueue(), [f"held{n}" for n in range(8)]
     transaction = connection.transaction()
@@ -92,8 +105,8 @@ async def test_keys_that_a_transaction_holds_do_not_keep_other_keys_from_being_u
     try:
         for key in held:
             await connection.execute(HOLD, key)
-        waiting = [emitting(queue, share, key) for key in ("first", *held)]
-        free = emitting(queue, share, "free")
+        waiting = [emitting(queue, hasty, key) for key in ("first", *held)]
+        free = emitting(queue, hasty, "free")
         assert (await free).ids[0] is not None
         results = await asyncio.gather(*waiting, return_exceptions=True)
     finally:

@@ -49,6 +49,7 @@ class Firefox:
         self._address = address
         self._answers: dict[int, asyncio.Future[Any]] = {}
         self._page = ""
+        self._is_leaving = False
 
     async def listen(self) -> None:
         """Take answers and events until the connection ends."""
@@ -77,9 +78,14 @@ class Firefox:
         return document["result"]
 
     async def goto(self, path: str) -> None:
-        """Open a page of the dashboard, and wait until it is loaded."""
+        """Open a page of the dashboard, and wait until it is loaded.
+
+        Requests of the last page that this cuts short are no complaint.
+        """
         url = path if path.startswith("http") else self._address + path
+        self._is_leaving = True
         await self._of_page("browsingContext.navigate", url=url, wait="complete")
+        self._is_leaving = False
 
     async def resize(self, width: int, height: int) -> None:
         await self._of_page(
@@ -137,7 +143,8 @@ class Firefox:
 
     def _note(self, method: str, params: Mapping[str, Any]) -> None:
         if method == "log.entryAdded":
-            if params["level"] in ("error", "warn"):
+            is_cut_short = self._is_leaving and "attempting to fetch" in params["text"]
+            if params["level"] in ("error", "warn") and not is_cut_short:
                 self.complaints.append(f"{params['level']}: {params['text']}")
         elif method == "network.responseCompleted":
             if params["response"]["status"] >= 500:

@@ -30,6 +30,12 @@ FROM generate_series(1, $4::int) AS n
 """
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pass takes so long that the next search for parked rows is put off."""
+    monkeypatch.setattr(module, "PASS_SECONDS", float("inf"))
+
+
 class Endpoints:
     """Every endpoint is known. `sharers` is how many daemons there are."""
 

@@ -393,7 +393,8 @@ async def test_advisory_locks_do_not_delay_a_takeover(
     try:
         await rows.until_true(
             connection,
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)",
+            "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND NOT l.granted AND a.datname = current_database())",
         )
         await ends(other, connection)
         await daemons.join(1)

@@ -286,7 +286,8 @@ async def test_a_second_daemon_does_not_drop_the_same_partition(
     second = asyncio.create_task(partitions.drop_one("attempts", DAY))
     await rows.until_true(
         connection,
-        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock')",
+        "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+        " WHERE NOT granted AND mode = 'AccessExclusiveLock' AND datname = current_database())",
     )
     await transaction.commit()
     assert await second is None
