@@ -391,8 +391,8 @@ async def subjects(
     await database.execute("DELETE FROM dispatcher.event_types WHERE name = 'a.new'")
     await database.execute(
         "INSERT INTO dispatcher.quarantine (id, event_id, environment_id, type, attempt, reason,"
-        " detail) VALUES (1, 1, 'env_default', 'a', 1, 'test', ''), (2, 2, 'env_default', 'a', 1,"
-        " 'test', '') ON CONFLICT DO NOTHING"
+        " detail) SELECT n, dispatcher.next_id(), 'env_default', 'a', 1, 'test', ''"
+        " FROM generate_series(1, 2) AS n ON CONFLICT DO NOTHING"
     )
     token = (await ask("POST", "/api/tokens", {"name": "x", "environmentId": "env_default"})).data
     yield {"webhook": webhook, "delivery": delivery, "token": token["id"]}
