@@ -198,11 +198,7 @@ class Engine:
 
     def _build_upkeep(self) -> None:
         """Build the periodic stages."""
-        self.rescheduler = Rescheduler(
-            Deliveries(self.sessions.upkeep),
-            Endpoints(self.sessions.upkeep),
-            on_moved=self._note_moved,
-        )
+        self.rescheduler = Rescheduler(self.sessions.upkeep, on_moved=self._note_moved)
         self.lease.unmoved = lambda: self.rescheduler.unfinished
         self.status = StatusPublisher(
             Daemons(self.sessions.statistics), daemon=lambda: self.lease.daemon, status=self._status

@@ -23,6 +23,8 @@ LISTS_LIMIT = 1_000
 """Most lists of excluded environments of which is known what was passed, so that memory stays
 small."""
 
+EXCLUDED_LIMIT = 1_000
+"""Most environments that a statement excludes. With more floods than that, all are next again."""
 ORDERED_ENVIRONMENTS = ""
 """Among excluded environments: all those that have an ordered endpoint when the statement runs."""
 PASS_REST_FACTOR = 1.0
@@ -139,8 +141,10 @@ class FairOrder:
         `more` is True if this slice has more events. Then the next one excludes the environments
         of `crowding` too, which had the largest part in this one. Otherwise all are next again.
         """
-        added = sorted(set(crowding) - set(slice_.excluded_environments)) if more else ()
-        self._excluded = (*slice_.excluded_environments, *added) if added else ()
+        before = slice_.excluded_environments
+        excluded = _listed(*before, *crowding) if more else before
+        is_longer = len(before) < len(excluded) <= EXCLUDED_LIMIT
+        self._excluded = excluded if is_longer else ()
 
     def exclude_none(self) -> None:
         """Let the next slice have the events of all environments."""
@@ -207,7 +211,7 @@ class FairOrder:
                 self._partly_passed.discard(excluded)
             elif ORDERED_ENVIRONMENTS not in excluded:
                 self._partly_passed.add(excluded)
-                self._excluded = (*excluded, ORDERED_ENVIRONMENTS)
+                self._excluded = _listed(*excluded, ORDERED_ENVIRONMENTS)
 
     def _next_others(self, now: float, may_pass: bool) -> Slice:
         """Return the slice without the excluded environments."""
@@ -215,7 +219,7 @@ class FairOrder:
             if may_pass:
                 self._pass_rest.note_begin(now)
             else:
-                self._excluded = (*self._excluded, ORDERED_ENVIRONMENTS)
+                self._excluded = _listed(*self._excluded, ORDERED_ENVIRONMENTS)
         return self._slice(self._passed(self._excluded))
 
     def _next_reread(self, now: float, may_reread: bool) -> Slice | None:
@@ -235,3 +239,11 @@ class FairOrder:
     def _note_reread(self, slice_: Slice, up_to_id: int | None) -> None:
         if reread := self._rereads.get(slice_.excluded_environments):
             reread.note_read(up_to_id)
+
+
+def _listed(*environments: str) -> tuple[str, ...]:
+    """Return them as a list of excluded environments: the same one, in whatever order they came.
+
+    Otherwise what is known of a list would not be found by the next one of the same environments.
+    """
+    return tuple(sorted(set(environments)))

@@ -2,7 +2,8 @@
 
 A retry is stored as a time by the database's clock. If the clock is set back by an hour, each
 retry would wait an hour too long. The owner of a shard notices the step with a heartbeat, and moves
-the rows of its shards once, one part of the table at a time.
+the rows of its shards once, one part of the table at a time. Replays and bulk actions belong to no
+shard: each daemon lets their next steps be due.
 """
 
 import asyncio
@@ -10,8 +11,11 @@ from collections import deque
 from collections.abc import Callable
 
 from dispatcher.core.model import ClockSetBack
+from dispatcher.store.queries.bulk_actions import BulkActions
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.replays import Replays
+from dispatcher.store.session import Queryable
 from dispatcher.telemetry import observe
 
 ROWS_LIMIT = 5_000
@@ -29,14 +33,12 @@ class Rescheduler:
     """
 
     def __init__(
-        self,
-        deliveries: Deliveries,
-        endpoints: Endpoints,
-        *,
-        on_moved: Callable[[frozenset[int]], None],
+        self, session: Queryable, *, on_moved: Callable[[frozenset[int]], None]
     ) -> None:
-        self._deliveries = deliveries
-        self._endpoints = endpoints
+        self._deliveries = Deliveries(session)
+        self._endpoints = Endpoints(session)
+        self._replays = Replays(session)
+        self._bulk_actions = BulkActions(session)
         self._on_moved = on_moved
         self._steps: deque[ClockSetBack] = deque(maxlen=STEPS_LIMIT)
         self._after_id: int | None = None
@@ -65,6 +67,8 @@ class Rescheduler:
             return IDLE_SECONDS
         step = self._steps[0]
         if self._after_id is None:
+            await self._replays.bring_forward()
+            await self._bulk_actions.bring_forward()
             await self._endpoints.bring_forward(step)
             self._after_id = 0
         last, moved = await self._deliveries.bring_forward(step, self._after_id, ROWS_LIMIT)

@@ -200,6 +200,10 @@ class Replays:
         )
         return Step(claimed["id"], rows[0]["state"], rows[0]["made"])
 
+    async def bring_forward(self) -> None:
+        """Let the next step of each running replay be due, after the database's clock was set back."""
+        await self._session.fetch(statement("replays/bring_forward"))
+
     async def note_failure(
         self, environment_id: str, replay_id: int, error: str, limit: int
     ) -> str | None:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dispatcher.engine.fanout.fairness import NEWEST_IDS, FairOrder, Slice
+from dispatcher.engine.fanout.fairness import EXCLUDED_LIMIT, NEWEST_IDS, FairOrder, Slice
 from dispatcher.engine.fanout.reread import RECENT_IDS, REREAD_SECONDS, REST_FACTOR
 
 START = 1000.0
@@ -142,6 +142,28 @@ def test_what_was_passed_counts_for_longer_lists_of_excluded_environments_too() 
     assert order.next_slice(START) == Slice(("a", "b"), after_id=520)
 
 
+def test_a_list_is_the_same_in_whatever_order_its_environments_came() -> None:
+    order, kinds = FairOrder(), []
+    for n, crowding in enumerate(("abc", "cab", "bca", "acb")):
+        order.exclude_none()
+        now = START + n * (REREAD_SECONDS + REST_FACTOR)
+        for name in crowding:
+            usual = Slice(order.next_slice(now).excluded_environments, 0)
+            order.note_taken(usual, last_id=20, more=True, crowding=[name])
+        last = order.next_slice(now)
+        kinds.append(last.kind)
+        order.note_taken(last, last_id=500, more=False, crowding=[], newest=500)
+    assert kinds == ["usual", "usual", "reread", "usual"]
+
+
+def test_with_too_many_floods_all_environments_are_next_again() -> None:
+    order = FairOrder()
+    names = [f"flood{n}" for n in range(EXCLUDED_LIMIT + 1)]
+    for some in (names[:-1], names[-1:]):
+        order.note_taken(order.next_slice(START), last_id=20, more=True, crowding=some)
+    assert order.next_slice(START).excluded_environments == ()
+
+
 # The newest events, while a flood is passed
 
 NEWEST = 10 * NEWEST_IDS
@@ -152,13 +174,13 @@ def test_the_newest_events_are_looked_at_until_a_flood_was_passed() -> None:
     first = others(order, START)
     order.note_taken(first, last_id=100, more=False, crowding=[], newest=NEWEST)
     newest = order.next_slice(START)
-    assert newest == Slice(("a", ""), after_id=NEWEST - NEWEST_IDS)
+    assert newest == Slice(("", "a"), after_id=NEWEST - NEWEST_IDS)
     order.note_taken(newest, last_id=NEWEST, more=False, crowding=[], newest=NEWEST)
     second = others(order, START)
     assert second == Slice(("a",), after_id=100)
     order.note_taken(second, last_id=200, more=False, crowding=[], newest=NEWEST + 9)
     newest = order.next_slice(START)
-    assert newest == Slice(("a", ""), after_id=NEWEST)
+    assert newest == Slice(("", "a"), after_id=NEWEST)
     order.note_taken(newest, last_id=NEWEST + 9, more=False, crowding=[], newest=NEWEST + 9)
     last = others(order, START)
     order.note_taken(last, last_id=NEWEST + 9, more=False, crowding=[], newest=NEWEST + 9)
@@ -173,7 +195,7 @@ def test_a_flood_is_passed_for_half_of_the_time() -> None:
     order.note_taken(others(order, START), last_id=200, more=False, crowding=[], newest=NEWEST)
     newest = order.next_slice(START + 0.3)
     for _ in range(3):
-        assert newest.excluded_environments == ("a", "")
+        assert newest.excluded_environments == ("", "a")
         order.note_taken(newest, last_id=NEWEST, more=False, crowding=[], newest=NEWEST)
         newest = others(order, START + 0.59)
     order.note_taken(newest, last_id=NEWEST, more=False, crowding=[], newest=NEWEST)
@@ -185,7 +207,7 @@ def test_other_environments_with_many_newest_events_alternate_too() -> None:
     order.note_taken(others(order, START), last_id=9, more=False, crowding=[], newest=NEWEST)
     newest = order.next_slice(START)
     order.note_taken(newest, last_id=NEWEST - 5, more=True, crowding=["b"])
-    assert order.next_slice(START) == Slice(("a", "", "b"), after_id=NEWEST - 5)
+    assert order.next_slice(START) == Slice(("", "a", "b"), after_id=NEWEST - 5)
 
 
 def test_what_was_passed_over_because_of_its_order_is_read_again_first() -> None:
@@ -194,7 +216,7 @@ def test_what_was_passed_over_because_of_its_order_is_read_again_first() -> None
     first = others(order, START)
     order.note_taken(first, last_id=100, more=False, crowding=[], newest=100, is_unordered=True)
     without = order.next_slice(START)
-    assert without.excluded_environments == ("a", "")
+    assert without.excluded_environments == ("", "a")
     order.note_taken(without, last_id=100, more=False, crowding=[], newest=100)
     assert others(order, START) == first
 

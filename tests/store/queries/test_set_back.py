@@ -4,8 +4,9 @@ import pytest
 
 from dispatcher.core.model import ClockSetBack
 from dispatcher.engine.upkeep.rescheduler import Rescheduler
-from dispatcher.store.queries.deliveries import Deliveries
+from dispatcher.store.queries.bulk_actions import BulkActions
 from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.replays import Replays
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -38,9 +39,7 @@ def finished() -> list[bool]:
 
 @pytest.fixture
 def reschedule(session: Session, finished: list[bool]) -> Rescheduler:
-    return Rescheduler(
-        Deliveries(session), Endpoints(session), on_moved=lambda shards: finished.append(True)
-    )
+    return Rescheduler(session, on_moved=lambda shards: finished.append(True))
 
 
 async def run(reschedule: Rescheduler, finished: list[bool]) -> None:
@@ -102,6 +101,28 @@ async def test_each_row_is_moved_once_in_any_number_of_parts(
     reschedule.set_back(await set_back(connection, 0, 1))
     await run(reschedule, finished)
     assert set((await due_in(connection)).values()) == {240}
+
+
+async def test_replays_and_bulk_actions_go_on_at_once(
+    connection: Connection, session: Session, reschedule: Rescheduler, finished: list[bool]
+) -> None:
+    endpoint = await rows.endpoint(connection, "*")
+    await connection.execute(
+        "INSERT INTO dispatcher.replays"
+        " (id, environment_id, endpoint_id, since, until, missed, position, next_at)"
+        " VALUES (1, 'env_default', $1, now(), now(), true, 0, now() + interval '1 h')",
+        endpoint,
+    )
+    await connection.execute(
+        "INSERT INTO dispatcher.bulk_actions"
+        " (id, environment_id, action, criteria, position, next_at)"
+        " VALUES (1, 'env_default', 'retry', '{}', 5, now() + interval '1 h')"
+    )
+    stores = Replays(session), BulkActions(session)
+    assert min([await store.next() or 0.0 for store in stores]) > HOUR - 60
+    reschedule.set_back(await set_back(connection))
+    await run(reschedule, finished)
+    assert max([await store.next() or 1.0 for store in stores]) <= 0.0
 
 
 async def test_a_second_step_of_the_clock_moves_rows_again(
