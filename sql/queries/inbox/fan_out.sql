@@ -19,12 +19,13 @@
 -- deliveries go into the endpoint's home shard, where one index range finds them. The first row has the
 -- small events of the others. Otherwise a second statement would read each of them a moment later.
 --
--- With excluded environments, at most 50000 rows are read, as of their events there may be millions. Then
+-- Excluded environments are found by IN, which the planner hashes: ANY would compare each row with each of up to a
+-- thousand. With them, at most 50000 rows are read, as of their events there may be millions. Then
 -- last_waiting is where reading ended, so that a later statement reads on from there, and newest the highest id.
 -- '' among the excluded environments stands for those with ordered endpoints. is_unordered: these were
 -- passed over because another daemon holds the lock.
 WITH ahead AS MATERIALIZED (                 -- CASE: a condition the planner does not take for a rare one
-  SELECT min(CASE WHEN environment_id = ANY ($6::text[]) THEN NULL ELSE id END) AS first, max(id) AS last
+  SELECT min(CASE WHEN environment_id IN (SELECT unnest($6::text[])) THEN NULL ELSE id END) AS first, max(id) AS last
   FROM (SELECT id, environment_id FROM dispatcher.inbox WHERE id > $5 AND id <= $8
         ORDER BY id LIMIT CASE WHEN cardinality($6::text[]) > 0 THEN 50000 ELSE 1 END) AS next
 ), waiting AS MATERIALIZED (
@@ -46,14 +47,14 @@ WITH ahead AS MATERIALIZED (                 -- CASE: a condition the planner do
 ), unheld AS MATERIALIZED (                  -- xmax = 0: no session holds the row, or has tried to take it
   SELECT * FROM dispatcher.inbox
   WHERE id >= (SELECT first FROM waiting) AND id <= (SELECT up_to FROM waiting) AND EXISTS (SELECT 1 FROM alone) AND xmax = 0
-    AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
+    AND CASE WHEN environment_id IN (SELECT unnest(environments) FROM skipped) THEN false ELSE true END
   ORDER BY id LIMIT $1
 ), lockable AS MATERIALIZED (
   SELECT * FROM dispatcher.inbox
   WHERE id >= (SELECT first FROM waiting) AND EXISTS (SELECT 1 FROM own)
     AND id <= (SELECT CASE WHEN count(*) < $1 THEN (SELECT up_to FROM waiting) ELSE max(id) END FROM unheld)
     AND CASE WHEN EXISTS (SELECT 1 FROM alone) THEN xmax <> 0 OR endpoint_id IS NOT NULL ELSE true END
-    AND CASE WHEN environment_id = ANY ((SELECT environments FROM skipped)::text[]) THEN false ELSE true END
+    AND CASE WHEN environment_id IN (SELECT unnest(environments) FROM skipped) THEN false ELSE true END
   ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
 ), seen AS MATERIALIZED (
   SELECT * FROM (SELECT * FROM unheld WHERE endpoint_id IS NULL UNION ALL SELECT * FROM lockable) AS found ORDER BY id LIMIT $1
