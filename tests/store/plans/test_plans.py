@@ -62,6 +62,19 @@ async def test_the_time_is_part_of_the_index_condition(full: Queues, name: str) 
     assert "next_at" in scan["Index Cond"]
 
 
+@pytest.mark.parametrize("name", ["inbox/fan_out", "inbox/fan_out_slice", "inbox/first"])
+async def test_excluded_environments_are_hashed(full: Queues, name: str) -> None:
+    """Compared one after another, a thousand of them take half a second of 50,000 rows."""
+    call = calls(full)[name]
+    settings = plan_settings(call.session)
+    plan = await explain(
+        full.connection, name, call.arguments, "generic", ", VERBOSE", settings=settings
+    )
+    text = str(plan.root)  # "(hashed SubPlan 3)", or since PostgreSQL 17 "(ANY (... = (hashed ..."
+    assert "hashed SubPlan" in text
+    assert "environment_id = ANY" not in text
+
+
 ANY, PLAIN = "inbox/fan_out", "inbox/fan_out_plain"
 FAN_OUTS = {
     ANY: f"5::smallint, {DAEMON}, '{{}}', 0, '{{}}', 20000, {2**63 - 1}, 2048, 0, {2**63 - 1}",
