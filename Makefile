@@ -52,7 +52,7 @@ test-clients: $(INSTALLED)  ## Run the tests of clients and verifiers, installed
 	@$(PYTEST) --numprocesses 2 --dist loadfile $(or $(ARGS),$(CLIENTS) $(INSTALLING))
 
 test-postgres: VERSIONS = 14 16 18
-test-postgres: $(INSTALLED)  ## Run the tests of store and flow on other PostgreSQLs (needs npm; VERSIONS="14 16 18")
+test-postgres: $(INSTALLED)  ## Run the tests of store and end_to_end on other PostgreSQLs (needs npm; VERSIONS="14 16 18")
 	@$(BIN)/python -m tests.postgres $(OPTIONS) $(VERSIONS) -- \
 		$(or $(ARGS),$(PARALLEL) tests/store tests/end_to_end $(patsubst %,--ignore=%,$(CAMPAIGNS)))
 

@@ -131,7 +131,7 @@ class Detail:
 class HttpError(Exception):
     """An error response.
 
-    `code` is a stable word for programs. All errors with one code have the same `title`.
+    `code` is a stable word for programs. `title` says what happened, and may differ for one code.
     """
 
     def __init__(

@@ -3,7 +3,7 @@
 from typing import Final
 
 VALID_SECONDS: Final = 1.0
-"""Seconds for which an answered heartbeat permits to start sends."""
+"""Seconds after an answered heartbeat within which a send may start."""
 STOPPED_SECONDS: Final = 1.2
 """Silence after which a daemon has stopped sending: a heartbeat permits sends for 1 s only."""
 LEASE_SECONDS: Final = 10.0

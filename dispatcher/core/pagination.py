@@ -1,4 +1,4 @@
-"""One page of a listing, newest first."""
+"""Make one page of a listing."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

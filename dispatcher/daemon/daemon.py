@@ -240,7 +240,7 @@ class Daemon:
         await self._open_all()
         if self._stopping.is_set():
             return
-        observe.daemon.started(__version__, self.admin_address, "connected")
+        observe.daemon.started(__version__, self.admin_address)
         systemd.ready(f"sending; admin on {self.admin_address}")
         self.ready.set()
 

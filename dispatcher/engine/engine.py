@@ -124,7 +124,7 @@ class Engine:
         """Build the stages that write what sending finds out."""
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
-            covered=lambda: self.lease.held,
+            held=lambda: self.lease.held,
             on_recorded=self.buffer.confirm_recorded,
             on_late=self.buffer.note_late,
             on_unrecordable=self.lease.note_unrecordable,

@@ -28,12 +28,12 @@ PROCESSOR_SECONDS = 1.0
 """Processor time of one check."""
 MEMORY_LIMIT_BYTES = 768 * 2**20
 """Bytes of address space of the process."""
-START_LIMIT = 20.0
+START_LIMIT_SECONDS = 20.0
 """Seconds until the process must be ready."""
-ANSWER_LIMIT = 20.0
+ANSWER_LIMIT_SECONDS = 20.0
 """Seconds until a result, even on a busy processor. Otherwise a frozen process blocks all checks.
 """
-END_LIMIT = 1.0
+END_LIMIT_SECONDS = 1.0
 """Seconds from the end of its output to the end of the process."""
 
 _HEAD = struct.Struct(
@@ -107,7 +107,7 @@ class Sandbox:
     async def _ask(self, schema: bytes, data: bytes | None) -> bytes:
         questions, answers = _pipes(self._process or await self._start())
         head = _HEAD.pack(-1 if data is None else len(data), len(schema))
-        async with asyncio.timeout(ANSWER_LIMIT):
+        async with asyncio.timeout(ANSWER_LIMIT_SECONDS):
             questions.write(b"".join((head, data or b"", schema)))
             await questions.drain()
             line = await answers.readline()
@@ -128,7 +128,7 @@ class Sandbox:
             )
             if self._is_idle:
                 _yield_processor(process.pid)
-            async with asyncio.timeout(START_LIMIT):
+            async with asyncio.timeout(START_LIMIT_SECONDS):
                 ready = await _pipes(process)[1].readline()
         except (OSError, TimeoutError) as error:
             await self._end()
@@ -151,7 +151,7 @@ class Sandbox:
         """
         if self._process is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(END_LIMIT):
+                async with asyncio.timeout(END_LIMIT_SECONDS):
                     await self._process.wait()
         return await self._end()
 

@@ -127,6 +127,7 @@ def problems(backlog: Backlog, unwell: int, *, is_running: bool) -> tuple[str, .
     if unwell:
         sentences.append("1 webhook fails." if unwell == 1 else f"{unwell:,} webhooks fail.")
     if backlog.quarantined:
-        events = "1 event is" if backlog.quarantined == 1 else f"{backlog.quarantined:,} events are"
-        sentences.append(f"{events} in quarantine.")
+        one = backlog.quarantined == 1
+        entries = "1 entry is" if one else f"{backlog.quarantined:,} entries are"
+        sentences.append(f"{entries} in quarantine.")
     return tuple(sentences)

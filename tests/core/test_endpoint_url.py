@@ -67,7 +67,12 @@ def test_the_shown_host_is_as_typed() -> None:
     assert parse_url("https://bücher.de/").shown_host == "bücher.de"
 
 
+def test_a_url_may_have_2048_bytes() -> None:
+    url = "http://example.com/".ljust(2048, "a")
+    assert parse_url(url).target == url.removeprefix("http://example.com")
+
+
 @pytest.mark.parametrize("url", ["http://example.com/" + "a" * 2048, "http://a.de/" + "é" * 700])
-def test_a_url_may_be_2048_bytes_long_as_typed_and_as_sent(url: str) -> None:
+def test_a_url_of_more_than_2048_bytes_as_typed_or_as_sent_is_refused(url: str) -> None:
     with pytest.raises(UrlError, match="at most 2048 bytes"):
         parse_url(url)

@@ -26,7 +26,7 @@ async def test_a_database_without_a_key_gets_one_that_is_kept(
 
 
 async def test_two_first_starts_on_one_machine_have_one_key(
-    session: Session, other: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = cipher_module.write_new_key(tmp_path / cipher_module.KEY_FILE)
     reads = iter([None])  # the other one wrote its key after we looked

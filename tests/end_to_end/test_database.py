@@ -77,7 +77,7 @@ async def test_sessions_terminated_at_random_under_load_lose_nothing(
 
 
 @pytest.mark.parametrize("session", ["fanout", "record", "load", "bodies"])
-async def test_a_session_lost_in_the_middle_of_its_work_costs_seconds_at_most(
+async def test_a_session_lost_in_the_middle_of_its_work_loses_no_delivery(
     story: Story,
     daemons: Daemons,
     receiver: Receiver,

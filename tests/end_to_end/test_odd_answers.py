@@ -109,7 +109,7 @@ async def test_a_url_is_stored_and_used_as_typed(shared_story: SharedStory) -> N
     assert lines == [f"POST {target} HTTP/1.1".encode()]
 
 
-async def test_an_allow_list_entry_for_loopback_opens_neither_admin_port_nor_database(
+async def test_an_allow_list_entry_for_loopback_does_not_open_the_admin_port(
     shared_story: SharedStory, standing: Daemon
 ) -> None:
     await shared_story.subscribe(standing.admin_address)

@@ -102,8 +102,8 @@ async def test_a_process_that_was_killed_is_replaced(sandbox: Sandbox) -> None:
 async def test_a_frozen_process_is_given_up(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ANSWER_LIMIT", 0.2)
-    monkeypatch.setattr(module, "END_LIMIT", 0.1)
+    monkeypatch.setattr(module, "ANSWER_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "END_LIMIT_SECONDS", 0.1)
     await sandbox.validate("{}")
     os.killpg(process(sandbox).pid, signal.SIGSTOP)
     assert await sandbox.validate("{}") is None
@@ -112,8 +112,8 @@ async def test_a_frozen_process_is_given_up(
 async def test_a_process_out_of_idle_time_rejects_no_data(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "ANSWER_LIMIT", 0.2)
-    monkeypatch.setattr(module, "END_LIMIT", 0.1)
+    monkeypatch.setattr(module, "ANSWER_LIMIT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "END_LIMIT_SECONDS", 0.1)
     async with Sandbox(is_idle=True) as sandbox:
         await sandbox.validate("{}")
         os.killpg(process(sandbox).pid, signal.SIGSTOP)

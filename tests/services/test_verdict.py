@@ -36,7 +36,7 @@ BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
         (NOTHING, 0, True, []),
         (NOTHING, 0, False, ["No daemon is running"]),
         (NOTHING, 1, True, ["1 webhook fails."]),
-        (replace(NOTHING, quarantined=3), 12, True, ["12 webhooks fail.", "3 events are in quar"]),
+        (replace(NOTHING, quarantined=3), 12, True, ["12 webhooks fail.", "3 entries are in quar"]),
         (
             replace(NOTHING, pending=BEHIND),
             0,

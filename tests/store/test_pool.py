@@ -51,7 +51,7 @@ async def test_a_flood_of_one_environment_does_not_hold_up_another(pool: Pool) -
     await flooding
 
 
-async def test_an_error_of_a_statement_is_not_reported_as_a_busy_pool(pool: Pool) -> None:
+async def test_an_error_within_a_transaction_is_not_reported_as_a_busy_pool(pool: Pool) -> None:
     with pytest.raises(ValueError, match="mine"):
         async with pool.of("env_a").transaction():
             raise ValueError("mine")

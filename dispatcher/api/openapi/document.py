@@ -34,7 +34,7 @@ TAGS = {
     "bulk-actions": "Retry or cancel many deliveries at once, of any webhooks.",
     "recoveries": "Send failed or missed events again, many at once.",
     "events": "Emit events and read them.",
-    "quarantine": "Events that could not be fanned out.",
+    "quarantine": "Events that could not be fanned out, and results that were refused.",
     "event-types": "The catalogue of event types, with their JSON Schemas.",
     "pause": "Pause and resume sending.",
     "stats": "The number of waiting deliveries, and the results of sending over time.",
@@ -216,7 +216,7 @@ def _add_list(
 def _error_statuses(route: Route) -> Iterator[int]:
     """Yield the error statuses that a route may return."""
     yield from ALWAYS
-    if route.scope != "read":
+    if route.scope != "read" or "all" in getattr(route.query, "model_fields", ()):
         yield 403
     yield 404
     if route.form is not None:

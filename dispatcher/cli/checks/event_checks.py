@@ -1,6 +1,6 @@
 """The checks of `dispatcher check` on events: whether all are sent and can all be read.
 
-Each function returns a warning that says what to do, or None.
+Those in CHECKS return a warning that says what to do, or None.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -91,6 +91,7 @@ def locks_needed(keep_events: float, keep_attempts: float) -> int:
 
 
 async def old_snapshots(config: "Config", session: "Session") -> str | None:
+    """Return a warning if transactions are open for OLD_SNAPSHOT_SECONDS or longer."""
     from dispatcher.store.queries.server import Server
 
     snapshots = await Server(session).old_snapshots(OLD_SNAPSHOT_SECONDS)

@@ -1,4 +1,4 @@
-"""`dispatcher bulk-action`: see and cancel the retrying or cancelling of many deliveries."""
+"""`dispatcher bulk-action`: list, show and cancel bulk actions."""
 
 from typing import TYPE_CHECKING
 

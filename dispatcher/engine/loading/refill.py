@@ -108,14 +108,14 @@ class Refill:
         # Look up all endpoints before the first statement. They may be forgotten during one.
         homes = {i: self._endpoints.home_shard(i) for i in limits if self._endpoints[i].ordered}
         for endpoint_id, home in homes.items():
-            if not await self._is_ordered_read(endpoint_id, home, limits.pop(endpoint_id)):
+            if not await self._read_ordered(endpoint_id, home, limits.pop(endpoint_id)):
                 return True
-        if limits and not await self._is_unordered_read(limits):
+        if limits and not await self._read_unordered(limits):
             return True
         has_more = await self._read_slow()
         return has_more or len(endpoint_ids) > len(batch)
 
-    async def _is_ordered_read(self, endpoint_id: UUID, home: int, limit: int) -> bool:
+    async def _read_ordered(self, endpoint_id: UUID, home: int, limit: int) -> bool:
         """Read parked rows of an ordered endpoint; return False if that takes too long."""
         try:
             await self._refill_ordered(endpoint_id, home, limit)
@@ -125,7 +125,7 @@ class Refill:
             return False
         return True
 
-    async def _is_unordered_read(self, limits: Mapping[UUID, int]) -> bool:
+    async def _read_unordered(self, limits: Mapping[UUID, int]) -> bool:
         """Read parked rows of several endpoints; return False if that takes too long."""
         try:
             await self._refill_unordered(limits)

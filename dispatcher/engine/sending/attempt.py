@@ -127,7 +127,7 @@ class AttemptRunner:
     def _post(
         self, endpoint: Endpoint, request: Request, body: bytes
     ) -> Awaitable[Response | SendError]:
-        """Return what sends the request when it is awaited, by an access token if one is wanted."""
+        """Return an awaitable that sends the request, with an access token if one is needed."""
         post = Post(  # by position: names would take longer
             endpoint.url,
             request.fixed,

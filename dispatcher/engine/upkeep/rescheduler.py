@@ -15,7 +15,7 @@ from dispatcher.store.queries.bulk_actions import BulkActions
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.endpoints import Endpoints
 from dispatcher.store.queries.replays import Replays
-from dispatcher.store.session import Queryable
+from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
 ROWS_LIMIT = 5_000
@@ -32,9 +32,7 @@ class Rescheduler:
     hold their old times.
     """
 
-    def __init__(
-        self, session: Queryable, *, on_moved: Callable[[frozenset[int]], None]
-    ) -> None:
+    def __init__(self, session: Session, *, on_moved: Callable[[frozenset[int]], None]) -> None:
         self._deliveries = Deliveries(session)
         self._endpoints = Endpoints(session)
         self._replays = Replays(session)

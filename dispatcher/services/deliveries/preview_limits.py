@@ -1,4 +1,4 @@
-"""Bound the previews, which count what a bulk action or a replay would send.
+"""Bound the previews, which count what a bulk action would change or a replay would send.
 
 The client waits for the count, so it stops at a number and after a time.
 """

@@ -18,7 +18,7 @@ from dispatcher.store.queries import event_types as stored
 from dispatcher.store.session import Queryable
 
 TRIES: Final = 4
-"""How often a change is retried if others changed the same types during its check."""
+"""How often a change is tried in all, if others change the same types during its check."""
 
 Change = Literal["added", "changed", "unchanged"]
 
@@ -107,11 +107,11 @@ class EventTypeWriter:
                 except InvalidError as error:
                     raise placed(error, change.name) from None
             async with self._pool.transaction() as opened:
-                if await self._is_still(opened, environment_id, planned, revision):
+                if await self._lock_unchanged(opened, environment_id, planned, revision):
                     return await self._put(opened, environment_id, planned)
         raise ConflictError("Other requests keep changing the same event types. Try again.")
 
-    async def _is_still(
+    async def _lock_unchanged(
         self,
         session: Queryable,
         environment_id: str,

@@ -201,7 +201,7 @@ class Replays:
         return Step(claimed["id"], rows[0]["state"], rows[0]["made"])
 
     async def bring_forward(self) -> None:
-        """Let the next step of each running replay be due, after the database's clock was set back."""
+        """Let the next step of each running replay be due after the clock was set back."""
         await self._session.fetch(statement("replays/bring_forward"))
 
     async def note_failure(

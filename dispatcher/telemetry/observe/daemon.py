@@ -8,9 +8,9 @@ from dispatcher.telemetry import metrics
 _log = structlog.get_logger("dispatcher")
 
 
-def started(version: str, admin: str, database: str) -> None:
+def started(version: str, admin: str) -> None:
     """Log that the daemon sends; `admin` is the URL of the admin port."""
-    _log.info("started", version=version, admin=admin, database=database)
+    _log.info("started", version=version, admin=admin)
 
 
 def listening() -> None:

@@ -1,6 +1,6 @@
 -- $1 id  $2 version
 --
--- The daemon cancels the pending deliveries. Ended ones that wait in the inbox to be sent again get
+-- deliveries/end_expired_and_deleted.sql cancels the pending deliveries within seconds. Ended ones that wait in the inbox to be sent again get
 -- their last attempt here, because their fan-out would leave no trace. The previous secret, the
 -- headers and the credentials are deleted at once.
 WITH gone AS (

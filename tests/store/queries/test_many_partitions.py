@@ -452,6 +452,8 @@ async def test_the_fan_out_locks_the_partitions_of_two_days(
             small_bytes=10,
             small_ids=ids.of_days(time(), 2),
         )
+    await long_history.execute("DELETE FROM dispatcher.deliveries")
+    await long_history.execute("DELETE FROM dispatcher.events WHERE id = $1", event)
     assert [small.id for small in done.small_events] == [event]
     assert session.locks <= FAN_OUT_LOCKS_LIMIT
 
