@@ -166,8 +166,8 @@ def binaries() -> Path | None:
 @pytest.fixture(scope="session")
 def server(open_directory: Path, binaries: Path | None) -> Iterator[str]:
     """The DSN of a server for the whole run, as a superuser."""
-    if given := os.environ.get("DISPATCHER_TEST_DSN"):
-        yield given
+    if address := os.environ.get("DISPATCHER_TEST_DSN"):
+        yield address
         return
     with EmbeddedPostgres(
         open_directory / "postgres", binaries=binaries, settings=SETTINGS

@@ -60,17 +60,17 @@ class Watch:
     def leftovers(self) -> list[str]:
         """Return a line for each; wait for those that are about to end."""
         del _owned[self._test]
-        found = [f"task {task}" for task in self._unfinished()]
+        lines = [f"task {task}" for task in self._unfinished()]
         if not self._alone:
-            return found
-        found += [f"thread {thread.name}" for thread in self._running()]
+            return lines
+        lines += [f"thread {thread.name}" for thread in self._running()]
         left = self._settled(children, self._children)
-        found += [f"child process {described(child)}" for child in left]
+        lines += [f"child process {described(child)}" for child in left]
         if socket_descriptors() - self._sockets:
             gc.collect()  # a forgotten one warns, which fails the test too
             left = self._settled(socket_descriptors, self._sockets)
-            found += [described_socket(each) for each in left]
-        return found
+            lines += [described_socket(name) for name in left]
+        return lines
 
     def _unfinished(self) -> list["asyncio.Task[Any]"]:
         tasks = [task for task in self._tasks if not task.done()]
@@ -98,14 +98,14 @@ class Watch:
 
 def children() -> set[str]:
     """Return the process ids of this process's children, also of those that have ended."""
-    found: set[str] = set()
+    ids: set[str] = set()
     for thread in os.listdir("/proc/self/task"):
         try:
             with open(f"/proc/self/task/{thread}/children") as file:
-                found.update(file.read().split())
+                ids.update(file.read().split())
         except OSError:  # the thread has ended, or the kernel does not tell
             continue
-    return found
+    return ids
 
 
 def described(child: str) -> str:
@@ -129,12 +129,12 @@ def described_socket(name: str) -> str:
 
 def socket_descriptors() -> set[str]:
     """Return the open sockets of this process, as the kernel names them."""
-    found = set()
+    names = set()
     for descriptor in os.listdir("/proc/self/fd"):
         try:
             target = os.readlink(f"/proc/self/fd/{descriptor}")
         except OSError:  # that of the listing itself
             continue
         if target.startswith("socket:"):
-            found.add(target)
-    return found
+            names.add(target)
+    return names

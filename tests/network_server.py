@@ -257,17 +257,17 @@ async def hot_standby(directory: Path, binaries: Path | None) -> AsyncIterator[i
     """A server in recovery that takes connections and reads; yields its port."""
     with network_server(directory, binaries, keep=True):
         pass
-    found = binaries_module.find(binaries)
-    data = directory / f"pg{found.major}"
+    build = binaries_module.find(binaries)
+    data = directory / f"pg{build.major}"
     owner = data.stat()
     account = Account(data.owner(), owner.st_uid, owner.st_gid)
-    found = binaries_module.reachable(found, account, directory)
+    build = binaries_module.reachable(build, account, directory)
     signal = data / "standby.signal"
     signal.touch()
     os.chown(signal, owner.st_uid, owner.st_gid)
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        *(found.directory / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", ""),
+        *(build.directory / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", ""),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -144,12 +144,12 @@ class Receiver:
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
     async def _ended_or(self, event: asyncio.Event) -> None:
-        both = [asyncio.ensure_future(each.wait()) for each in (event, self._closing)]
+        both = [asyncio.ensure_future(signal.wait()) for signal in (event, self._closing)]
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for each in both:
-                each.cancel()
+            for future in both:
+                future.cancel()
 
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

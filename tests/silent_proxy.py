@@ -79,9 +79,9 @@ class Proxy:
         on_sent: Callable[[], object],
     ) -> None:
         try:
-            while some := await source.read(65_536):
+            while chunk := await source.read(65_536):
                 await way.open.wait()
-                sink.write(some)
+                sink.write(chunk)
                 on_sent()
                 await sink.drain()
         except OSError:

@@ -149,8 +149,8 @@ def test_the_headers_of_the_standard_librarys_own_server_are_understood() -> Non
 @pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}", "\t{} \n", "{}\u00a0"])
 @pytest.mark.parametrize("scheme", receiver.SCHEMES)
 def test_white_space_around_a_secret_is_left_out(scheme: str, around: str) -> None:
-    given = around.format(SECRET)
-    assert verify(BODY, signed(scheme), given, schemes=[scheme], now=NOW) == scheme
+    secret = around.format(SECRET)
+    assert verify(BODY, signed(scheme), secret, schemes=[scheme], now=NOW) == scheme
 
 
 def test_the_value_of_a_header_may_be_a_list_of_texts() -> None:
@@ -205,8 +205,8 @@ def test_the_body_may_be_any_kind_of_bytes(payload: Any) -> None:
 def test_a_timestamped_pair_is_found_whatever_the_brand(signature: str, timestamp: str) -> None:
     names = signing.HeaderNames("unused", signature, timestamp, "unused")
     headers = signed("timestamped-hex", "standard", names=names)
-    found = verify(BODY, headers, SECRET, schemes=("timestamped-hex",), now=NOW)
-    assert found == "timestamped-hex"
+    scheme = verify(BODY, headers, SECRET, schemes=("timestamped-hex",), now=NOW)
+    assert scheme == "timestamped-hex"
 
 
 def test_the_timestamp_header_with_the_name_of_the_signature_header_is_used() -> None:
@@ -218,7 +218,7 @@ def test_the_timestamp_header_with_the_name_of_the_signature_header_is_used() ->
 def test_headers_of_any_name_are_found_when_named(scheme: str) -> None:
     names = signing.HeaderNames("Proof", "Proof", "Proof-Time", "Proof")
     headers = signed(scheme, names=names)
-    found = verify(
+    actual = verify(
         BODY,
         headers,
         SECRET,
@@ -227,7 +227,7 @@ def test_headers_of_any_name_are_found_when_named(scheme: str) -> None:
         signature_header="PROOF",
         timestamp_header="proof-time",
     )
-    assert found == scheme
+    assert actual == scheme
     with pytest.raises(MissingSignatureError):
         verify(BODY, headers, SECRET, schemes=(scheme,), now=NOW)
 

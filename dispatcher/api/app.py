@@ -84,8 +84,8 @@ def build(
     app.on_response_prepare.append(_complete)
     for method, path, handler in handlers:
         # HEAD works wherever GET works: aiohttp leaves out the body.
-        for each in ("GET", "HEAD") if method == "GET" else (method,):
-            app.router.add_route(each, path, handler, expect_handler=expectations.invite_body)
+        for verb in ("GET", "HEAD") if method == "GET" else (method,):
+            app.router.add_route(verb, path, handler, expect_handler=expectations.invite_body)
     return app
 
 

@@ -136,13 +136,13 @@ async def _count(client: "AsyncApi", action: Action, filters: Mapping[str, Any])
 
 def _print_counts(parts: list[Part], *, is_named: bool) -> None:
     """Print how many match, and in which environments unless the command named one."""
-    wanted = [part for part in parts if not part.is_empty]
-    if len(wanted) > 1:
-        for part in wanted:
+    matches = [part for part in parts if not part.is_empty]
+    if len(matches) > 1:
+        for part in matches:
             click.echo(f"{part.environment}  {_count_text(part.count.number, part.count.more)}")
-    total = sum(part.count.number for part in wanted)
-    text = _count_text(total, any(part.count.more for part in wanted))
-    only = wanted[0].environment if len(wanted) == 1 and not is_named else None
+    total = sum(part.count.number for part in matches)
+    text = _count_text(total, any(part.count.more for part in matches))
+    only = matches[0].environment if len(matches) == 1 and not is_named else None
     where = f" in {only}" if only else ""
     click.echo(f"{text} {'matches' if text.startswith('1 ') else 'match'}{where}.", err=True)
 
@@ -193,8 +193,8 @@ def _print_results(parts: list[Part], action: Action, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([part.document() for part in parts]))
     else:
-        for each in started:
-            print_result(each)
+        for bulk_action in started:
+            print_result(bulk_action)
     problems = [part.problem for part in parts if part.problem]
     if problems:
         raise CommandError("\n".join(problems))

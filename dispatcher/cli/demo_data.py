@@ -20,10 +20,10 @@ def put_aside(directory: Path) -> Path:
     from dispatcher.embedded_postgres.server import running
 
     aside = directory.with_name(f"{directory.name}.old")
-    for each in (directory, aside):
-        if (each / "postgres").exists():  # a daemon has this directory as its state directory
+    for path in (directory, aside):
+        if (path / "postgres").exists():  # a daemon has this directory as its state directory
             raise CommandError(
-                f"{each} also holds the database of dispatcher run, so the demo's data cannot be"
+                f"{path} also holds the database of dispatcher run, so the demo's data cannot be"
                 " put aside: set STATE_DIRECTORY to another directory."
             )
     with start_lock(directory):

@@ -55,8 +55,8 @@ class Moment(click.ParamType[datetime]):
         except ValueError:
             moment = datetime.min  # noqa: DTZ901 - it counts as a time without an offset
         if moment.tzinfo is None:
-            wanted = "must be like 2026-02-26T12:00:00Z, or 2h for two hours ago"
-            self.fail(f"{wanted}, not {_quoted(text)}", param, ctx)
+            rule = "must be like 2026-02-26T12:00:00Z, or 2h for two hours ago"
+            self.fail(f"{rule}, not {_quoted(text)}", param, ctx)
         return moment
 
 

@@ -130,30 +130,30 @@ async def _environment_id(client: "AsyncApi", text: str) -> str:
     if text == ALL_ENVIRONMENTS or text.startswith(ID_PREFIX):
         return text
     try:
-        found = await _named(client, text)
+        ids = await _named(client, text)
     except ForbiddenError:  # the token may not list environments, so it has one of its own
         return text
-    if text in found or (not found and is_environment_id(text)):
+    if text in ids or (not ids and is_environment_id(text)):
         return text
-    if not found:
+    if not ids:
         raise CommandError("There is no environment of this name. Give the id of one.")
-    if len(found) > 1:
+    if len(ids) > 1:
         raise MisuseError(
-            f"{len(found)} environments have this name. Give an id: {', '.join(found[:5])}"
+            f"{len(ids)} environments have this name. Give an id: {', '.join(ids[:5])}"
         )
-    return found[0]
+    return ids[0]
 
 
 async def _named(client: "AsyncApi", text: str) -> list[str]:
     """Return the ids of environments with this id or name, none if there are too many to tell."""
-    found, count = [], 0
-    async for each in client.within(None).environments.each(limit=100):
+    ids, count = [], 0
+    async for environment in client.within(None).environments.each(limit=100):
         count += 1
         if count > ENVIRONMENTS_LIMIT:
             return []
-        if text in (each.id, each.name):
-            found.append(str(each.id))
-    return found
+        if text in (environment.id, environment.name):
+            ids.append(str(environment.id))
+    return ids
 
 
 async def _over_the_api(

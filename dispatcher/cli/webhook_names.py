@@ -30,8 +30,10 @@ async def add_names(client: "AsyncApi", deliveries: "Sequence[Resource]") -> Non
 
     It costs one request for each webhook among them, and one for each environment of pending ones.
     """
-    known = await _webhooks(client, ((each.environment_id, each.webhook_id) for each in deliveries))
-    pending = {each.environment_id for each in deliveries if each.status == "PENDING"}
+    known = await _webhooks(
+        client, ((delivery.environment_id, delivery.webhook_id) for delivery in deliveries)
+    )
+    pending = {delivery.environment_id for delivery in deliveries if delivery.status == "PENDING"}
     paused = {id_ for id_ in pending if (await client.within(id_).pauses.get()).paused}
     for delivery in deliveries:
         webhook = known[delivery.webhook_id]
@@ -49,27 +51,27 @@ async def add_names_of_filters(client: "AsyncApi", actions: "Sequence[Resource]"
     A webhook that is deleted has no name. It costs one request for each webhook among them.
     """
     named = [
-        (each, each.filters["webhookId"])
-        for each in actions
-        if each.filters and each.filters["webhookId"]
+        (action, action.filters["webhookId"])
+        for action in actions
+        if action.filters and action.filters["webhookId"]
     ]
-    known = await _webhooks(client, ((each.environment_id, id_) for each, id_ in named))
+    known = await _webhooks(client, ((action.environment_id, id_) for action, id_ in named))
     for action, id_ in named:
         webhook = known[id_]
         action[NAME_FIELD] = webhook.name if webhook else None
 
 
 async def _webhooks(
-    client: "AsyncApi", wanted: Iterable[tuple[str, str]]
+    client: "AsyncApi", pairs: Iterable[tuple[str, str]]
 ) -> "Mapping[str, Resource | None]":
     """Return webhooks by their ids, None for one that is deleted. Ask for each once.
 
-    `wanted` are pairs of an environment and a webhook.
+    `pairs` are of an environment and a webhook.
     """
     from dispatcher.client import NotFoundError
 
     known: dict[str, Resource | None] = {}
-    for environment_id, id_ in wanted:
+    for environment_id, id_ in pairs:
         if id_ not in known:
             try:
                 known[id_] = await client.within(environment_id).webhooks.get(id_)
@@ -130,7 +132,7 @@ async def find_webhook(client: "AsyncApi", webhook: UUID | str) -> "tuple[AsyncA
     """
     if isinstance(webhook, UUID):
         return client, webhook
-    found: list[Resource] = []
+    webhooks: list[Resource] = []
     searched = 0
     async for api in each_environment(client):
         searched += 1
@@ -138,14 +140,16 @@ async def find_webhook(client: "AsyncApi", webhook: UUID | str) -> "tuple[AsyncA
             raise CommandError(
                 "There are too many environments to look for a name. Add --environment."
             )
-        found += [each for each in await api.webhooks.list(search=webhook) if each.name == webhook]
+        webhooks += [
+            item for item in await api.webhooks.list(search=webhook) if item.name == webhook
+        ]
     name = escape_controls(webhook)
-    if not found:
+    if not webhooks:
         raise CommandError(f"There is no webhook named {name!r}. See `dispatcher webhook list`.")
-    if len(found) > 1:
-        some_ids = ", ".join(each.id for each in found[:5])
-        raise CommandError(f"{len(found)} webhooks are named {name!r}. Give an id: {some_ids}")
-    return client.within(found[0].environment_id), UUID(found[0].id)
+    if len(webhooks) > 1:
+        some_ids = ", ".join(item.id for item in webhooks[:5])
+        raise CommandError(f"{len(webhooks)} webhooks are named {name!r}. Give an id: {some_ids}")
+    return client.within(webhooks[0].environment_id), UUID(webhooks[0].id)
 
 
 def call_about_webhook(

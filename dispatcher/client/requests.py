@@ -55,8 +55,8 @@ def listing(path: str, **filters: object) -> Call[Page]:
 
 
 def _query(filters: Mapping[str, object]) -> dict[str, str]:
-    given = {name: value for name, value in filters.items() if value is not None}
-    return {name: _encodable(str(_plain(value))) for name, value in given.items()}
+    values = {name: value for name, value in filters.items() if value is not None}
+    return {name: _encodable(str(_plain(value))) for name, value in values.items()}
 
 
 def _encodable(text: str) -> str:
@@ -83,9 +83,9 @@ def post_many(
     return Call("POST", path, page, body=bodies, key=_key(key))
 
 
-def _key(given: str | None) -> str:
+def _key(key: str | None) -> str:
     """Return the key, or a new one. One that is empty is not replaced: the API refuses it."""
-    return str(uuid4()) if given is None else given
+    return str(uuid4()) if key is None else key
 
 
 def order(path: str) -> Call[None]:

@@ -71,11 +71,11 @@ class Address:
             "Idempotency-Key": call.key,
             "X-Environment-Id": environment,
         }
-        given = {name: value for name, value in headers.items() if value is not None}
-        for name, value in given.items():
+        sent_headers = {name: value for name, value in headers.items() if value is not None}
+        for name, value in sent_headers.items():
             if _NO_LINE.search(value):
                 raise ArgumentError(f"{name}: {value!a} has a character that cannot be sent")
-        return given
+        return sent_headers
 
 
 def encoded(body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None) -> bytes | None:

@@ -298,8 +298,8 @@ class Config(_Section):
         """
         if self.database.state_directory:
             return self.database.state_directory
-        if given := environ.get("STATE_DIRECTORY"):
-            return Path(given.partition(":")[0])
+        if directories := environ.get("STATE_DIRECTORY"):
+            return Path(directories.partition(":")[0])
         if os.geteuid() == 0:
             return SYSTEM_STATE
         state = Path(environ.get("XDG_STATE_HOME", ""))

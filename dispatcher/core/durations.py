@@ -31,4 +31,4 @@ def completed(seconds: float) -> tuple[int, str]:
 
 
 def _unit(seconds: float) -> tuple[float, str]:
-    return next((each for each in UNITS if seconds >= each[0]), UNITS[-1])
+    return next((unit for unit in UNITS if seconds >= unit[0]), UNITS[-1])

@@ -89,16 +89,16 @@ def split_userinfo(text: str) -> tuple[str, tuple[str, str] | None]:
     The second value is None, and the URL unchanged, if it has none or they are malformed: then
     `parse_url` rejects it. They are not taken from an http URL, which would send them in clear.
     """
-    found = _USERINFO.match(text)
-    if found is None:
+    match = _USERINFO.match(text)
+    if match is None:
         return text, None
     try:
-        username, password = (unquote_to_bytes(part).decode() for part in found.group(2, 3))
+        username, password = (unquote_to_bytes(part).decode() for part in match.group(2, 3))
     except UnicodeDecodeError:
         return text, None
     if ":" in username or not f"{username}{password}".isprintable():
         return text, None
-    return found[1] + text[found.end() :], (username, password)
+    return match[1] + text[match.end() :], (username, password)
 
 
 def ends_in_number(host: str) -> bool:

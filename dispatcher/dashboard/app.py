@@ -86,10 +86,10 @@ class Dashboard:
         for method, name, view in pages:
             inside = self._inside(partial(self._page, name=name, view=view))
             old = self._inside(partial(self._redirect_old_address, name=name))
-            for each in ("GET", "HEAD") if method == "GET" else (method,):
-                router.add_route(each, addresses.route(name), inside)
+            for verb in ("GET", "HEAD") if method == "GET" else (method,):
+                router.add_route(verb, addresses.route(name), inside)
                 if name != "overview":
-                    router.add_route(each, addresses.PATHS[name], old)
+                    router.add_route(verb, addresses.PATHS[name], old)
         nowhere = self._inside(partial(self._page, name="overview", view=_nowhere))
         router.add_get("/e/{environment}/{path:.+}", nowhere)
 

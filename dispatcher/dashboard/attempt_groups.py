@@ -100,7 +100,7 @@ def _by_name(attempt: Attempt) -> dict[str, str]:
     values: dict[str, list[str]] = {}
     for name, value in _steady(attempt.response_headers):
         values.setdefault(name.lower(), []).append(value)
-    return {name: ", ".join(each) for name, each in values.items()}
+    return {name: ", ".join(texts) for name, texts in values.items()}
 
 
 def _difference(old: str, new: str) -> tuple[str, str]:

@@ -77,8 +77,8 @@ def without_userinfo(url: str) -> str:
     A password may hold characters that end the host of a URL, such as a slash. So if no host can
     stand where it should, everything before the last @ is left out.
     """
-    found = _AUTHORITY.match(url)
-    start, end = found.span(1) if found else (0, len(url))
+    match = _AUTHORITY.match(url)
+    start, end = match.span(1) if match else (0, len(url))
     authority = url[start:end]
     if "@" in authority:
         return url[:start] + url[start + authority.rindex("@") + 1 :]

@@ -63,7 +63,7 @@ def validate(schema: str, data: str | None) -> Rejection | None:
 def depth(value: object) -> int:
     """Return how deeply arrays and objects are nested; 0 for a plain value."""
     levels, layer = 0, [value]
-    while layer := [each for each in layer if isinstance(each, dict | list)]:
+    while layer := [node for node in layer if isinstance(node, dict | list)]:
         levels += 1
         layer = [inner for outer in layer for inner in _inside(outer)]
     return levels

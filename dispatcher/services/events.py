@@ -110,13 +110,13 @@ class Events:
         except stored.UnknownEnvironmentError:
             raise no_environment(environment_id) from None
 
-    async def _check_same(self, name: str, environment_id: str, given: NewEventRow) -> None:
+    async def _check_same(self, name: str, environment_id: str, event: NewEventRow) -> None:
         """Raise ConflictError if the event with this id is another than the given one."""
         rows = await self._history.event_items(
             environment_id, [ids.parse(ids.EVENT_PREFIX, name)], ids.LARGEST_ID
         )
-        found = [(row["type"], row["data"], row["reference"]) for row in rows]
-        if found != [(given.type, given.data, given.reference)]:
+        contents = [(row["type"], row["data"], row["reference"]) for row in rows]
+        if contents != [(event.type, event.data, event.reference)]:
             raise ConflictError(f"the Idempotency-Key was used for another event, {name}")
 
 

@@ -101,14 +101,14 @@ class Pauses:
 
     async def get(self, environment_id: str | None) -> Pause:
         """Return the pause state. Raise NotFoundError if there is no such environment."""
-        found = await self._pauses.since(environment_id)
-        if found is None:
+        times = await self._pauses.since(environment_id)
+        if times is None:
             raise no_environment(environment_id)
-        own, of_all = found
+        own, of_all = times
         pause = Pause(environment_id, bool(own or of_all), own, of_all)
         if environment_id is not None:
             return pause
-        ids = (each.environment_id for each in await self.current())
+        ids = (current_pause.environment_id for current_pause in await self.current())
         return replace(
             pause,
             still_paused=tuple(id_ for id_ in ids if id_ is not None),
@@ -168,10 +168,10 @@ class Pauses:
                 "sending.resume", environment_id or ALL_ENVIRONMENTS, environment_id
             )
             return await self.get(environment_id)
-        found = await self.get(environment_id)
-        if found.paused:
+        pause = await self.get(environment_id)
+        if pause.paused:
             raise ConflictError('All environments are paused. Resume them with {"all": true}.')
-        return found
+        return pause
 
     async def apply_configured(self) -> ConfiguredPause:
         """Pause all environments for `delivery.paused`, unless this database has had it applied.

@@ -68,8 +68,8 @@ class Search:
     async def _items(self, environment_id: str, event_ids: set[int]) -> tuple[EventItem, ...]:
         if not event_ids:
             return ()
-        found = sorted(event_ids, reverse=True)[:EVENTS_LIMIT]
-        rows = await self._history.event_items(environment_id, found, LISTED_DATA_LIMIT_BYTES)
+        newest_ids = sorted(event_ids, reverse=True)[:EVENTS_LIMIT]
+        rows = await self._history.event_items(environment_id, newest_ids, LISTED_DATA_LIMIT_BYTES)
         return tuple(map(EventItem.from_row, rows))
 
 

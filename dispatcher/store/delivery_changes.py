@@ -27,16 +27,16 @@ class SentAgain(NamedTuple):
 
 
 async def send_again(
-    session: Queryable, environment_id: str, found: Collection[DeliveryStateRow]
+    session: Queryable, environment_id: str, rows: Collection[DeliveryStateRow]
 ) -> SentAgain:
     """Make pending deliveries due now, and queue ended ones again. One that is queued is done.
 
     The partitions of their events are locked until the transaction ends.
     """
     actions = DeliveryActions(session)
-    kept = await actions.keep_events({row["event_id"] for row in found})
-    refusals = _refusals(found, kept)
-    accepted = [row for row in found if row["id"] not in refusals]
+    kept = await actions.keep_events({row["event_id"] for row in rows})
+    refusals = _refusals(rows, kept)
+    accepted = [row for row in rows if row["id"] not in refusals]
     pending = [row["id"] for row in accepted if row["state"] == "PENDING"]
     ended = [row for row in accepted if row["state"] == "ENDED"]
     number = len(accepted) - len(pending) - len(ended)
@@ -61,7 +61,7 @@ async def cancel(session: Queryable, environment_id: str, delivery_ids: Sequence
 
 
 def _refusals(
-    found: Collection[DeliveryStateRow], kept_events: Collection[int]
+    rows: Collection[DeliveryStateRow], kept_events: Collection[int]
 ) -> Mapping[int, RetryRefusal]:
     """Return why deliveries cannot be sent again, by the id of each that cannot."""
     refusals = {
@@ -73,6 +73,6 @@ def _refusals(
             is_event_kept=row["event_id"] in kept_events,
             has_unapplied_notices=row["has_unapplied_notices"],
         )
-        for row in found
+        for row in rows
     }
     return {id_: refusal for id_, refusal in refusals.items() if refusal is not None}

@@ -49,9 +49,9 @@ def _redacted(key: object, value: object) -> object:
     if isinstance(key, str) and _names_secret(key):
         return _REDACTED
     if isinstance(value, dict):
-        return {inner: _redacted(inner, each) for inner, each in value.items()}
+        return {inner: _redacted(inner, member) for inner, member in value.items()}
     if isinstance(value, list | tuple):
-        return tuple(_redacted(None, each) for each in value)
+        return tuple(_redacted(None, element) for element in value)
     return value
 
 

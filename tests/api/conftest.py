@@ -142,14 +142,14 @@ async def admin(api: Api) -> Client:
 async def delivered(client: Client, webhook_id: str, count: int = 1) -> Any:
     """The webhook's deliveries, once so many have been delivered."""
     path = f"/api/webhooks/{webhook_id}/deliveries?status=DELIVERED&limit=100"
-    found: list[Any] = []
+    deliveries: list[Any] = []
 
     async def enough() -> bool:
-        found[:] = (await client("GET", path)).data["items"]
-        return len(found) >= count
+        deliveries[:] = (await client("GET", path)).data["items"]
+        return len(deliveries) >= count
 
     await until(enough, f"{count} deliveries of {webhook_id}")
-    return found
+    return deliveries
 
 
 # ── one daemon for a whole module: for tests that leave nothing behind that another would see ────
@@ -192,9 +192,9 @@ async def shared_story(
     standing: Api, database: Connection, cipher: Cipher
 ) -> AsyncIterator[SharedStory]:
     """A story of the standing daemon, of endpoints of its own."""
-    told = SharedStory(standing.daemon, standing.dsn, database, cipher)
-    yield told
-    await told.end()
+    own_story = SharedStory(standing.daemon, standing.dsn, database, cipher)
+    yield own_story
+    await own_story.end()
 
 
 @asynccontextmanager

@@ -170,16 +170,16 @@ async def fuzz(
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
     if process.returncode not in (0, 1):  # all is well, or there are failures
-        raise RuntimeError(said.decode())
-    return _fuzzed(json.loads(report.read_bytes()), said.decode())
+        raise RuntimeError(output.decode())
+    return _fuzzed(json.loads(report.read_bytes()), output.decode())
 
 
-def _fuzzed(report: dict[str, Any], said: str) -> Fuzzed:
+def _fuzzed(report: dict[str, Any], output: str) -> Fuzzed:
     failures = [
         f"{kind['title']} ({kind['type']}, {kind['count']} times): {', '.join(kind['operations'])}"
         for kind in report["failures"]
@@ -195,5 +195,5 @@ def _fuzzed(report: dict[str, Any], said: str) -> Fuzzed:
         ),
         tried=report["operations"]["tested"],
         seed=report["seed"],
-        said=said,
+        said=output,
     )

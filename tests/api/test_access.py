@@ -308,7 +308,7 @@ async def test_a_bound_administrator_makes_no_environments_and_sees_its_own(
     async with untouched(database):
         assert (await mine("POST", "/api/environments", {"name": "third"})).status == 403
     listed = (await mine("GET", "/api/environments")).data["items"]
-    assert [each["id"] for each in listed] == [OWN_ENVIRONMENT]
+    assert [environment["id"] for environment in listed] == [OWN_ENVIRONMENT]
 
 
 async def test_a_bound_administrator_reads_the_audit_of_its_environment_alone(
@@ -396,8 +396,8 @@ async def test_only_the_address_with_ten_wrong_tokens_has_to_wait(standing: Api)
         assert (refused.status, refused.code) == (429, "too_many_wrong_tokens")
         seconds = refused.headers["Retry-After"]
         assert 1 <= int(seconds) <= 61
-        said = refused.json["error"]["details"][0]["message"]
-        assert f"Try again in {seconds} s. Other addresses, and tokens that were valid" in said
+        message = refused.json["error"]["details"][0]["message"]
+        assert f"Try again in {seconds} s. Other addresses, and tokens that were valid" in message
         assert (await shows(good)).status == 200  # others behind the same proxy are not shut out
     async with standing.from_("127.0.0.10") as there:
         assert (await shows("dsp_wrong")).status == 401

@@ -50,11 +50,11 @@ async def test_an_invalid_query_is_refused(
 
 
 @pytest.mark.parametrize(
-    "wanted", ["%25", "_", "'", "';DROP TABLE dispatcher.audit;--", "token:%25"]
+    "value", ["%25", "_", "'", "';DROP TABLE dispatcher.audit;--", "token:%25"]
 )
 @pytest.mark.parametrize("filtered", ["subject", "actor", "action"])
-async def test_a_filter_is_compared_as_plain_text(ask: Client, filtered: str, wanted: str) -> None:
-    answer = await ask("GET", f"/api/audit?{filtered}={wanted}")
+async def test_a_filter_is_compared_as_plain_text(ask: Client, filtered: str, value: str) -> None:
+    answer = await ask("GET", f"/api/audit?{filtered}={value}")
     assert (answer.status, answer.data["items"]) == (200, [])
 
 

@@ -49,8 +49,8 @@ async def stored(database: Connection, ids: list[str]) -> list[tuple[str, str]]:
         "SELECT id, type, data::text AS data FROM dispatcher.events WHERE 'evt_' || id = ANY ($1)",
         ids,
     )
-    found = {f"evt_{row['id']}": (row["type"], row["data"]) for row in rows}
-    return [found[id_] for id_ in ids]
+    events_by_id = {f"evt_{row['id']}": (row["type"], row["data"]) for row in rows}
+    return [events_by_id[id_] for id_ in ids]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -291,7 +291,7 @@ async def test_two_batches_with_the_same_keys_emit_each_once(ask: Client, key: s
         *(post(ask, JSON, events if n % 2 else events[::-1]) for n in range(8))
     )
     ids = [ids_of(answer) if n % 2 else ids_of(answer)[::-1] for n, answer in enumerate(answers)]
-    assert all(each == ids[0] for each in ids)
+    assert all(batch_ids == ids[0] for batch_ids in ids)
     assert sum(not item["repeated"] for answer in answers for item in answer.data) == 50
 
 
@@ -336,8 +336,8 @@ async def test_a_batch_goes_to_the_environment_that_is_named(
 ) -> None:
     answer = await ask("POST", f"/apps/{OTHER}/events", [{"type": "a", "data": 1}])
     [id_] = ids_of(answer)
-    found = "SELECT environment_id FROM dispatcher.events WHERE 'evt_' || id = $1"
-    assert await database.fetchval(found, id_) == OTHER
+    query = "SELECT environment_id FROM dispatcher.events WHERE 'evt_' || id = $1"
+    assert await database.fetchval(query, id_) == OTHER
 
 
 @pytest.mark.parametrize("body", [event(), b"[" + event() + b"]"])

@@ -20,14 +20,14 @@ async def waiting(database: Connection) -> list[str]:
     made = [await rows.delivery(database, endpoint, due_in=3600.0) for _ in range(3)]
     await database.execute(
         "UPDATE dispatcher.deliveries SET parked = true WHERE id = ANY ($1)",
-        [each.id for each in made],
+        [delivery.id for delivery in made],
     )
-    return [f"dlv_{each.id}" for each in reversed(made)]
+    return [f"dlv_{delivery.id}" for delivery in reversed(made)]
 
 
 async def webhook_of(ask: Client, delivery: str) -> str:
-    found: str = (await ask("GET", f"/api/deliveries/{delivery}")).data["webhookId"]
-    return found
+    webhook_id: str = (await ask("GET", f"/api/deliveries/{delivery}")).data["webhookId"]
+    return webhook_id
 
 
 async def ended(ask: Client, action: Any) -> Any:
@@ -92,10 +92,10 @@ async def test_the_filters_are_those_of_the_list_of_deliveries(
     one = (await ask("POST", LIST, {"action": "retry", "filters": {"responseStatus": "503"}})).data
     assert one["filters"]["responseStatus"] == "503"
     listed = await ask("GET", f"{LIST}?limit=1")
-    assert [each["id"] for each in listed.data["items"]] == [one["id"]]
+    assert [action["id"] for action in listed.data["items"]] == [one["id"]]
     cursor = listed.data["nextCursor"]
     following = await ask("GET", f"{LIST}?limit=1&cursor={cursor}")
-    assert [each["id"] for each in following.data["items"]] == [begun["id"]]
+    assert [action["id"] for action in following.data["items"]] == [begun["id"]]
 
 
 async def test_a_bulk_action_is_stopped_by_those_who_could_have_started_it(

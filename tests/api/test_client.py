@@ -38,7 +38,7 @@ def asker(client: Client | AsyncClient) -> Ask:
         if isinstance(client, Client):
             return await asyncio.to_thread(lambda: gathered(called(*args, **kwargs)))
         answer = called(*args, **kwargs)
-        return await answer if inspect.isawaitable(answer) else [each async for each in answer]
+        return await answer if inspect.isawaitable(answer) else [item async for item in answer]
 
     return ask
 
@@ -80,8 +80,8 @@ async def test_a_webhook_is_made_listed_changed_and_deleted(ask: Ask, receiver: 
     assert made.secret == made.signing_secret == made["secret"]
 
     assert await ask("webhooks.list", search="nothing") == []
-    [found] = await ask("webhooks.list", search="SYNC", state="active")
-    assert found.id == made.id
+    [webhook] = await ask("webhooks.list", search="SYNC", state="active")
+    assert webhook.id == made.id
     [listed] = await ask("webhooks.list")
     assert (listed.id, listed.name, "secret" in listed) == (made.id, "Sync", False)
     changed = await ask("webhooks.update", made.id, events=["user.*", "a"], retry={"retries": 2})
@@ -219,9 +219,9 @@ async def test_an_event_is_emitted_once_a_key(ask: Ask) -> None:
     ]
     assert len(await ask("events.list", id=first.id)) == 1
     assert (await ask("events.list", id=first.id))[0].outcome is None
-    [told] = await ask("events.list", id=first.id, outcome=True)
-    assert (told.outcome["delivered"], told.outcome["isPartial"]) == (0, False)
-    assert told.outcome == read.outcome
+    [listed_event] = await ask("events.list", id=first.id, outcome=True)
+    assert (listed_event.outcome["delivered"], listed_event.outcome["isPartial"]) == (0, False)
+    assert listed_event.outcome == read.outcome
     with pytest.raises(clients.ConflictError):
         await ask("events.emit", "a.b", {"n": 2}, idempotency_key="k")
 
@@ -247,7 +247,7 @@ async def test_event_types_are_described_and_taken_back(ask: Ask) -> None:
     put = await ask("event_types.put", "a.b", description="It was so.", schema={"type": "object"})
     assert (put.name, put.description) == ("a.b", "It was so.")
     assert (await ask("event_types.get", "a.b")).schema == {"type": "object"}
-    assert [each.name for each in await ask("event_types.list")] == ["a.b"]
+    assert [event_type.name for event_type in await ask("event_types.list")] == ["a.b"]
     await ask("event_types.delete", "a.b")
     assert await ask("event_types.list") == []
 
@@ -260,7 +260,7 @@ async def test_a_client_can_be_bound_to_another_environment(
 
     def told() -> list[list[str]]:
         other.events.emit("a.b")
-        ids = sorted(each.id for each in client.environments.each(limit=1))
+        ids = sorted(environment.id for environment in client.environments.each(limit=1))
         return [ids, [e.type for e in client.events.list()], [e.type for e in other.events.list()]]
 
     assert await asyncio.to_thread(told) == [["env_default", OTHER], [], ["a.b"]]
@@ -307,8 +307,8 @@ async def test_many_deliveries_are_counted_retried_and_listed(ask: Ask, receiver
         return bool((await ask("bulk_actions.get", started.id)).state == "DONE")
 
     await until(is_done, "the bulk action is done")
-    assert [each.made for each in await ask("bulk_actions.list")] == [1]
-    assert [each.id for each in await ask("bulk_actions.each")] == [started.id]
+    assert [action.made for action in await ask("bulk_actions.list")] == [1]
+    assert [action.id for action in await ask("bulk_actions.each")] == [started.id]
     named = await ask("bulk_actions.start", "cancel", delivery_ids=["dlv_1"], dry_run=True)
     assert named.number == 1
     with pytest.raises(clients.ConflictError):

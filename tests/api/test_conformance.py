@@ -31,10 +31,10 @@ async def test_the_server_conforms_to_its_description(
     daemon = await daemons.start(**SECTIONS)
     seed = int(os.environ.get("DISPATCHER_TEST_SEED") or secrets.randbelow(10**6))
     with kept_inside():
-        found = await fuzz(
+        result = await fuzz(
             daemon.admin_address, receiver.url, tmp_path, examples=3, seed=seed, without=TWICE
         )
-    print(found)  # noqa: T201 - with the seed
-    assert found.failures == (), found.said
-    assert found.cases >= LEAST
-    assert len(found.accepted) >= REACHED * found.tried, sorted(found.accepted)
+    print(result)  # noqa: T201 - with the seed
+    assert result.failures == (), result.said
+    assert result.cases >= LEAST
+    assert len(result.accepted) >= REACHED * result.tried, sorted(result.accepted)

@@ -95,10 +95,10 @@ async def answered(stream: Stream, request: bytes = WHOLE) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: a"])
-async def test_a_connection_without_a_whole_request_is_ended(served: Port, said: bytes) -> None:
+@pytest.mark.parametrize("fragment", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: a"])
+async def test_a_connection_without_a_whole_request_is_ended(served: Port, fragment: bytes) -> None:
     async with served(head_seconds=0.2) as connect, connect() as stream:
-        assert await answered(stream, said) == b""
+        assert await answered(stream, fragment) == b""
 
 
 async def test_a_head_that_comes_byte_by_byte_is_ended_in_time(served: Port) -> None:
@@ -113,11 +113,11 @@ async def test_a_head_that_comes_byte_by_byte_is_ended_in_time(served: Port) -> 
             assert await asyncio.wait_for(reading, 30) == b""
 
 
-@pytest.mark.parametrize("said", [b"", WHOLE[:-2]])
-async def test_a_silent_connection_ends_after_a_response_too(served: Port, said: bytes) -> None:
+@pytest.mark.parametrize("fragment", [b"", WHOLE[:-2]])
+async def test_a_silent_connection_ends_after_a_response_too(served: Port, fragment: bytes) -> None:
     async with served(head_seconds=1, silent_seconds=1.5) as connect, connect() as stream:
         assert (await answered(stream)).endswith(b"hello")
-        assert await answered(stream, said) == b""
+        assert await answered(stream, fragment) == b""
 
 
 async def test_pipelined_requests_are_all_answered(served: Port) -> None:

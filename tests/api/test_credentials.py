@@ -115,7 +115,7 @@ async def test_a_client_certificate_and_an_own_authority_are_used(
         assert shown["certificate"]["subject"] == "CN=127.0.0.1"
         der = ssl.PEM_cert_to_DER_cert(certificate)
         assert shown["certificate"]["fingerprint"] == hashlib.sha256(der).hexdigest()
-        assert [each["subject"] for each in shown["ca"]] == ["CN=Test authority"]
+        assert [entry["subject"] for entry in shown["ca"]] == ["CN=Test authority"]
         await shared_story.insert()
         await receiver.wait_for(1)
         path = f"/api/webhooks/{webhook['id']}"
@@ -379,7 +379,7 @@ async def test_no_secret_is_in_an_answer_in_the_database_or_in_the_log(
         await story.ended(DELIVERED=4)
         pages = [
             "/api/webhooks",
-            *(f"/api/webhooks/{each['id']}" for each in (first, second, third)),
+            *(f"/api/webhooks/{webhook['id']}" for webhook in (first, second, third)),
             f"/api/webhooks/{first['id']}/deliveries?limit=100",
             "/api/audit",
             "/api/events",
@@ -387,7 +387,9 @@ async def test_no_secret_is_in_an_answer_in_the_database_or_in_the_log(
         ]
         answers = [await admin("GET", page) for page in pages]
         deliveries = answers[4].data["items"]
-        answers += [await admin("GET", f"/api/deliveries/{each['id']}") for each in deliveries]
+        answers += [
+            await admin("GET", f"/api/deliveries/{delivery['id']}") for delivery in deliveries
+        ]
         answers.append(await admin("GET", f"/api/deliveries/{deliveries[0]['id']}/attempts"))
     assert [answer.status for answer in answers] == [200] * len(answers)
     dump = await dumped(connection)

@@ -73,7 +73,7 @@ async def test_the_printed_command_rotates_the_secret(standing: Api) -> None:
     status, type_, rotated = await run(ROTATE, standing, ACCESS_TOKEN=token, WEBHOOK_ID=id_)
     assert (status, type_) == (200, JSONAPI)
     assert rotated["data"]["id"] == id_
-    secrets = [each["data"]["attributes"]["signing_secret"] for each in (created, rotated)]
+    secrets = [document["data"]["attributes"]["signing_secret"] for document in (created, rotated)]
     assert all(HEX.fullmatch(secret) for secret in secrets)
     assert secrets[0] != secrets[1]
 
@@ -106,13 +106,13 @@ async def test_a_secret_is_never_shown_again(
         ]
     ]
     assert {answer.status for answer in answers} == {200}
-    said = b"".join(answer.body for answer in answers).decode()
-    assert "renamed" in said
+    text = b"".join(answer.body for answer in answers).decode()
+    assert "renamed" in text
     for shown in (created, rotated):
-        assert shown["data"]["attributes"]["signing_secret"] not in said
+        assert shown["data"]["attributes"]["signing_secret"] not in text
     signed = {v for n, v in receiver.requests[0].headers.items() if "ignature" in n}
     assert signed
-    assert not [signature for signature in signed if signature in said]
+    assert not [signature for signature in signed if signature in text]
 
 
 # ── the second: its table of methods, in the envelope ────────────────────────────────────────────
@@ -140,10 +140,10 @@ async def test_list_answers_with_an_array_without_secrets(ask: Client) -> None:
     endpoint = await create(ask)
     listed = (await ask("GET", "/apps/env_default/webhooks")).data
     assert isinstance(listed, list)
-    found = next(each for each in listed if each["id"] == endpoint["id"])
-    assert not [each for each in listed if "secret" in each]
-    assert {"id", "url", "events", "active", "createdAt", "updatedAt"} <= found.keys()
-    assert ISO_8601.fullmatch(found["updatedAt"])
+    listed_webhook = next(webhook for webhook in listed if webhook["id"] == endpoint["id"])
+    assert not [webhook for webhook in listed if "secret" in webhook]
+    assert {"id", "url", "events", "active", "createdAt", "updatedAt"} <= listed_webhook.keys()
+    assert ISO_8601.fullmatch(listed_webhook["updatedAt"])
 
 
 async def test_a_list_is_a_page_if_the_query_asks_for_one(ask: Client) -> None:
@@ -153,7 +153,7 @@ async def test_a_list_is_a_page_if_the_query_asks_for_one(ask: Client) -> None:
     page = (await ask("GET", path)).data
     while True:
         assert page.keys() == {"items", "nextCursor"}
-        seen += [each["id"] for each in page["items"]]
+        seen += [webhook["id"] for webhook in page["items"]]
         if page["nextCursor"] is None:
             break
         page = (await ask("GET", f"{path}&cursor={page['nextCursor']}")).data
@@ -226,7 +226,7 @@ async def test_a_delivery_is_listed_with_its_attempts(
     assert ISO_8601.fullmatch(item["createdAt"])
     assert item["createdAt"] <= item["deliveredAt"]
     one = (await ask("GET", f"/api/deliveries/{item['id']}")).data
-    assert [each["status"] for each in one["attemptList"]] == [500, 200]
+    assert [attempt["status"] for attempt in one["attemptList"]] == [500, 200]
     first, second = one["attemptList"]
     assert all(isinstance(first[phase], int) for phase in ("lookupMs", "connectMs", "firstByteMs"))
     assert (first["tlsMs"], second["tlsMs"]) == (None, None)

@@ -136,14 +136,14 @@ async def test_no_secret_is_written_down_anywhere(
         await _refused(office, receiver)
         await _deliveries(office, story)
         metrics = await office.ask("GET", "/metrics")
-    said = await running.ended()
+    output = await running.ended()
     rows = await every_row(story.connection)
     assert len(running.secrets) > 30
     assert all(word in rows for word in (receiver.url, "webhook.rotate_secret", "a program"))
-    assert '"event":"attempt failed"' in said
+    assert '"event":"attempt failed"' in output
     assert traces(rows, running.secrets) == []
     assert traces(await dump(dsn, binaries) or "", running.secrets) == []
-    assert traces(said, running.secrets) == []
+    assert traces(output, running.secrets) == []
     assert traces(metrics.body.decode(), running.secrets) == []
 
 

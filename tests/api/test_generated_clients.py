@@ -62,8 +62,8 @@ async def run(*command: str, cwd: Path, **variables: str) -> str:
         *command, cwd=cwd, env={**os.environ, "PATH": path, **variables}, stdout=PIPE, stderr=PIPE
     )
     async with asyncio.timeout(LIMIT_SECONDS):
-        out, said = await process.communicate()
-    assert process.returncode == 0, out.decode() + said.decode()
+        out, errors = await process.communicate()
+    assert process.returncode == 0, out.decode() + errors.decode()
     return out.decode()
 
 
@@ -77,9 +77,9 @@ async def documents(ask: Client, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return directory
 
 
-def expect_the_story(told: Any) -> None:
-    assert len(told.pop("secret")) == len(told.pop("rotated")) == 64
-    assert told == {
+def expect_the_story(report: Any) -> None:
+    assert len(report.pop("secret")) == len(report.pop("rotated")) == 64
+    assert report == {
         "listed": True,
         "changed": "Second",
         "shown": "https://receiver.example/hooks",
@@ -94,7 +94,7 @@ async def generated(
 ) -> tuple[Path, str]:
     """Return a directory with the Python client of a dialect, and what its generator printed."""
     directory = tmp_path_factory.mktemp("python")
-    said = await run(
+    output = await run(
         "openapi-python-client",
         "generate",
         "--path",
@@ -106,7 +106,7 @@ async def generated(
         "--fail-on-warning",
         cwd=directory,
     )
-    return directory, said
+    return directory, output
 
 
 async def test_a_python_client_is_generated_without_a_warning(generated: tuple[Path, str]) -> None:
@@ -119,7 +119,7 @@ async def test_the_python_client_compiles_and_works(
 ) -> None:
     directory, _ = generated
     await run(sys.executable, "-m", "compileall", "-q", "made", cwd=directory)
-    told = await run(
+    output = await run(
         sys.executable,
         "-c",
         PYTHON,
@@ -128,7 +128,7 @@ async def test_the_python_client_compiles_and_works(
         ADDRESS=standing.address,
         TOKEN=await standing.token(),
     )
-    expect_the_story(json.loads(told))
+    expect_the_story(json.loads(output))
 
 
 @pytest.fixture(scope="module")
@@ -157,9 +157,9 @@ async def compiled(documents: Path, tmp_path_factory: pytest.TempPathFactory) ->
 async def test_the_typescript_client_works(standing: Api, compiled: Path) -> None:
     variables = {"ADDRESS": standing.address, "TOKEN": await standing.token()}
     expect_the_story(json.loads(await run("node", "built/envelope.js", cwd=compiled, **variables)))
-    told = json.loads(await run("node", "built/jsonapi.js", cwd=compiled, **variables))
-    assert len(told.pop("secret")) == len(told.pop("rotated")) == 64
-    assert told == {
+    report = json.loads(await run("node", "built/jsonapi.js", cwd=compiled, **variables))
+    assert len(report.pop("secret")) == len(report.pop("rotated")) == 64
+    assert report == {
         "shown": "https://receiver.example/hooks",
         "gone": 204,
         "missing": "not_found",

@@ -222,7 +222,11 @@ async def test_an_event_with_another_reference_is_another_event(
     first = await emit(first_reference)
     async with untouched(database):
         again = await emit(first_reference)
-        others = [await emit(each) for each in ("ord_2", "ord_1", None) if each != first_reference]
+        others = [
+            await emit(reference)
+            for reference in ("ord_2", "ord_1", None)
+            if reference != first_reference
+        ]
     assert (first.status, again.status) == (201, 201)
     assert again.headers["Idempotent-Replayed"] == "true"
     for other in others:

@@ -64,8 +64,8 @@ async def test_a_location_leads_to_what_was_made(
         location = made.headers["Location"]
         assert location.startswith(f"{expected}/")
         for sent in ({}, headers):
-            found = await ask("GET", location, **sent)
-            assert (found.status, _id(found)) == (200, _id(made))
+            answer = await ask("GET", location, **sent)
+            assert (answer.status, _id(answer)) == (200, _id(made))
 
 
 async def test_a_repeated_request_has_a_location_for_itself(

@@ -185,9 +185,9 @@ async def test_a_full_catalogue_is_listed_in_pages(standing: Api, home: str) -> 
     ]
     assert statuses == [201, 201, 201, 409]
     page = (await client("GET", "/api/event-types")).data
-    assert [each["name"] for each in page["items"]] == ["a.0", "a.1"]
+    assert [event_type["name"] for event_type in page["items"]] == ["a.0", "a.1"]
     rest = (await client("GET", f"/api/event-types?cursor={page['nextCursor']}")).data
-    assert [each["name"] for each in rest["items"]] == ["a.2"]
+    assert [event_type["name"] for event_type in rest["items"]] == ["a.2"]
 
 
 async def test_tokens_are_listed_in_pages_newest_first(small: Api) -> None:
@@ -196,7 +196,7 @@ async def test_tokens_are_listed_in_pages_newest_first(small: Api) -> None:
     made = [(await client("POST", "/api/tokens", form)).data["id"] for _ in range(3)]
     page = (await client("GET", "/api/tokens?limit=2")).data
     rest = (await client("GET", f"/api/tokens?cursor={page['nextCursor']}")).data
-    listed = [each["id"] for each in (*page["items"], *rest["items"])]
+    listed = [token["id"] for token in (*page["items"], *rest["items"])]
     assert listed[:3] == made[::-1]
     assert len(set(listed)) == 4
 

@@ -290,9 +290,9 @@ async def test_the_callers_own_id_is_kept(ask: Client) -> None:
     assert answer.headers["X-Request-Id"] == "trace-4711"
 
 
-@pytest.mark.parametrize("given", ["two words", "x" * 129, "é", ""])
-async def test_an_invalid_request_id_is_replaced(ask: Client, given: str) -> None:
-    answer = await ask("GET", "/api/webhooks", X_Request_Id=given)
+@pytest.mark.parametrize("request_id", ["two words", "x" * 129, "é", ""])
+async def test_an_invalid_request_id_is_replaced(ask: Client, request_id: str) -> None:
+    answer = await ask("GET", "/api/webhooks", X_Request_Id=request_id)
     assert answer.headers["X-Request-Id"].startswith("req_")
 
 

@@ -80,13 +80,13 @@ async def installed(scripts: Path) -> Path:
     )
     try:
         async with asyncio.timeout(PATIENCE):
-            _, said = await npm.communicate()
+            _, errors = await npm.communicate()
     except TimeoutError:
         npm.kill()
         await npm.communicate()
         pytest.skip(f"npm has not installed the packages in {PATIENCE} s")
     if npm.returncode:
-        pytest.skip(f"npm could not install the packages: {said.decode()[-300:]}")
+        pytest.skip(f"npm could not install the packages: {errors.decode()[-300:]}")
     return scripts
 
 
@@ -109,8 +109,8 @@ class Node:
             "node", f"{script}.mjs", cwd=self._directory, stdin=PIPE, stdout=PIPE, stderr=PIPE
         )
         async with asyncio.timeout(PATIENCE):
-            out, said = await node.communicate(orjson.dumps([r.as_json for r in requests]))
-        assert node.returncode == 0, said.decode()
+            out, errors = await node.communicate(orjson.dumps([r.as_json for r in requests]))
+        assert node.returncode == 0, errors.decode()
         answers: list[dict[str, Any]] = orjson.loads(out)
         return answers
 

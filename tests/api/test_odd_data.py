@@ -23,12 +23,12 @@ async def test_data_that_a_client_cannot_parse_hides_no_other_event_or_delivery(
         events = await client.events.list()
         assert events[0]["data"] == {"n": 1}
         for event, text in zip(events[1:], reversed(ODD), strict=True):
-            found = await client.events.get(event.id)
-            assert json.dumps(found)
+            full_event = await client.events.get(event.id)
+            assert json.dumps(full_event)
             if text.startswith("["):
-                assert found["data"] == text
-        found_in = [each async for each in client.webhooks.each_delivery(webhook.id)]
-        assert all(json.dumps(each) for each in found_in)
+                assert full_event["data"] == text
+        found_in = [delivery async for delivery in client.webhooks.each_delivery(webhook.id)]
+        assert all(json.dumps(delivery) for delivery in found_in)
 
 
 def test_metadata_nested_too_deeply_is_refused_with_the_reason() -> None:

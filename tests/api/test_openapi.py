@@ -54,21 +54,21 @@ def referred(value: Any) -> Any:
     """Return the target of a reference, and anything else as it is."""
     if "$ref" not in value:
         return value
-    found = document()
+    target = document()
     for part in value["$ref"].removeprefix("#/").split("/"):
-        found = found[part]
-    return found
+        target = target[part]
+    return target
 
 
 def references(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
             yield value["$ref"]
-        for each in value.values():
-            yield from references(each)
+        for child in value.values():
+            yield from references(child)
     elif isinstance(value, list):
-        for each in value:
-            yield from references(each)
+        for child in value:
+            yield from references(child)
 
 
 @pytest.mark.long
@@ -108,7 +108,9 @@ async def test_the_document_is_served_to_any_token(api: Api) -> None:
 
 
 def test_aliases_are_deprecated_and_nothing_else_is() -> None:
-    names = {each["operationId"] for _, _, each in operations() if each.get("deprecated")}
+    names = {
+        operation["operationId"] for _, _, operation in operations() if operation.get("deprecated")
+    }
     assert names == {name for name in OPERATION_IDS_UNDER_BOTH if "_alias" in name}
 
 

@@ -39,7 +39,10 @@ async def test_a_pause_of_all_is_shown_for_each_environment(admin: Client, other
         "stillPausedCount": 0,
     }
     listed = (await admin("GET", "/api/environments")).data["items"]
-    assert {each["id"]: (each["pausedAt"], each["allPausedAt"]) for each in listed} == {
+    assert {
+        environment["id"]: (environment["pausedAt"], environment["allPausedAt"])
+        for environment in listed
+    } == {
         "env_default": (None, since),
         other: (None, since),
     }

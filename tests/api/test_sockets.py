@@ -17,12 +17,12 @@ async def test_connections_wait_until_they_are_accepted(host: str, url: str) -> 
     listening = await sockets.listen(host, 0)
     try:
         assert sockets.address_of(listening).startswith(url)
-        for each in listening:
-            with socket.socket(each.family, socket.SOCK_STREAM) as client:
-                client.connect(each.getsockname())
+        for listener in listening:
+            with socket.socket(listener.family, socket.SOCK_STREAM) as client:
+                client.connect(listener.getsockname())
     finally:
-        for each in listening:
-            each.close()
+        for listener in listening:
+            listener.close()
 
 
 async def test_a_port_in_use_is_an_error() -> None:

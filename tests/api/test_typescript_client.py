@@ -46,12 +46,12 @@ async def run(*command: str, cwd: Path, stdin: bytes = b"", **variables: str) ->
     )
     try:
         async with asyncio.timeout(LIMIT_SECONDS):
-            out, said = await process.communicate(stdin)
+            out, errors = await process.communicate(stdin)
     except TimeoutError:
         process.kill()
         await process.communicate()
         raise
-    assert process.returncode == 0, out.decode() + said.decode()
+    assert process.returncode == 0, out.decode() + errors.decode()
     return out.decode()
 
 
@@ -79,7 +79,7 @@ async def test_the_types_promise_what_the_api_does(client: Path) -> None:
 
 
 async def test_every_group_of_the_client_works(api: Api, client: Path, receiver: Receiver) -> None:
-    told = json.loads(
+    report = json.loads(
         await run(
             "node",
             "test/live.mjs",
@@ -89,9 +89,9 @@ async def test_every_group_of_the_client_works(api: Api, client: Path, receiver:
             RECEIVER=receiver.url,
         )
     )
-    secret, rotated = told["created"].pop("secret"), told.pop("rotated")
+    secret, rotated = report["created"].pop("secret"), report.pop("rotated")
     assert (len(secret), len(rotated), secret != rotated) == (64, 64, True)
-    assert told == {
+    assert report == {
         "created": {"active": True, "events": ["user.created"]},
         "listed": [[True, None]],
         "found": [1, 0],
@@ -145,7 +145,7 @@ class Given:
 
 async def received(client: Path, runtime: str, *requests: Given) -> list[dict[str, Any]]:
     """Return the results of `constructEvent` for each request in this runtime."""
-    given = [
+    inputs = [
         {
             "body": b64encode(request.body).decode(),
             "headers": request.headers,
@@ -157,7 +157,7 @@ async def received(client: Path, runtime: str, *requests: Given) -> list[dict[st
     program = ("node", "test/receive.mjs", runtime)
     if runtime == "deno":
         program = ("deno", "run", "test/receive.deno.mjs")
-    out = await run(*program, cwd=client, stdin=orjson.dumps(given))
+    out = await run(*program, cwd=client, stdin=orjson.dumps(inputs))
     answers: list[dict[str, Any]] = json.loads(out)
     return answers
 
@@ -216,7 +216,7 @@ async def test_what_is_not_authentic_is_refused_with_the_reason(client: Path, ru
         (Given(BODY, signed("stripe"), options={"schemes": ["standard"]}), "missing"),
         (Given(BODY, signed("stripe"), options={"now": now + 400}), "stale"),
     ]
-    answers = await received(client, runtime, *(given for given, _ in cases))
+    answers = await received(client, runtime, *(request for request, _ in cases))
     assert [answer.get("reason") for answer in answers] == [reason for _, reason in cases]
     assert all(SECRET not in answer["refused"] for answer in answers)
 

@@ -38,7 +38,7 @@ def parts(answered: bytes) -> tuple[bytes, Mapping[str, str], bytes]:
     """Return the status line, the headers and the body of a response."""
     head, _, body = answered.partition(b"\r\n\r\n")
     line, *lines = head.split(b"\r\n")
-    named = (each.decode().partition(": ") for each in lines)
+    named = (header.decode().partition(": ") for header in lines)
     return line, {name: value for name, _, value in named}, body
 
 

@@ -59,7 +59,7 @@ async def test_webhooks_are_found_by_text_and_state(admin: Client, receiver: Rec
     assert await found("search=initech&state=active") == ["Initech EU"]
     assert await found("search=nothing") == []
     first = await admin("GET", "/api/webhooks?search=initech&limit=1")
-    assert [each["name"] for each in first.data["items"]] == ["Initech EU"]
+    assert [webhook["name"] for webhook in first.data["items"]] == ["Initech EU"]
     cursor = first.data["nextCursor"]
     assert await found(f"search=initech&limit=1&cursor={cursor}") == ["Initech US"]
     for wrong in ("state=wrong", "search=", f"search={'x' * 201}"):

@@ -25,7 +25,7 @@ def traces(text: str, secrets: Iterable[str]) -> list[str]:
     return [
         secret
         for secret in secrets
-        if any(found in text for found in _exact(secret)) or any(f in lower for f in _hex(secret))
+        if any(form in text for form in _exact(secret)) or any(f in lower for f in _hex(secret))
     ]
 
 
@@ -77,8 +77,8 @@ async def every_row(connection: Connection) -> str:
     for format_ in BYTEA_FORMATS:
         await connection.execute(f"SET bytea_output = {format_}")
         for table in tables:
-            found = await connection.fetch(f"SELECT t::text FROM {table['name']} AS t")  # noqa: S608
-            rows += (row[0] for row in found)
+            lines = await connection.fetch(f"SELECT t::text FROM {table['name']} AS t")  # noqa: S608
+            rows += (row[0] for row in lines)
     return "\n".join(rows)
 
 
@@ -98,9 +98,9 @@ async def dump(dsn: str, binaries: Path | None) -> str | None:
             stdout=PIPE,
             stderr=PIPE,
         )
-        out, said = await process.communicate()
+        out, errors = await process.communicate()
         if process.returncode:
-            assert b"server version mismatch" in said, said.decode()
+            assert b"server version mismatch" in errors, errors.decode()
             return None
         text += out.decode()
     return text

@@ -45,7 +45,7 @@ async def measure(dsn: str, *, rounds: int, events: int = EVENTS) -> Report:
     lines, figures = [], []
     for pairs in PAIRS:
         turns = [await _turn(dsn, connection, pairs, events) for _ in range(rounds)]
-        rate, server, driver = (median(each) for each in zip(*turns, strict=True))
+        rate, server, driver = (median(samples) for samples in zip(*turns, strict=True))
         what = f"{pairs} pair{'s' * (pairs > 1)} of sessions"
         cores = (os.cpu_count() or 1) * 1e6 / server
         lines.append(
@@ -105,14 +105,14 @@ async def _carry(inbox: Inbox, deliveries: Deliveries, shard: int) -> None:
             small_bytes=SMALL_BYTES,
             small_ids=range(0),
         )
-        found = await inbox.fan_out_plain(**batch)
-        if found.is_unusual:  # another pair holds rows
-            found = await inbox.fan_out(**batch)
+        fan_out = await inbox.fan_out_plain(**batch)
+        if fan_out.is_unusual:  # another pair holds rows
+            fan_out = await inbox.fan_out(**batch)
         if recording is not None:
             await recording
-        if not found.deliveries:
+        if not fan_out.deliveries:
             return
-        results = [_result(delivery) for delivery in found.deliveries]
+        results = [_result(delivery) for delivery in fan_out.deliveries]
         recording = asyncio.create_task(deliveries.record(results))
 
 

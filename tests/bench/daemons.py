@@ -29,11 +29,11 @@ async def measure(dsn: str, *, rounds: int, number: int) -> Report:
     unsent = await ceiling.measure(dsn, rounds=rounds)
     lines += unsent.lines
     figures += unsent.figures
-    most = max(figure.value for figure in figures if figure.unit == "/s")
+    ceiling_rate = max(figure.value for figure in figures if figure.unit == "/s")
     await quiet.settle(dsn)
     async with stage.receiving() as receiver:
-        for each in range(ENDPOINTS):
-            events = f"user.t{each}"
+        for index in range(ENDPOINTS):
+            events = f"user.t{index}"
             stage.dispatcher(dsn, "webhook", "create", receiver.url, "--events", events)
         connection = await asyncpg.connect(dsn)
         server = stage.server_pid(await connection.fetchval("SHOW data_directory"))
@@ -45,11 +45,11 @@ async def measure(dsn: str, *, rounds: int, number: int) -> Report:
                 turns = [
                     await _turn(connection, receiver, number, pids, server) for _ in range(rounds)
                 ]
-            rate, ours, servers = (median(each) for each in zip(*turns, strict=True))
+            rate, ours, servers = (median(samples) for samples in zip(*turns, strict=True))
             what = f"{daemons} daemon{'s' * (daemons > 1)}"
             lines.append(
                 f"  {what}: {rate:,.0f}/s, {ours:.1f} µs of the daemons a delivery,"
-                f" {servers:.1f} µs of PostgreSQL, {rate / most:.2f} of the ceiling"
+                f" {servers:.1f} µs of PostgreSQL, {rate / ceiling_rate:.2f} of the ceiling"
             )
             figures += [
                 Figure(f"deliveries/s, {what}", rate, "/s"),

@@ -111,6 +111,6 @@ def _commits(dsn: str, table: str, writers: int) -> float:
         options = ["-n", "-M", "prepared", "-c", str(writers), "-T", str(SECONDS)]
         command = [str(pgbench), *options, "-f", script.name, dsn]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found = re.search(r"tps = ([\d.]+)", done.stdout)
-    assert found is not None, done.stdout
-    return float(found[1])
+    match = re.search(r"tps = ([\d.]+)", done.stdout)
+    assert match is not None, done.stdout
+    return float(match[1])

@@ -11,8 +11,8 @@ def install(name: str, requirements: Path) -> Path | None:
     """Install them into build/`name`, once. Return its directory of programs, None without a network."""
     environment = BUILD / name
     done = environment / "installed"
-    wanted = requirements.read_text(encoding="ascii")
-    if done.exists() and done.read_text(encoding="ascii") == wanted:
+    pins = requirements.read_text(encoding="ascii")
+    if done.exists() and done.read_text(encoding="ascii") == pins:
         return environment / "bin"
     pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet"]
     try:
@@ -22,5 +22,5 @@ def install(name: str, requirements: Path) -> Path | None:
         )
     except subprocess.CalledProcessError:
         return None
-    done.write_text(wanted, encoding="ascii")
+    done.write_text(pins, encoding="ascii")
     return environment / "bin"

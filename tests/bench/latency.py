@@ -86,7 +86,9 @@ async def measure(dsn: str, *, rounds: int, number: int) -> Report:
         await connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         server = stage.server_pid(await connection.fetchval("SHOW data_directory"))
         worker = stage.process("-m", "tests.bench.bare", "worker", receiver.url, dsn)
-        insert, insert_bare = (partial(connection.fetchval, each) for each in (OURS, BARE))
+        insert, insert_bare = (
+            partial(connection.fetchval, statement) for statement in (OURS, BARE)
+        )
         async with worker as bare_worker, stage.sending(dsn, admin_port=PORT) as daemon:
             assert bare_worker.stdout is not None
             await bare_worker.stdout.readline()

@@ -150,8 +150,13 @@ def cases() -> Iterator[Case]:
         for name, filters in asked.items():
             yield Case(f"{place}, {name}", _deliveries(environment_id, webhook_id, filters))
     for environment_id in ("env_default", "env_none"):
-        for name, wanted in {"all": EventFilters(), "no such type": EventFilters(type="a")}.items():
-            yield Case(f"events of {environment_id}, {name}", _events(environment_id, wanted))
+        for name, event_filters in {
+            "all": EventFilters(),
+            "no such type": EventFilters(type="a"),
+        }.items():
+            yield Case(
+                f"events of {environment_id}, {name}", _events(environment_id, event_filters)
+            )
 
 
 def _deliveries(

@@ -138,9 +138,9 @@ def told(times: list[float]) -> str:
 
 def rss_mib(pid: int) -> int:
     line = next(
-        each
-        for each in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-        if each.startswith("VmRSS")
+        entry
+        for entry in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+        if entry.startswith("VmRSS")
     )
     return int(line.split()[1]) // 1024
 
@@ -187,10 +187,10 @@ async def main(seconds: float) -> None:
             flooder, victim = (Tenant(address, token) for token in tokens)
             print(f"rss {rss_mib(daemon.pid)} MiB")
             for name, flood in FLOODS.items():
-                for label, each in (("alone", nothing), (name, flood), ("alone", nothing)):
+                for label, traffic in (("alone", nothing), (name, flood), ("alone", nothing)):
                     flooder.answers.clear()
                     victim.answers.clear()
-                    times = await timed(flooder, each, victim, seconds)
+                    times = await timed(flooder, traffic, victim, seconds)
                     print(f"{label:<30}{told(times)}  {victim.answers}  flood {flooder.answers}")
                 print(f"rss {rss_mib(daemon.pid)} MiB", flush=True)
 

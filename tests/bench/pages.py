@@ -94,12 +94,12 @@ async def _browser(token: str) -> AsyncIterator[aiohttp.ClientSession]:
 def _report(
     taken: Mapping[str, Sequence[float]], spent: Mapping[str, Sequence[tuple[float, float]]]
 ) -> Report:
-    walls = {name: median(each) for name, each in taken.items()}
+    walls = {name: median(times) for name, times in taken.items()}
     head = f"{'daemon':>8} {'PostgreSQL':>11}   CPU, ms; wall: median and least, ms"
     lines = [f"  {'page':<52} {'wall':>7} {'least':>7} {head}"]
     on_cpu: dict[str, float] = {}
-    for name, wall in sorted(walls.items(), key=lambda each: -each[1]):
-        daemon, server = (median(each) for each in zip(*spent[name], strict=True))
+    for name, wall in sorted(walls.items(), key=lambda pair: -pair[1]):
+        daemon, server = (median(samples) for samples in zip(*spent[name], strict=True))
         on_cpu[name] = daemon + server
         verdict = "pass" if wall <= BAR_MS else "short"
         least = min(taken[name])

@@ -46,10 +46,8 @@ async def measure(dsn: str) -> Report:
             for name, producer in ((BY_INSERT, ours), (BY_HTTP, _posting(token))):
                 async with producer as emits:
                     await _emit_all(dsn, receiver, daemon, emits, WARM, 1_000)  # plans, caches
-                    for load, wanted in RATES.items():
-                        spent, number = await _emit_all(
-                            dsn, receiver, daemon, emits, SECONDS, wanted
-                        )
+                    for load, rate in RATES.items():
+                        spent, number = await _emit_all(dsn, receiver, daemon, emits, SECONDS, rate)
                         note = _of_inserts(spent, number, bare[load]) if name == BY_INSERT else ""
                         figures.append(_figure(name, load, spent, number, note))
         stage.dispatcher(dsn, "webhook", "delete", webhook)
@@ -64,9 +62,9 @@ async def _bare(dsn: str) -> dict[str, float]:
     took = {}
     async with _inserting(dsn, insert.TABLES["bare"]) as emits:
         await asyncio.gather(*(_paced(emit, monotonic() + WARM, 1_000) for emit in emits))
-        for load, wanted in RATES.items():
+        for load, rate in RATES.items():
             before, until = await cpu.by_session(connection), monotonic() + BARE_SECONDS
-            number = sum(await asyncio.gather(*(_paced(emit, until, wanted) for emit in emits)))
+            number = sum(await asyncio.gather(*(_paced(emit, until, rate) for emit in emits)))
             after = await cpu.by_session(connection)
             took[load] = (after["producer"] - before["producer"]) / number
     await connection.execute("DROP TABLE bare_events")
@@ -75,8 +73,8 @@ async def _bare(dsn: str) -> dict[str, float]:
 
 
 def _of_inserts(spent: cpu.Spent, number: int, bare: float) -> str:
-    each = spent.sessions["producer"] / number
-    return f", its INSERTs {each:.0f} µs each, {bare:.0f} in a bare table"
+    insert_us = spent.sessions["producer"] / number
+    return f", its INSERTs {insert_us:.0f} µs each, {bare:.0f} in a bare table"
 
 
 def _figure(name: str, load: str, spent: cpu.Spent, number: int, note: str) -> Figure:

@@ -199,13 +199,13 @@ def children_cpu_seconds(pid: int) -> float:
 
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started."""
-    found = []
+    pids = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
             if int(fields[1]) == pid:
-                found.append(int(stat.parent.name))
-    return found
+                pids.append(int(stat.parent.name))
+    return pids
 
 
 def server_pid(data_directory: str) -> int:

@@ -95,7 +95,7 @@ async def steps() -> list[tuple[str, float]]:
             pool.take(target.origin, 0.0)
 
         sent = fastest(exchange)
-        found = [
+        timings = [
             ("sign, and make the headers that vary", fastest(_request())),
             ("find the target of a URL", fastest(lambda: sender._target(URL))),
             (
@@ -106,11 +106,11 @@ async def steps() -> list[tuple[str, float]]:
             ("parse the answer, keep and take the connection", fastest(answered) - sent),
         ]
         opened.count = 0
-        return found
+        return timings
 
 
 def measure() -> list[str]:
     """Return the lines of a report."""
-    found = uvloop.run(steps())
-    total = sum(microseconds for _, microseconds in found)
-    return [f"  {took:5.2f} µs  {step}" for step, took in (*found, ("all of these", total))]
+    timings = uvloop.run(steps())
+    total = sum(microseconds for _, microseconds in timings)
+    return [f"  {took:5.2f} µs  {step}" for step, took in (*timings, ("all of these", total))]

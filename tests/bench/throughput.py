@@ -116,10 +116,10 @@ class _Rates:
     def _needed(self, bar: float, us: float) -> tuple[str, str]:
         """Return how much of the machine the bare client takes, and how much the bar would need."""
         bare, bare_us = median(self.rates["bare"]), median(self.bare_us)
-        wanted = bar * bare
+        target = bar * bare
         return (
             f"the bare client takes {bare_us:.0f} µs a POST, and so one core at {bare:,.0f}/s",
-            f"{bar} times that is {wanted:,.0f}/s, which would take {wanted * us / 1e6:.2f} cores",
+            f"{bar} times that is {target:,.0f}/s, which would take {target * us / 1e6:.2f} cores",
         )
 
 
@@ -200,5 +200,5 @@ async def ours(
 if __name__ == "__main__":  # one configuration, for profiling
     with stage.database() as place:
         stage.dispatcher(place, "migrate")
-        found = asyncio.run(measure(place, rounds=3, number=10_000, fan_out=1))
-        sys.stdout.write("\n".join([*found.lines, *(figure.line() for figure in found.figures)]))
+        report = asyncio.run(measure(place, rounds=3, number=10_000, fan_out=1))
+        sys.stdout.write("\n".join([*report.lines, *(figure.line() for figure in report.figures)]))

@@ -73,12 +73,12 @@ async def _post_all(sender: Sender, url: str, turns: Iterator[None]) -> None:
 
 async def measure(*, rounds: int, steps: Sequence[str], number: int = NUMBER) -> Report:
     """Return the CPU of a POST, against that of the bare client. `steps` say what a POST is made of."""
-    lines, ratios, each = [], [], []
+    lines, ratios, costs = [], [], []
     async with stage.receiving() as receiver:
         for _ in range(rounds):
             bare, bare_cpu = await run("tests.bench.bare", receiver, number)
             ours, ours_cpu = await run("tests.bench.transport", receiver, number)
-            each.append(ours_cpu)
+            costs.append(ours_cpu)
             ratios.append(bare_cpu / ours_cpu)
             lines.append(
                 f"  {ours:7.0f}/s at {ours_cpu:.1f} µs of CPU a POST, bare aiohttp {bare:7.0f}/s "
@@ -88,7 +88,7 @@ async def measure(*, rounds: int, steps: Sequence[str], number: int = NUMBER) ->
     return Report(
         lines,
         [
-            Figure("CPU of the transport a POST", median(each), "µs", CPU_BAR_US, why=why),
+            Figure("CPU of the transport a POST", median(costs), "µs", CPU_BAR_US, why=why),
             Figure(
                 "CPU a POST, bare aiohttp against ours",
                 median(ratios),

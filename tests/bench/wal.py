@@ -39,5 +39,5 @@ async def by_record(
 def _kinds(report: str) -> Iterator[tuple[str, int, int]]:
     """Yield each kind of record, how many there are, and their bytes without page images."""
     for line in report.splitlines():
-        if found := ROW.match(line):
-            yield found[1], int(found[2]), int(found[3])
+        if match := ROW.match(line):
+            yield match[1], int(match[2]), int(match[3])

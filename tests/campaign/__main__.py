@@ -38,10 +38,10 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(NAMES))
     parser.add_argument("--seed", type=int, default=int(time.time()) % 100_000)
     parser.add_argument("--short", action="store_true", help="seconds instead of minutes")
-    given = parser.parse_args()
-    if unknown := set(given.names) - NAMES.keys():
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - NAMES.keys():
         parser.error(f"no campaign is called {', '.join(sorted(unknown))}")
-    kept = [run(name, given.seed, short=given.short) for name in given.names or NAMES]
+    kept = [run(name, arguments.seed, short=arguments.short) for name in arguments.names or NAMES]
     return 0 if all(kept) else 1
 
 

@@ -26,13 +26,13 @@ async def play(
     async with connected(server.dsn) as connection:
         await migrate(connection)
     daemons = Daemons(server.dsn, Cipher(KEY))
-    said = (directory / "daemon.log").open("w")
-    log.configure("info", "json", said)
+    log_file = (directory / "daemon.log").open("w")
+    log.configure("info", "json", log_file)
     try:
         daemon = await daemons.start(**SECTIONS)
         async with Receiver() as receiver:
             with kept_inside():
-                found = await fuzz(
+                fuzzed = await fuzz(
                     daemon.admin_address,
                     receiver.url,
                     directory,
@@ -41,9 +41,9 @@ async def play(
                 )
     finally:
         await daemons.end()
-        said.close()
-    (directory / "fuzz.txt").write_text(found.said)
-    broken = list(found.failures)
-    if found.cases < (CASES_SHORT if short else CASES):
-        broken.append(f"{found.cases} cases are too few")
-    return str(found), broken
+        log_file.close()
+    (directory / "fuzz.txt").write_text(fuzzed.said)
+    broken = list(fuzzed.failures)
+    if fuzzed.cases < (CASES_SHORT if short else CASES):
+        broken.append(f"{fuzzed.cases} cases are too few")
+    return str(fuzzed), broken

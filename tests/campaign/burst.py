@@ -194,15 +194,15 @@ async def _scene(server: EmbeddedPostgres, *, short: bool) -> AsyncIterator[Scen
 
 def _weigh(burst: Burst, times: dict[str, Any], posts: int, log: Path) -> tuple[str, list[str]]:
     lost, repeated = burst.number - len(times), posts - len(times)
-    each = Counter(int(at - burst.began) for at in times.values())
+    per_second = Counter(int(at - burst.began) for at in times.values())
     taken = max(times.values(), default=inf) - burst.began
-    worst, idle = worst_second(each, burst.number, min(MANY_DUE, burst.number // 10))
+    worst, idle = worst_second(per_second, burst.number, min(MANY_DUE, burst.number // 10))
     longest, statement = longest_statement(log)
     broken = [f"lost {lost}"] * (lost > 0) + [f"duplicated {repeated}"] * (repeated > 0)
     broken += [f"nothing was sent in second {second}, with {due} due" for second, due in idle]
     if longest > LIMIT_SECONDS:
         broken.append(f"a statement took {longest:.1f} s: {statement}")
-    rates = " ".join(str(each[second]) for second in range(max(each, default=0) + 1))
+    rates = " ".join(str(per_second[second]) for second in range(max(per_second, default=0) + 1))
     figures = (
         f"{burst.number} due, {posts} POSTs: lost {lost}, duplicated {repeated}; {taken:.1f} s,"
         f" {burst.number / taken:.0f}/s, worst second {worst}; longest statement"
@@ -211,29 +211,31 @@ def _weigh(burst: Burst, times: dict[str, Any], posts: int, log: Path) -> tuple[
     return figures, broken
 
 
-def worst_second(each: Counter[int], number: int, many: int) -> tuple[int, list[tuple[int, int]]]:
+def worst_second(
+    per_second: Counter[int], number: int, many: int
+) -> tuple[int, list[tuple[int, int]]]:
     """Return the slowest second while more than `many` were due, and the seconds without a request.
 
     Each comes with the number that was due.
     """
-    due, sent, idle = number - sum(n for second, n in each.items() if second < 0), [], []
-    for second in range(max(each, default=0)):
+    due, sent, idle = number - sum(n for second, n in per_second.items() if second < 0), [], []
+    for second in range(max(per_second, default=0)):
         if due <= many:
             break
-        sent.append(each[second])
-        if not each[second]:
+        sent.append(per_second[second])
+        if not per_second[second]:
             idle.append((second, due))
-        due -= each[second]
+        due -= per_second[second]
     return min(sent, default=0), idle
 
 
 def longest_statement(log: Path) -> tuple[float, str]:
     """Return the seconds that the longest statement of a daemon took, and its first line."""
-    said = re.compile(
+    pattern = re.compile(
         r"^dispatcher/([\w-]+)\|LOG: +duration: ([\d.]+) ms +(?:execute|bind|parse) \S+: (.*)"
     )
     longest = (0.0, "none took 20 ms")
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        if found := said.match(line):
-            longest = max(longest, (float(found[2]) / 1000, f"{found[1]}: {found[3][:60]}"))
+        if match := pattern.match(line):
+            longest = max(longest, (float(match[2]) / 1000, f"{match[1]}: {match[3][:60]}"))
     return longest

@@ -208,8 +208,8 @@ def weigh_freezes(stage: Stage, findings: Findings) -> list[Figure]:
 
 def weigh_mixed(stage: Stage, findings: Findings) -> list[Figure]:
     done = Counter(fault.kind for fault in stage.faults)
-    told = ", ".join(f"{number} {kind}" for kind, number in sorted(done.items()))
-    return [Figure(told), bounded(stage, findings)]
+    counts = ", ".join(f"{number} {kind}" for kind, number in sorted(done.items()))
+    return [Figure(counts), bounded(stage, findings)]
 
 
 def weigh_restarts(stage: Stage, findings: Findings) -> list[Figure]:

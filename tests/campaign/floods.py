@@ -90,11 +90,11 @@ async def squatter(orders: Orders) -> None:
                 await connection.execute("SET lock_timeout = '500ms'")
                 await connection.execute("SELECT pg_advisory_lock($1::int, $2::int)", first, n)
         while True:
-            found = await connection.fetch(
+            locks = await connection.fetch(
                 "SELECT classid::bigint AS a, objid::bigint AS b, objsubid AS kind FROM pg_locks"
                 " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
             )
-            for lock in found:
+            for lock in locks:
                 with suppress(asyncpg.PostgresError):
                     if lock["kind"] == 2:
                         await connection.execute(

@@ -83,29 +83,29 @@ async def measure(scene: Scene) -> Round:
     await scene.receiver.ask("times")
     async with working("victim", orders) as process:
         assert process.stdout is not None
-        found = Round()
-        watching = asyncio.create_task(_watch(scene, found))
-        said = json.loads(await process.stdout.readline())
+        measurement = Round()
+        watching = asyncio.create_task(_watch(scene, measurement))
+        report = json.loads(await process.stdout.readline())
         watching.cancel()
     await asyncio.sleep(0.5)
     arrived = await scene.receiver.ask("times")
-    emitted = said["emitted"]
-    found.sent = [arrived[name] - at for name, at in emitted.items() if name in arrived]
-    found.missing = len(emitted) - len(found.sent)
-    found.asked = said["asked"]
-    found.refused = sum(n for status, n in said["answers"].items() if status != "200")
-    return found
+    emitted = report["emitted"]
+    measurement.sent = [arrived[name] - at for name, at in emitted.items() if name in arrived]
+    measurement.missing = len(emitted) - len(measurement.sent)
+    measurement.asked = report["asked"]
+    measurement.refused = sum(n for status, n in report["answers"].items() if status != "200")
+    return measurement
 
 
-async def _watch(scene: Scene, found: Round) -> None:
+async def _watch(scene: Scene, measurement: Round) -> None:
     async with aiohttp.ClientSession(scene.orders.address) as session:
         while True:
             ready = False
             with suppress(aiohttp.ClientError, TimeoutError):
                 async with session.get("/readyz", timeout=aiohttp.ClientTimeout(2)) as answer:
                     ready = answer.status == 200
-            found.ready.append(ready)
-            found.rss.append(rss_mib(scene.daemon))
+            measurement.ready.append(ready)
+            measurement.rss.append(rss_mib(scene.daemon))
             await asyncio.sleep(0.5)
 
 
@@ -135,18 +135,18 @@ async def beside(scene: Scene, name: str) -> tuple[str, list[str]]:
         alone.append(await measure(scene))
     attempts = await scene.connection.fetchval(ATTEMPTS) - attempts
     figures = [f"{attempts} attempts to the neighbour's receivers"] if attempts else []
-    for each in (
+    for figure in (
         *_times(alone, during, scene.noise_seconds),
         _memory(before_mib, during, after_mib),
         _ready(during),
     ):
-        figures.append(each.text)
-        broken += [] if each.kept else [each.text]
-    missing = sum(each.missing for each in (*alone, *during))
-    refused = sum(each.refused for each in during)
+        figures.append(figure.text)
+        broken += [] if figure.kept else [figure.text]
+    missing = sum(measurement.missing for measurement in (*alone, *during))
+    refused = sum(measurement.refused for measurement in during)
     broken += [f"{missing} not sent"] * bool(missing)
     broken += [f"{refused} not answered with 200"] * bool(refused)
-    return f"{name}: {', '.join(figures)}", [f"{name}: {each}" for each in broken]
+    return f"{name}: {', '.join(figures)}", [f"{name}: {violation}" for violation in broken]
 
 
 def _times(
@@ -154,9 +154,11 @@ def _times(
 ) -> Iterator[Figure]:
     """Compare the times of deliveries and of answers."""
     for what in ("sent", "asked"):
-        p50, p99 = quantiles([t for each in alone for t in getattr(each, what)])
-        here50, here99 = quantiles([t for each in during for t in getattr(each, what)])
-        each99 = [quantiles(getattr(each, what))[1] for each in alone]
+        p50, p99 = quantiles([t for measurement in alone for t in getattr(measurement, what)])
+        here50, here99 = quantiles(
+            [t for measurement in during for t in getattr(measurement, what)]
+        )
+        each99 = [quantiles(getattr(measurement, what))[1] for measurement in alone]
         yield Figure(
             f"{what} p50 {p50 * 1000:.1f} / {here50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} /"
             f" {here99 * 1000:.1f} ms ({here99 / p99:.2f}, noise {max(each99) / min(each99):.2f})",
@@ -165,15 +167,15 @@ def _times(
 
 
 def _memory(before_mib: int, during: Sequence[Round], after_mib: int) -> Figure:
-    most = max((mib for each in during for mib in each.rss), default=0)
+    peak_mib = max((mib for measurement in during for mib in measurement.rss), default=0)
     return Figure(
-        f"RSS {before_mib} / {most} / {after_mib} MiB", kept=after_mib <= before_mib + KEPT_MIB
+        f"RSS {before_mib} / {peak_mib} / {after_mib} MiB", kept=after_mib <= before_mib + KEPT_MIB
     )
 
 
 def _ready(during: Sequence[Round]) -> Figure:
-    said = [is_ready for each in during for is_ready in each.ready]
-    return Figure(f"ready {sum(said)} of {len(said)}", kept=all(said))
+    answers = [is_ready for measurement in during for is_ready in measurement.ready]
+    return Figure(f"ready {sum(answers)} of {len(answers)}", kept=all(answers))
 
 
 async def prepare(scene: Scene, name: str) -> None:
@@ -236,19 +238,19 @@ async def scene_of(
         await connection.execute(SAFE)  # one of the neighbours sets traps in schema public
         await connection.execute("CREATE ROLE shop LOGIN IN ROLE dispatcher_producer")
         tokens = {
-            each: stage.dispatcher(
+            environment: stage.dispatcher(
                 dsn,
                 "token",
                 "create",
                 "--environment",
-                each,
+                environment,
                 "--scope",
                 "admin",
                 "--name",
-                each,
+                environment,
                 "--json",
             )["token"]
-            for each in ("a", "b")
+            for environment in ("a", "b")
         }
         receiver = await stack.enter_async_context(stage.receiving())
         certificates = stack.enter_context(TemporaryDirectory())
@@ -294,11 +296,11 @@ async def play(
     process = await asyncio.create_subprocess_exec(
         *isolated, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    said, _ = await process.communicate(json.dumps([server.dsn, names, short]).encode())
+    output, _ = await process.communicate(json.dumps([server.dsn, names, short]).encode())
     figures, broken = [], []
-    for line in said.decode().splitlines():
-        told, violations = json.loads(line)
-        figures.append(told)
+    for line in output.decode().splitlines():
+        figure, violations = json.loads(line)
+        figures.append(figure)
         broken += violations
     if len(figures) < len(names):
         broken.append(f"it ended after {len(figures)} of {len(names)}, see above")

@@ -100,7 +100,7 @@ def read_ledger(path: Path) -> list[Post]:
 def judge(
     emitted: Emitted,
     stored: set[int],
-    wanted: Mapping[str, Sequence[str]],
+    subscriptions: Mapping[str, Sequence[str]],
     posts: Sequence[Post],
     attempts: Sequence[Mapping[str, Any]],
     faults: Sequence[Fault],
@@ -111,7 +111,7 @@ def judge(
 ) -> Findings:
     """Compare what was committed with what arrived.
 
-    `stored`: the numbers in the events table; `wanted`: the types each endpoint subscribed to;
+    `stored`: the numbers in the events table; `subscriptions`: the types for each endpoint;
     `attempts`: `delivery attempt outcome started next_at state`, times in epoch seconds;
     `longest`: seconds an attempt and its recording may take; `frozen`: daemons were stopped in the
     middle, so the times in signatures say nothing; `stepped`: the database's clock was set, so its
@@ -120,7 +120,7 @@ def judge(
     expected = emitted.committed | (emitted.unknown & stored)
     findings = Findings(events=len(expected), posts=len(posts))
     findings.wrong += [f"committed event {n} is not in the table" for n in expected - stored]
-    _classify(findings, emitted, expected, wanted, posts)
+    _classify(findings, emitted, expected, subscriptions, posts)
     _hold_to_contract(findings, posts, frozen=frozen)
     _account(findings, posts, attempts, faults, longest)
     forgotten = {
@@ -137,10 +137,12 @@ def _classify(
     findings: Findings,
     emitted: Emitted,
     expected: set[int],
-    wanted: Mapping[str, Sequence[str]],
+    subscriptions: Mapping[str, Sequence[str]],
     posts: Sequence[Post],
 ) -> None:
-    pairs = {(e, n) for e, types in wanted.items() for n in expected if emitted.types[n] in types}
+    pairs = {
+        (e, n) for e, types in subscriptions.items() for n in expected if emitted.types[n] in types
+    }
     succeeded: dict[tuple[str, int], float] = {}
     for post in posts:
         pair = (post.endpoint, post.n)

@@ -25,8 +25,14 @@ async def play(
             await queues.get_into(state)
             ran = await run_all(queues)
             number += len(ran)
-            broken += [f"{state}: {each}" for each in ran if not each.is_sound]
-            dearest = max(dearest, *((each.blocks / each.most, f"{state}: {each}") for each in ran))
+            broken += [f"{state}: {statement}" for statement in ran if not statement.is_sound]
+            dearest = max(
+                dearest,
+                *(
+                    (statement.blocks / statement.most, f"{state}: {statement}")
+                    for statement in ran
+                ),
+            )
     share, what = dearest
     return (
         f"{number} plans in {len(STATES)} states; dearest {share:.2f} of its bound: {what}",

@@ -109,9 +109,9 @@ async def main() -> None:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
-    given = json.loads(await reader.readline())
-    manners = {path: Manner(**manner) for path, manner in given["manners"].items()}
-    await serve(Orders(given["ledger"], given["seed"], manners), reader)
+    orders = json.loads(await reader.readline())
+    manners = {path: Manner(**manner) for path, manner in orders["manners"].items()}
+    await serve(Orders(orders["ledger"], orders["seed"], manners), reader)
 
 
 def orders_line(orders: Orders) -> bytes:

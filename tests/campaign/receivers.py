@@ -142,9 +142,9 @@ async def measure(sender: Sender, healthy: Healthy, name: str, url: str, chance:
             answer = await sender.post(Post(url, {}, body, timeout=timeout))
             over = max(over, monotonic() - began - timeout)
             posts += 1
-            said = verdict(answer)
-            if said not in right:
-                wrong[said] += 1
+            outcome = verdict(answer)
+            if outcome not in right:
+                wrong[outcome] += 1
             if monotonic() > ends:
                 return
             await asyncio.sleep(PAUSE_SECONDS)
@@ -198,8 +198,8 @@ async def main() -> None:
                 await measure(sender, healthy, name, orders.urls[name], chance)
         collect_garbage_less()  # as the daemon does
         for name in orders.names:
-            found = await measure(sender, healthy, name, orders.urls[name], chance)
-            print(json.dumps(asdict(found)), flush=True)
+            finding = await measure(sender, healthy, name, orders.urls[name], chance)
+            print(json.dumps(asdict(finding)), flush=True)
 
 
 async def play(
@@ -218,49 +218,58 @@ async def play(
         assert client.stdout is not None
         orders = Orders(json.loads(await hostile.stdout.readline()), healthy.url, names)
         client.stdin.write(json.dumps(asdict(orders)).encode() + b"\n")
-        found = [Found(**json.loads(line)) async for line in client.stdout]
-    return weigh(found, names)
+        findings = [Found(**json.loads(line)) async for line in client.stdout]
+    return weigh(findings, names)
 
 
-def weigh(found: list[Found], names: list[str]) -> tuple[str, list[str]]:
+def weigh(findings: list[Found], names: list[str]) -> tuple[str, list[str]]:
     """Return the figures, and what was not kept."""
-    if len(found) < len(names):
-        return "it ended early, see above", [f"{len(found)} of {len(names)} behaviours were played"]
-    broken = [f"{each.name}: {n} times {said}" for each in found for said, n in each.wrong.items()]
-    for each in found:
-        if each.over > OVER_SECONDS:
-            broken.append(f"{each.name}: {each.over:.2f} s after its deadline")
-        if each.left_open:
-            broken.append(f"{each.name}: {each.left_open} connections left open")
-        if each.held > HELD_SECONDS:
-            broken.append(f"{each.name}: the loop was held for {each.held * 1e3:.0f} ms")
-        if each.grown > GROWTH_MIB:
-            broken.append(f"{each.name}: memory grew by {each.grown:.1f} MiB")
-    grown = max(each.grown for each in found)
-    alone = [seconds for each in found for seconds in each.alone]
-    beside = [seconds for each in found for seconds in each.beside]
+    if len(findings) < len(names):
+        return "it ended early, see above", [
+            f"{len(findings)} of {len(names)} behaviours were played"
+        ]
+    broken = [
+        f"{finding.name}: {n} times {outcome}"
+        for finding in findings
+        for outcome, n in finding.wrong.items()
+    ]
+    for finding in findings:
+        if finding.over > OVER_SECONDS:
+            broken.append(f"{finding.name}: {finding.over:.2f} s after its deadline")
+        if finding.left_open:
+            broken.append(f"{finding.name}: {finding.left_open} connections left open")
+        if finding.held > HELD_SECONDS:
+            broken.append(f"{finding.name}: the loop was held for {finding.held * 1e3:.0f} ms")
+        if finding.grown > GROWTH_MIB:
+            broken.append(f"{finding.name}: memory grew by {finding.grown:.1f} MiB")
+    grown = max(finding.grown for finding in findings)
+    alone = [seconds for finding in findings for seconds in finding.alone]
+    beside = [seconds for finding in findings for seconds in finding.beside]
     p99 = quantile(alone, 0.99)
-    halves = [quantile([s for each in found[n::2] for s in each.alone], 0.99) for n in (0, 1)]
+    halves = [
+        quantile([s for finding in findings[n::2] for s in finding.alone], 0.99) for n in (0, 1)
+    ]
     ratio = quantile(beside, 0.99) / p99
     if quantile(beside, 0.99) > max(p99 * RATIO, p99 + NOISE_SECONDS):
         broken.append(f"the healthy receiver's p99 was {ratio:.2f} times that alone")
     figures = (
-        f"{len(found)} behaviours, {sum(each.posts for each in found)} POSTs, "
-        f"{sum(sum(each.wrong.values()) for each in found)} wrong verdicts, memory +{grown:.1f} MiB by "
-        f"one at most and +{sum(each.grown for each in found):.1f} MiB by all, "
-        f"loop held {max(each.held for each in found) * 1e3:.0f} ms at most, "
-        f"{max(each.over for each in found):.2f} s over a deadline at most, healthy p50 "
+        f"{len(findings)} behaviours, {sum(finding.posts for finding in findings)} POSTs, "
+        f"{sum(sum(finding.wrong.values()) for finding in findings)} wrong verdicts, "
+        f"memory +{grown:.1f} MiB by one at most and "
+        f"+{sum(finding.grown for finding in findings):.1f} MiB by all, "
+        f"loop held {max(finding.held for finding in findings) * 1e3:.0f} ms at most, "
+        f"{max(finding.over for finding in findings):.2f} s over a deadline at most, healthy p50 "
         f"{quantile(alone, 0.5) * 1e3:.2f} / {quantile(beside, 0.5) * 1e3:.2f} ms, p99 "
         f"{quantile(alone, 0.99) * 1e3:.2f} / {quantile(beside, 0.99) * 1e3:.2f} ms ({ratio:.2f}, "
         f"noise {halves[0] / halves[1]:.2f}), "
-        f"own work for it {_work(found, 'work_alone')} / {_work(found, 'work_beside')} ms"
+        f"own work for it {_work(findings, 'work_alone')} / {_work(findings, 'work_beside')} ms"
     )
     return figures, broken
 
 
-def _work(found: list[Found], which: str) -> str:
+def _work(findings: list[Found], which: str) -> str:
     """Return the 99th percentile in ms."""
-    worked = [seconds for each in found for seconds in getattr(each, which)]
+    worked = [seconds for finding in findings for seconds in getattr(finding, which)]
     return f"{quantile(worked, 0.99) * 1e3:.2f}"
 
 

@@ -143,10 +143,10 @@ class Pair:
         self._directory = directory
         with EmbeddedPostgres(directory / "a", binaries=chosen_binaries()):
             pass
-        found = binaries.find(chosen_binaries())
-        data = directory / "a" / f"pg{found.major}"
+        build = binaries.find(chosen_binaries())
+        data = directory / "a" / f"pg{build.major}"
         self._account = binaries.account(data.stat().st_uid)
-        self._found = binaries.reachable(found, self._account, directory)
+        self._found = binaries.reachable(build, self._account, directory)
         self._rules = directory / "hba.conf"
         self._rules.write_text(RULES)
         self._rules.chmod(0o644)

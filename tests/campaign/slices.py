@@ -58,13 +58,15 @@ class Slices:
     ) -> list[list[float]]:
         """Return the seconds from commit to arrival for each slice of a kind."""
         begins = [begin for _, begin, _ in self.slices]
-        found: list[list[float]] = [[] for _ in self.slices]
+        delays: list[list[float]] = [[] for _ in self.slices]
         for name, at in emitted.items():
             number = bisect_right(begins, at) - 1
             if number >= 0 and at < self.slices[number][2]:
-                found[number].append(arrived[name] - at)
+                delays[number].append(arrived[name] - at)
         return [
-            times for times, (each, _, _) in zip(found, self.slices, strict=True) if each == kind
+            times
+            for times, (slice_kind, _, _) in zip(delays, self.slices, strict=True)
+            if slice_kind == kind
         ]
 
 

@@ -134,9 +134,9 @@ class Stage:
         """By what limits of time are multiplied: short campaigns run beside other tests."""
         return 3.0 if self.short else 1.0
 
-    async def pause(self, least: float, most: float) -> None:
+    async def pause(self, least: float, limit: float) -> None:
         """So many seconds; in a short campaign, half of that."""
-        await asyncio.sleep(self.chance.uniform(least, most) * (0.5 if self.short else 1.0))
+        await asyncio.sleep(self.chance.uniform(least, limit) * (0.5 if self.short else 1.0))
 
     @staticmethod
     def now() -> float:
@@ -158,9 +158,9 @@ class Stage:
             "NOTIFY_SOCKET": str(notify),
         }
         loop = asyncio.get_running_loop()
-        said: asyncio.Queue[bytes] = asyncio.Queue()
+        messages: asyncio.Queue[bytes] = asyncio.Queue()
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Said(said), local_addr=str(notify), family=socket.AF_UNIX
+            lambda: _Said(messages), local_addr=str(notify), family=socket.AF_UNIX
         )
         try:
             with log.open("wb") as output:
@@ -173,7 +173,7 @@ class Stage:
                 )
             daemon = DaemonProcess(process, log)
             self._daemons.append(daemon)
-            while ready and b"READY=1" not in await asyncio.wait_for(said.get(), READY_WITHIN):
+            while ready and b"READY=1" not in await asyncio.wait_for(messages.get(), READY_WITHIN):
                 pass
         finally:
             transport.close()
@@ -268,8 +268,8 @@ class Stage:
 
 
 class _Said(asyncio.DatagramProtocol):
-    def __init__(self, said: asyncio.Queue[bytes]) -> None:
-        self._said = said
+    def __init__(self, messages: asyncio.Queue[bytes]) -> None:
+        self._said = messages
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         self._said.put_nowait(data)

@@ -9,7 +9,7 @@ from tests.campaign.burst import longest_statement, worst_second
 
 
 @pytest.mark.parametrize(
-    ("each", "number", "worst", "idle"),
+    ("per_second", "number", "worst", "idle"),
     [
         ({0: 9_000, 1: 8_000, 2: 9_000}, 26_000, 8_000, []),
         ({0: 9_000, 2: 9_000}, 30_000, 0, [(1, 21_000)]),
@@ -19,9 +19,9 @@ from tests.campaign.burst import longest_statement, worst_second
     ],
 )
 def test_a_second_without_a_post_while_many_are_due_is_reported(
-    each: dict[int, int], number: int, worst: int, idle: list[tuple[int, int]]
+    per_second: dict[int, int], number: int, worst: int, idle: list[tuple[int, int]]
 ) -> None:
-    assert worst_second(Counter(each), number, many=10_000) == (worst, idle)
+    assert worst_second(Counter(per_second), number, many=10_000) == (worst, idle)
 
 
 def test_the_longest_statement_counts_only_those_of_daemons(tmp_path: Path) -> None:

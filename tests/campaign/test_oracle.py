@@ -178,6 +178,6 @@ def test_a_committed_event_that_is_not_in_the_table_is_found() -> None:
 
 def test_a_database_that_forgets_excuses_what_was_under_way_only() -> None:
     crash = replace(KILLED, forgets=True)
-    near, far = post(1, "/a", 99.0, attempt=3), post(1, "/b", 90.0, attempt=3)
-    findings = found([far, near], [row(near), row(far)], crash)
+    near, distant = post(1, "/a", 99.0, attempt=3), post(1, "/b", 90.0, attempt=3)
+    findings = found([distant, near], [row(near), row(distant)], crash)
     assert findings.violations == ["dlv_1/b has attempts [3]"]

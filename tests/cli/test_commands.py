@@ -347,7 +347,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "said"),
+    ("error", "kind", "message"),
     [
         (ConfigError(["a.b: wrong", "c.d: worse"]), MisuseError, "a.b: wrong\nc.d: worse"),
         (InvalidError.field("url", "must be one"), MisuseError, "url: must be one"),
@@ -435,10 +435,10 @@ def caused(error: Exception, cause: Exception) -> Exception:
     ],
 )
 def test_expected_errors_are_reported_in_a_sentence(
-    error: Exception, kind: type[CommandError], said: str
+    error: Exception, kind: type[CommandError], message: str
 ) -> None:
     failure = explain(error)
-    assert (type(failure), str(failure)) == (kind, said)
+    assert (type(failure), str(failure)) == (kind, message)
 
 
 @pytest.mark.parametrize(

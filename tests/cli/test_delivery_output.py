@@ -116,7 +116,7 @@ async def test_a_pause_holds_pending_deliveries_and_is_asked_for_once(
     await add_names(client, [*pending, ended])
     print_delivery(pending[0])
     assert "  next     attempt 2, held: sending is paused\n" in capsys.readouterr().out
-    assert [ANSWER.cell(each, short=True) for each in (pending[2], ended)] == [
+    assert [ANSWER.cell(delivery, short=True) for delivery in (pending[2], ended)] == [
         "500, held: sending is paused",
         "500",
     ]
@@ -161,11 +161,11 @@ def test_the_beginning_of_the_last_answer_is_shown(
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(2, ""), (3, "Only the newest 2 are shown. For more: --limit 20.\n")]
+    ("count", "notice"), [(2, ""), (3, "Only the newest 2 are shown. For more: --limit 20.\n")]
 )
 def test_a_listing_that_is_cut_says_so(
-    count: int, said: str, capsys: pytest.CaptureFixture[str]
+    count: int, notice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     print_items([DELIVERY] * count, [WHEN], as_json=False, empty="None.", limit=2)
     captured = capsys.readouterr()
-    assert (captured.out.count("\n"), captured.err) == (2, said)
+    assert (captured.out.count("\n"), captured.err) == (2, notice)

@@ -27,9 +27,9 @@ def test_a_file_without_events_has_no_batch() -> None:
 
 
 def test_a_batch_has_as_many_events_as_a_request_may_have() -> None:
-    found = read(EVENT * (2 * EVENTS_LIMIT + 1))
-    assert [len(batch.events) for batch in found] == [EVENTS_LIMIT, EVENTS_LIMIT, 1]
-    assert [(batch.lines[0], batch.lines[-1]) for batch in found] == [
+    parts = read(EVENT * (2 * EVENTS_LIMIT + 1))
+    assert [len(batch.events) for batch in parts] == [EVENTS_LIMIT, EVENTS_LIMIT, 1]
+    assert [(batch.lines[0], batch.lines[-1]) for batch in parts] == [
         (1, EVENTS_LIMIT),
         (EVENTS_LIMIT + 1, 2 * EVENTS_LIMIT),
         (2 * EVENTS_LIMIT + 1, 2 * EVENTS_LIMIT + 1),

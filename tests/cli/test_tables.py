@@ -110,7 +110,7 @@ def test_a_table_cannot_control_the_terminal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "most", "seen"),
+    ("text", "limit", "seen"),
     [
         ("short", 5, "short"),
         ("longer", 5, "long…"),
@@ -119,9 +119,9 @@ def test_a_table_cannot_control_the_terminal() -> None:
         ("e\u0301te\u0301", 3, "e\u0301te\u0301"),
     ],
 )
-def test_what_is_cut_counts_columns_and_not_characters(text: str, most: int, seen: str) -> None:
-    assert cut(text, most) == seen
-    assert columns_of(seen) <= most
+def test_what_is_cut_counts_columns_and_not_characters(text: str, limit: int, seen: str) -> None:
+    assert cut(text, limit) == seen
+    assert columns_of(seen) <= limit
 
 
 def test_a_count_has_its_noun_in_the_singular_or_plural() -> None:
@@ -206,7 +206,10 @@ def test_marks_become_words_where_the_encoding_lacks_them(tmp_path: Path) -> Non
 def groups(command: click.Command, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The words of every command."""
     below = command.commands.items() if isinstance(command, click.Group) else ()
-    return [path, *(words for name, each in below for words in groups(each, (*path, name)))]
+    return [
+        path,
+        *(words for name, subcommand in below for words in groups(subcommand, (*path, name))),
+    ]
 
 
 @pytest.mark.parametrize("words", groups(main), ids=" ".join)

@@ -112,12 +112,12 @@ def test_a_body_that_was_changed_is_explained(scheme: str, body: bytes, hint: st
     ],
 )
 def test_a_body_that_lost_something_is_explained(body: bytes, hint: str) -> None:
-    given = body.rstrip().replace(b"\r\n", b"\n")
-    assert hint in hints(signed("standard", body=body), given)
+    received = body.rstrip().replace(b"\r\n", b"\n")
+    assert hint in hints(signed("standard", body=body), received)
 
 
 @pytest.mark.parametrize(
-    ("scheme", "real", "given", "hint"),
+    ("scheme", "real", "configured", "hint"),
     [
         ("standard", SECRET, f'"{SECRET}"', "quotes or spaces"),
         ("stripe", SECRET, f"' {SECRET}", "quotes or spaces"),
@@ -127,16 +127,18 @@ def test_a_body_that_lost_something_is_explained(body: bytes, hint: str) -> None
         ("standard", SECRET, "f" * 64, "the secret belongs to another webhook"),
     ],
 )
-def test_a_nearly_right_secret_is_explained(scheme: str, real: str, given: str, hint: str) -> None:
-    told = hints(signed(scheme, secret=real), secret=given)
-    assert hint in told
-    assert SECRET not in told
+def test_a_nearly_right_secret_is_explained(
+    scheme: str, real: str, configured: str, hint: str
+) -> None:
+    explanation = hints(signed(scheme, secret=real), secret=configured)
+    assert hint in explanation
+    assert SECRET not in explanation
 
 
 def test_two_mistakes_at_once_are_both_named() -> None:
-    told = hints(signed("stripe"), REWRITTEN, f"' {SECRET} '")
-    assert "written again" in told
-    assert "quotes or spaces" in told
+    explanation = hints(signed("stripe"), REWRITTEN, f"' {SECRET} '")
+    assert "written again" in explanation
+    assert "quotes or spaces" in explanation
 
 
 def test_an_old_request_is_known_to_be_rightly_signed() -> None:
@@ -164,9 +166,9 @@ def verify(tmp_path: Path) -> Verify:
     ) -> Result:
         text = headers or "".join(f"{n}: {v}\n" for n, v in signed("standard").items())
         (tmp_path / "headers").write_text(text)
-        given = ["verify", "--headers", str(tmp_path / "headers"), "--at", "2026-02-26T12:00:00Z"]
+        command = ["verify", "--headers", str(tmp_path / "headers"), "--at", "2026-02-26T12:00:00Z"]
         variables = {"DISPATCHER_WEBHOOK_SECRET": SECRET} if env is None else env
-        return CliRunner().invoke(main, [*given, *args], input=stdin, env=variables)
+        return CliRunner().invoke(main, [*command, *args], input=stdin, env=variables)
 
     return run
 
@@ -181,13 +183,13 @@ def test_verify_exits_with_0_if_all_is_well_and_else_with_1(verify: Verify) -> N
 
 
 def test_a_program_reads_which_check_failed(verify: Verify) -> None:
-    told = json.loads(verify("--json", stdin=REWRITTEN).output)
-    assert (told["ok"], told["scheme"]) == (False, None)
-    assert [(c["scheme"], c["error"]) for c in told["checks"]] == [
+    report = json.loads(verify("--json", stdin=REWRITTEN).output)
+    assert (report["ok"], report["scheme"]) == (False, None)
+    assert [(c["scheme"], c["error"]) for c in report["checks"]] == [
         ("standard", "NoMatchingSignature")
     ]
-    told = json.loads(verify("--json").output)
-    assert (told["ok"], told["scheme"], told["hints"]) == (True, "standard", [])
+    report = json.loads(verify("--json").output)
+    assert (report["ok"], report["scheme"], report["hints"]) == (True, "standard", [])
 
 
 def test_headers_may_be_json_or_have_the_requests_own_line(verify: Verify) -> None:
@@ -228,7 +230,7 @@ def test_one_scheme_and_a_longer_tolerance_can_be_asked_for(verify: Verify) -> N
 
 
 @pytest.mark.parametrize(
-    ("args", "headers", "stdin", "env", "said"),
+    ("args", "headers", "stdin", "env", "message"),
     [
         ([], None, BODY, {"DISPATCHER_WEBHOOK_SECRET": ""}, "No signing secret is given"),
         (["--secret-file", "-"], None, BODY, None, "Only one of"),
@@ -245,11 +247,11 @@ def test_wrong_usage_exits_with_2(
     headers: str | None,
     stdin: bytes,
     env: dict[str, str | None] | None,
-    said: str,
+    message: str,
 ) -> None:
     result = verify(*args, headers=headers, stdin=stdin, env=env)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_a_file_that_is_not_there_is_named(verify: Verify) -> None:

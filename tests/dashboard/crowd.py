@@ -180,15 +180,15 @@ async def fill(connection: Connection, cipher: Cipher, size: Size) -> Mapping[st
         await connection.execute(EVENTS, events, size.days)
         await connection.execute(ATTEMPTS, events, size.days, ids)
         await connection.execute(PENDING, size.deliveries // 10, size.days, events, ids)
-        for each in STATISTICS:
-            await connection.execute(each, ids)
-        for each in OTHERS:
-            await connection.execute(each, size.others, ids[0])
+        for statement in STATISTICS:
+            await connection.execute(statement, ids)
+        for statement in OTHERS:
+            await connection.execute(statement, size.others, ids[0])
         await connection.execute("ALTER TABLE dispatcher.events ENABLE TRIGGER ALL")
         await connection.execute(
             "ALTER TABLE dispatcher.events ENABLE REPLICA TRIGGER event_replicated"
         )
     await connection.execute("VACUUM ANALYZE")
-    found = await connection.fetchrow(IDS)
-    assert found is not None
-    return {**found, "webhook_id": str(ids[0])}
+    row = await connection.fetchrow(IDS)
+    assert row is not None
+    return {**row, "webhook_id": str(ids[0])}

@@ -34,28 +34,28 @@ class Markup(HTMLParser):
         return next(form for form in self.forms if form.action.endswith(ending))
 
     def handle_starttag(self, tag: str, attrs: Attributes) -> None:
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         for name in ADDRESSES:
-            if name in given:
-                self.addresses.append((f"{tag} {name}", given[name]))
-        if tag == "meta" and given.get("name") == "address":
-            self.addresses.append(("meta address", given["content"]))
+            if name in attributes:
+                self.addresses.append((f"{tag} {name}", attributes[name]))
+        if tag == "meta" and attributes.get("name") == "address":
+            self.addresses.append(("meta address", attributes["content"]))
         if tag == "form":
-            self._open = Form(given.get("method", "get"), given["action"])
+            self._open = Form(attributes.get("method", "get"), attributes["action"])
             self.forms.append(self._open)
         if self._open is not None:
-            self._in_form(self._open, tag, given)
+            self._in_form(self._open, tag, attributes)
 
-    def _in_form(self, form: Form, tag: str, given: dict[str, str]) -> None:
+    def _in_form(self, form: Form, tag: str, attributes: dict[str, str]) -> None:
         if tag == "button":
             self._button = True
             form.buttons.append("")
         if tag == "textarea":
-            self._area = given["name"]
+            self._area = attributes["name"]
             form.fields[self._area] = ""
-        ticked = given.get("type") not in ("checkbox", "radio") or "checked" in given
-        if tag == "input" and "name" in given and ticked:
-            form.fields[given["name"]] = given.get("value", "")
+        ticked = attributes.get("type") not in ("checkbox", "radio") or "checked" in attributes
+        if tag == "input" and "name" in attributes and ticked:
+            form.fields[attributes["name"]] = attributes.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":

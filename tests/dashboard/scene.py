@@ -112,8 +112,8 @@ class Director:
     async def _ended(self) -> bool:
         """Everything was tried."""
         for name, count in (("User sync", 4), ("Billing", 2), ("Warehouse", 1)):
-            found = await self._listed(name)
-            if sum(each["attempts"] > 0 for each in found) < count * self._rounds:
+            deliveries = await self._listed(name)
+            if sum(delivery["attempts"] > 0 for delivery in deliveries) < count * self._rounds:
                 return False
         return True
 
@@ -129,7 +129,7 @@ class Director:
         assert recovering.data["state"] == "RUNNING"
 
         async def tried_again() -> bool:
-            return all(each["attempts"] == 2 for each in await self._listed("Warehouse"))
+            return all(delivery["attempts"] == 2 for delivery in await self._listed("Warehouse"))
 
         await until(tried_again, "what failed is sent again")
 
@@ -141,11 +141,11 @@ class Director:
 
     async def _deliveries(self) -> Mapping[str, str]:
         """An id by state."""
-        found: dict[str, str] = {}
+        ids: dict[str, str] = {}
         for name in self._webhooks:
-            for each in await self._listed(name):
-                found.setdefault(each["status"], each["id"])
-        return found
+            for delivery in await self._listed(name):
+                ids.setdefault(delivery["status"], delivery["id"])
+        return ids
 
     def _pages(self, events: Mapping[str, str], deliveries: Mapping[str, str]) -> dict[str, str]:
         sync, billing = self._webhooks["User sync"], self._webhooks["Billing"]

@@ -226,29 +226,29 @@ async def remember(connection: Connection, scene: Scene) -> None:
     """Sums of the last day, as if it had been a busy one."""
     now = datetime.now(UTC)
     busy = {"User sync": 120, "Billing": 36, "Warehouse": 75, "Search index": 270}
-    for name, most in busy.items():
+    for name, peak in busy.items():
         await connection.executemany(
             "INSERT INTO dispatcher.endpoint_statistics VALUES ($1, $2, $3, $4, $5, 0, $6, $7)"
             " ON CONFLICT DO NOTHING",
-            [(scene.webhooks[name], *row) for row in sums(now, 1800, 48, most, name == "Billing")],
+            [(scene.webhooks[name], *row) for row in sums(now, 1800, 48, peak, name == "Billing")],
         )
     for environment in ("env_default", "*"):
-        for span, count, most in ((600, 144, 160), (10, 360, 9)):
+        for span, count, peak in ((600, 144, 160), (10, 360, 9)):
             await connection.executemany(
                 "INSERT INTO dispatcher.environment_statistics"
                 " VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8) ON CONFLICT DO NOTHING",
-                [(environment, span, *row) for row in sums(now, span, count, most, False)],
+                [(environment, span, *row) for row in sums(now, span, count, peak, False)],
             )
 
 
 def sums(
-    now: datetime, span: int, count: int, most: int, failing: bool
+    now: datetime, span: int, count: int, peak: int, failing: bool
 ) -> Iterator[tuple[datetime, int, int, int, int, list[int]]]:
     """Bucket, attempts, failures, delivered, milliseconds, durations: of `count` spans of time."""
     last = math.floor(now.timestamp() / span) * span
     for back in range(1, count):
         wave = 0.55 + 0.35 * math.sin(back / count * 5.5) + 0.1 * math.sin(back * 1.7)
-        attempts = max(1, round(most * wave))
+        attempts = max(1, round(peak * wave))
         broken = failing and back < count // 8
         failures = attempts if broken else (attempts // 12 if back % 11 == 0 else 0)
         durations = list(histogram.EMPTY)

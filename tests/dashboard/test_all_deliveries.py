@@ -59,7 +59,7 @@ async def test_every_filter_finds_its_deliveries_and_names_their_webhooks(
     page = await visitor.get("/deliveries")
     assert shown(page) == names(delivered + failed)
     assert ("Hooli" in page.text, "Initech" in page.text) == (True, True)
-    for query, found in {
+    for query, expected in {
         "status=FAILED": failed,
         "response_status=2xx": delivered,
         "response_status=200": delivered,
@@ -75,8 +75,8 @@ async def test_every_filter_finds_its_deliveries_and_names_their_webhooks(
         "since=2199-01-01T00:00": [],
     }.items():
         page = await visitor.get(f"/deliveries?{query}")
-        assert shown(page) == names(found), query
-    for query, said in {
+        assert shown(page) == names(expected), query
+    for query, message in {
         "response_status=9": "Write a response status such as 503",
         "webhook=unknown": "No webhook has this name",
         "webhook=i": "Several webhooks match: Initech, Hooli",
@@ -84,7 +84,7 @@ async def test_every_filter_finds_its_deliveries_and_names_their_webhooks(
     }.items():
         page = await visitor.get(f"/deliveries?{query}")
         assert shown(page) == set()
-        assert said in page.text, query
+        assert message in page.text, query
         assert "The search was not done" in page.text
 
 

@@ -86,13 +86,13 @@ async def test_over_tls_the_cookie_is_this_hosts_alone(standing: Api, home: str)
         assert "Secure" in more
         assert "Path=/" in more
         assert "Domain" not in more
-        for given, headers, status in (
+        for cookie, headers, status in (
             (f"{name}={value}", behind, 200),
             (f"dispatcher_session={value}", behind, 303),
             (f"{name}={value}", {}, 303),
         ):
             async with session.get(
-                f"/e/{home}/", headers={**headers, "Cookie": given}, allow_redirects=False
+                f"/e/{home}/", headers={**headers, "Cookie": cookie}, allow_redirects=False
             ) as answer:
                 assert answer.status == status
 

@@ -36,7 +36,10 @@ def nth(number: int, **changes: Any) -> Attempt:
 
 def shape(*attempts: Attempt) -> list[tuple[int, int, int]]:
     """Of each group: its position, and the numbers of its oldest and its newest attempt."""
-    return [(each.position, each.oldest.number, each.newest.number) for each in group(attempts)]
+    return [
+        (attempt_group.position, attempt_group.oldest.number, attempt_group.newest.number)
+        for attempt_group in group(attempts)
+    ]
 
 
 DATED = (("content-type", "text/plain"), ("Date", "later"), ("X-Request-Id", "7"))
@@ -63,7 +66,7 @@ def test_successive_equal_attempts_are_one_group(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({}, []),
         ({"response_headers": DATED}, []),
@@ -78,12 +81,12 @@ def test_successive_equal_attempts_are_one_group(
         ({"outcome": "cancelled", "status": None}, []),
     ],
 )
-def test_a_change_names_the_part_that_differs(changes: dict[str, Any], told: list[Any]) -> None:
-    found = compare(BROKEN, replace(BROKEN, **changes))
-    if told and told[0][0] == "Body":
-        assert [each.part for each in found] == ["Body"]
+def test_a_change_names_the_part_that_differs(changes: dict[str, Any], expected: list[Any]) -> None:
+    actual = compare(BROKEN, replace(BROKEN, **changes))
+    if expected and expected[0][0] == "Body":
+        assert [change.part for change in actual] == ["Body"]
     else:
-        assert list(found) == [Change(*each) for each in told]
+        assert list(actual) == [Change(*row) for row in expected]
 
 
 def test_bodies_are_shown_from_a_little_before_their_first_difference() -> None:
@@ -100,9 +103,9 @@ def test_bodies_are_shown_from_a_little_before_their_first_difference() -> None:
 
 def test_the_number_and_the_length_of_changes_are_limited() -> None:
     headers = tuple((f"x-{number}", "v" * 500) for number in range(1000))
-    found = compare(BROKEN, replace(BROKEN, response_headers=headers))
-    assert len(found) == CHANGES_LIMIT
-    assert all(len(each.after or "") < 130 for each in found)
+    changes = compare(BROKEN, replace(BROKEN, response_headers=headers))
+    assert len(changes) == CHANGES_LIMIT
+    assert all(len(change.after or "") < 130 for change in changes)
 
 
 @pytest.mark.parametrize(
@@ -128,5 +131,5 @@ def test_the_number_and_the_length_of_changes_are_limited() -> None:
     ],
 )
 def test_phases_are_parts_of_one_bar(changes: dict[str, Any], bar: list[Any]) -> None:
-    found = phases(replace(BROKEN, **changes))
-    assert [(each.name, each.ms, each.start, each.width) for each in found] == bar
+    parts = phases(replace(BROKEN, **changes))
+    assert [(part.name, part.ms, part.start, part.width) for part in parts] == bar

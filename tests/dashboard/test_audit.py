@@ -13,12 +13,12 @@ from tests.waiting import until
 
 def entries(page: Page) -> list[str]:
     """The rows of the table, each as text."""
-    found = re.findall(
+    rows = re.findall(
         r"<tr>\s*<td class=\"tight\">(.*?)</tr>\s*(?=<tr>\s*<td class|</tbody>\s*</table>\s*</div>)",
         page.text,
         re.DOTALL,
     )
-    return [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)) for row in found]
+    return [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)) for row in rows]
 
 
 async def test_a_change_shows_who_where_and_from_what_to_what(
@@ -105,9 +105,9 @@ async def test_an_event_type_leads_to_its_history(visitor: Visitor, home: str) -
 
 def filtered(page: Page) -> str:
     """Return the target of the link with the words of the filter."""
-    found = re.search(r'<a href="([^"]+)">delivered, webhook Initech</a>', page.text)
-    assert found is not None, page.text
-    return unescape(found[1])
+    match = re.search(r'<a href="([^"]+)">delivered, webhook Initech</a>', page.text)
+    assert match is not None, page.text
+    return unescape(match[1])
 
 
 async def test_a_bulk_action_says_what_it_selected_and_leads_to_it(

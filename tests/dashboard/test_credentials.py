@@ -151,9 +151,9 @@ async def test_an_error_is_beside_its_field_and_no_secret_is_shown_again(
     before = await stored(database, webhook)
     page = await visitor.post(path, {**typed, "revision": revision(await visitor.get(path))})
     assert page.status == 422
-    found = re.search(rf'id="{field}-error" role="alert">([^<]*)<', page.text)
-    assert found is not None, page.text
-    assert reason in found[1]
+    match = re.search(rf'id="{field}-error" role="alert">([^<]*)<', page.text)
+    assert match is not None, page.text
+    assert reason in match[1]
     assert SECRET not in page.text
     assert await stored(database, webhook) == before
 

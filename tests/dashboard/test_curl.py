@@ -57,9 +57,9 @@ def parsed(head: bytes) -> tuple[str, list[tuple[str, str]]]:
 
 
 def shown(page: Page) -> str:
-    found = re.search(r'<code id="curl-command">(.*?)</code>', page.text, re.DOTALL)
-    assert found is not None, page.text
-    return html.unescape(found[1])
+    match = re.search(r'<code id="curl-command">(.*?)</code>', page.text, re.DOTALL)
+    assert match is not None, page.text
+    return html.unescape(match[1])
 
 
 async def run(shell: str, text: str, directory: Path) -> None:
@@ -69,8 +69,8 @@ async def run(shell: str, text: str, directory: Path) -> None:
         shell, "-c", text, cwd=directory, env=plain,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    _, said = await running.communicate()
-    assert running.returncode == 0, said.decode()
+    _, errors = await running.communicate()
+    assert running.returncode == 0, errors.decode()
     assert not (directory / "owned").exists()
 
 
@@ -105,7 +105,7 @@ async def test_the_command_sends_what_the_daemon_sends(
         for name, value in theirs
         if not VARYING.fullmatch(name)
     ]
-    assert [each for each in ours if not VARYING.fullmatch(each[0])] == expected
+    assert [header for header in ours if not VARYING.fullmatch(header[0])] == expected
     assert [name for name, _ in ours] == [name for name, _ in theirs]
 
 

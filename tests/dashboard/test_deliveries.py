@@ -19,19 +19,19 @@ async def emit(admin: Client, type_: str = "user.created", data: object = None) 
 
 async def delivery(admin: Client, status: str, *, attempts: int = 0, beside: str = "") -> str:
     """The name of the newest other delivery, once it is so, and was tried so often."""
-    found: list[str] = []
+    ids: list[str] = []
 
     async def there() -> bool:
         items = (await admin("GET", "/api/deliveries")).data["items"]
-        found[:] = [
-            each["id"]
-            for each in items
-            if each["status"] == status and each["attempts"] >= attempts and each["id"] != beside
+        ids[:] = [
+            item["id"]
+            for item in items
+            if item["status"] == status and item["attempts"] >= attempts and item["id"] != beside
         ]
-        return bool(found)
+        return bool(ids)
 
     await until(there, f"a delivery is {status}")
-    return found[0]
+    return ids[0]
 
 
 async def test_the_list_shows_the_state_of_each_delivery(
@@ -331,9 +331,9 @@ async def test_an_event_names_its_webhooks(
     assert f'<a href="/e/{home}/webhooks/{kept}">Initech &lt;b&gt;</a>' in page.text
     assert 'Hooli <span class="tag">deleted</span>' in page.text
     name = next(
-        each["id"]
-        for each in (await admin("GET", "/api/deliveries")).data["items"]
-        if each["webhookId"] == gone
+        item["id"]
+        for item in (await admin("GET", "/api/deliveries")).data["items"]
+        if item["webhookId"] == gone
     )
     assert "Hooli <span" in (await visitor.get(f"/deliveries/{name}")).text
 

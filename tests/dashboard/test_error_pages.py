@@ -14,9 +14,9 @@ from tests.end_to_end.stories import Daemons
 
 
 def heading(page: Page) -> str:
-    found = re.search(r"<h1[^>]*>(.*?)</h1>", page.text, re.DOTALL)
-    assert found is not None, page.text
-    return re.sub(r"<[^>]+>", "", found[1]).strip()
+    match = re.search(r"<h1[^>]*>(.*?)</h1>", page.text, re.DOTALL)
+    assert match is not None, page.text
+    return re.sub(r"<[^>]+>", "", match[1]).strip()
 
 
 def has_navigation(page: Page, environment: str) -> bool:
@@ -109,7 +109,7 @@ async def test_an_error_tells_strangers_nothing_of_an_ended_session(
     monkeypatch: pytest.MonkeyPatch,
     home: str,
 ) -> None:
-    cookies = {each.key: each.value for each in visitor.session.cookie_jar}
+    cookies = {cookie.key: cookie.value for cookie in visitor.session.cookie_jar}
     await database.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
     assert (await visitor.get("/webhooks")).path.startswith("/sign-in")
     monkeypatch.setattr(DashboardSessions, "get", lost)

@@ -13,16 +13,16 @@ def test_the_deliveries_of_an_event_are_counted_by_how_they_went() -> None:
         delivery("FAILED", FIVES, id="dlv_2"),
         delivery("CANCELLED", id="dlv_1"),
     )
-    found = of.count_deliveries()
-    assert found is not None
-    assert found.counts == (
+    outcome = of.count_deliveries()
+    assert outcome is not None
+    assert outcome.counts == (
         ("delivered", 2),
         ("failed", 2),
         ("retrying", 1),
         ("waiting", 1),
         ("cancelled", 1),
     )
-    assert (found.failed_delivery_id, found.place, found.is_partial) == ("dlv_5", None, False)
+    assert (outcome.failed_delivery_id, outcome.place, outcome.is_partial) == ("dlv_5", None, False)
     waiting = event(waiting="inbox").count_deliveries()
     assert waiting is not None
     assert waiting.place == "inbox"

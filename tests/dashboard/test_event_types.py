@@ -23,8 +23,8 @@ async def put(admin: Client, **fields: object) -> None:
 
 async def stored(admin: Client) -> dict[str, Any]:
     """Return what people may change of the type."""
-    found = (await admin("GET", f"/api/event-types/{NAME}")).data
-    return {name: found[name] for name in ("description", "example", "schema", "enforce")}
+    event_type = (await admin("GET", f"/api/event-types/{NAME}")).data
+    return {name: event_type[name] for name in ("description", "example", "schema", "enforce")}
 
 
 async def submit(visitor: Visitor, opened: Page, **typed: str) -> Page:
@@ -132,7 +132,7 @@ async def test_a_shipped_catalogue_leaves_types_of_others_as_they_are(
     shipped = {entry.name for entry in shipped_catalogs.open_shipped("paylent")}
     listed = (await admin("GET", "/api/event-types")).data
     assert NAME in shipped
-    assert {each["name"] for each in listed} == shipped
+    assert {event_type["name"] for event_type in listed} == shipped
 
 
 EXACT = '{"id":12345678901234567890123,"n":[1.50,1e2,true],"s":"\u202e\x7f\U000e0061 \\u0041"}'

@@ -31,7 +31,7 @@ async def test_each_event_says_how_its_deliveries_went(
     async def told() -> bool:
         text = (await visitor.get("/events")).text
         words = ("1 delivered", "1 failed", "no deliveries")
-        return all(each in text for each in words)
+        return all(word in text for word in words)
 
     await until(told, "the list says how each event went")
     await database.execute(
@@ -54,7 +54,7 @@ async def test_the_page_of_an_event_says_how_its_deliveries_went(
 
     async def told() -> bool:
         text = (await visitor.get(f"/events/{event}")).text
-        return all(each in text for each in ("2 delivered<", "1 failed<"))
+        return all(word in text for word in ("2 delivered<", "1 failed<"))
 
     await until(told, "the page says how the event went")
 
@@ -76,8 +76,8 @@ async def test_all_deliveries_of_an_event_are_reached_from_its_page(
             r'<a class="button quiet" href="([^"]+before=[^"]+)">Older deliveries<', page.text
         ):
             page = await visitor.follow(html.unescape(older[1]))
-    assert [len(each) for each in seen] == [2, 2, 1]
-    assert len({name for each in seen for name in each}) == 5
+    assert [len(names) for names in seen] == [2, 2, 1]
+    assert len({name for names in seen for name in names}) == 5
     assert "Older deliveries" not in page.text
     newest = re.search(r'<a href="([^"]+)">Newest deliveries</a>', page.text)
     assert newest is not None

@@ -23,8 +23,8 @@ PATH = "/e/env_default/event-types/new"
 
 
 async def count(connection: Connection, table: str) -> int:
-    found: int = await connection.fetchval(f"SELECT count(*) FROM dispatcher.{table}")  # noqa: S608
-    return found
+    total: int = await connection.fetchval(f"SELECT count(*) FROM dispatcher.{table}")  # noqa: S608
+    return total
 
 
 async def test_a_form_sent_after_the_sign_in_ended_is_shown_again_and_not_lost(
@@ -141,7 +141,7 @@ async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
         writer.write(f"{head}a=b".encode())
     reading = [asyncio.create_task(reader.readline()) for reader, _ in streams]
     refused, waiting = await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
-    assert [each.result() for each in refused] == [b"HTTP/1.1 503 Service Unavailable\r\n"]
+    assert [task.result() for task in refused] == [b"HTTP/1.1 503 Service Unavailable\r\n"]
     assert len(waiting) == 2 * LARGE_FORMS_OF_ONE_LIMIT
     assert (await own_visitor.send("/sign-in", {"token": await api.token()})).status == 200
     # A client of another address does not wait for them.
@@ -151,9 +151,9 @@ async def test_large_forms_of_strangers_fill_no_memory_and_keep_no_sign_in_out(
     writer.write(head.encode() + b"token=x".ljust(LARGE_FORM_BYTES, b"x"))
     assert await reader.readline() == b"HTTP/1.1 401 Unauthorized\r\n"
     refused, _ = await asyncio.wait(reading[LARGE_FORMS_OF_ONE_LIMIT:])
-    assert {each.result() for each in refused} == {b"HTTP/1.1 503 Service Unavailable\r\n"}
-    for _, each in [*streams, (reader, writer)]:
-        each.close()
+    assert {task.result() for task in refused} == {b"HTTP/1.1 503 Service Unavailable\r\n"}
+    for _, stream in [*streams, (reader, writer)]:
+        stream.close()
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
@@ -212,8 +212,8 @@ def test_a_masked_token_differs_each_time_and_is_known_again() -> None:
     token = "0123456789abcdef" * 4
     made = {masked(token) for _ in range(100)}
     assert len(made) == 100
-    assert all(is_masked(each, token) for each in made)
-    assert not any(token in each for each in made)
+    assert all(is_masked(masked_token, token) for masked_token in made)
+    assert not any(token in masked_token for masked_token in made)
 
 
 @pytest.mark.parametrize("sent", ["", "00", "0" * 128, "ü" * 64, "0123456789abcdef" * 4, "g" * 128])

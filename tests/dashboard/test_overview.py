@@ -79,9 +79,9 @@ async def test_sent_deliveries_are_in_the_charts_and_in_the_table(
     await sent(api, story, receiver, 7)
     page = await own_visitor.get("/")
     assert "7 attempts delivered, 0 failed" in page.text
-    found = re.search(r'data-chart="([^"]+)"', page.text)
-    assert found is not None
-    chart = json.loads(html.unescape(found[1]))
+    match = re.search(r'data-chart="([^"]+)"', page.text)
+    assert match is not None
+    chart = json.loads(html.unescape(match[1]))
     assert {len(column) for column in chart.values()} == {60}
     assert sum(chart["delivered"]) > 0
     assert sum(chart["failed"]) == 0

@@ -25,8 +25,8 @@ async def failed(admin: Client, receiver: Receiver) -> str:
 def hidden(page: Page) -> dict[str, str | list[str]]:
     """Return the fields that the form of the second step would send."""
     form = page.text[page.text.index('name="step" value="start"') :]
-    found = re.findall(r'name="(since|until|missed|rate)" value="([^"]*)"', form)
-    return {"step": "start", **dict(found)}
+    pairs = re.findall(r'name="(since|until|missed|rate)" value="([^"]*)"', form)
+    return {"step": "start", **dict(pairs)}
 
 
 async def test_a_replay_is_counted_then_started_then_done(
@@ -122,9 +122,9 @@ async def test_a_running_replay_is_cancelled(
     counted = await visitor.post(path, {"preset": "hour", "rate": "1"})
     await visitor.post(path, hidden(counted))
     page = await visitor.get(path)
-    found = re.search(r'action="[^"]*/recoveries/(rec_\d+)/cancel"', page.text)
-    assert found is not None
-    assert "Cancelled." in (await visitor.post(f"{path}/{found[1]}/cancel")).text
+    match = re.search(r'action="[^"]*/recoveries/(rec_\d+)/cancel"', page.text)
+    assert match is not None
+    assert "Cancelled." in (await visitor.post(f"{path}/{match[1]}/cancel")).text
     assert ">cancelled<" in (await visitor.get(path)).text
     assert (await visitor.post(f"{path}/rec_1/cancel")).status == 404
 

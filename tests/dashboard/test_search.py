@@ -78,7 +78,7 @@ async def test_ids_keys_and_texts_of_payloads_are_found(
     (delivery,) = await have(admin, 1, "status=DELIVERED")
     batch = [{"type": "a.b", "data": 1, "idempotencyKey": "key-77"}]
     keyed = (await admin("POST", "/api/events", batch)).data[0]
-    for text, found in {
+    for text, path in {
         event: f"/events/{event}",
         str(delivery["id"]): f"/deliveries/{delivery['id']}",
         webhook: f"/webhooks/{webhook}",
@@ -88,7 +88,7 @@ async def test_ids_keys_and_texts_of_payloads_are_found(
         receiver.url.removeprefix("http://"): f"/webhooks/{webhook}",
     }.items():
         page = await visitor.get(f"/search?q={text}")
-        assert f'href="/e/{home}{found}"' in page.text, text
+        assert f'href="/e/{home}{path}"' in page.text, text
         assert 'aria-label="Answer"' in page.text
     nothing = await visitor.get("/search?q=ord_0&in=hour")
     assert ("Nothing found" in nothing.text, "Payloads were searched." in nothing.text) == (

@@ -90,7 +90,7 @@ async def test_every_field_for_a_url_or_a_password_is_known(
     visitor: Visitor, admin: Client, receiver: Receiver
 ) -> None:
     webhook = await made(admin, receiver.url, headers={"X-Old": "x"})
-    found: dict[str, set[str]] = {"url": set(), "password": set(), "pem": set(), "header": set()}
+    names: dict[str, set[str]] = {"url": set(), "password": set(), "pem": set(), "header": set()}
     for path in (
         "/webhooks/new",
         *(f"/webhooks/{webhook}/{t}" for t in ("settings", "credentials")),
@@ -100,14 +100,14 @@ async def test_every_field_for_a_url_or_a_password_is_known(
             name = re.search(r'name="(\w+)"', tag)
             kind = re.search(r'type="(url|password)"', tag)
             if name is not None and kind is not None:
-                found[kind[1]].add(name[1])
+                names[kind[1]].add(name[1])
             if name is not None and "-----BEGIN" in tag:
-                found["pem"].add(name[1])
+                names["pem"].add(name[1])
             if name is not None and "alue of" in tag:
-                found["header"].add(name[1])
-    assert found["url"] == URL_FIELDS
-    assert found["pem"] - SECRET_FIELDS == PEM_FIELDS
-    assert found["password"] | found["header"] | {"username", "key"} == SECRET_FIELDS
+                names["header"].add(name[1])
+    assert names["url"] == URL_FIELDS
+    assert names["pem"] - SECRET_FIELDS == PEM_FIELDS
+    assert names["password"] | names["header"] | {"username", "key"} == SECRET_FIELDS
 
 
 def shows_no_secret(page: Page) -> None:

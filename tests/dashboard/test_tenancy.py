@@ -57,23 +57,23 @@ def audited(action: str, subject: str, detail: str) -> Told:
     """In which environment it is on record that this was done."""
 
     async def told(connection: Connection, mark: str) -> str | None:
-        found: str | None = await connection.fetchval(
+        environment_id: str | None = await connection.fetchval(
             "SELECT environment_id FROM dispatcher.audit WHERE action = $1"
             " AND subject LIKE $2 AND detail::text LIKE $3 ORDER BY id DESC",
             action,
             subject.format(mark=mark),
             detail.format(mark=mark),
         )
-        return found
+        return environment_id
 
     return told
 
 
 async def emitted(connection: Connection, mark: str) -> str | None:
-    found: str | None = await connection.fetchval(
+    environment_id: str | None = await connection.fetchval(
         "SELECT environment_id FROM dispatcher.events WHERE type = $1", f"of.{mark}"
     )
-    return found
+    return environment_id
 
 
 ACTIONS: dict[str, tuple[str, str, dict[str, str], Told]] = {
@@ -207,8 +207,8 @@ def astray(page: Page, begins: str) -> list[object]:
 def further(page: Page, begins: str) -> list[str]:
     """Return the addresses that a page links to or asks for."""
     opened = ("a href", "div hx-get", "ul hx-get")
-    found = page.markup.addresses
-    return [a for where, a in found if where in opened and a.startswith(begins)]
+    addresses = page.markup.addresses
+    return [a for where, a in addresses if where in opened and a.startswith(begins)]
 
 
 @pytest.mark.parametrize("noun", ["webhooks", "events", "deliveries"])
@@ -313,9 +313,9 @@ async def test_the_command_that_the_sign_in_shows_makes_a_token_that_signs_in(
     async with shell(tmp_path, database__dsn=standing.dsn, secrets__key=KEY) as run:
         (made_,) = await run.each(html.unescape(command))
     assert made_.code == 0, made_.err
-    found = re.search(r"dsp_[\w-]{43}", made_.out)
-    assert found is not None, made_.out
-    assert (await stranger.sign_in(found[0])).path == f"/e/{HOME}/"
+    match = re.search(r"dsp_[\w-]{43}", made_.out)
+    assert match is not None, made_.out
+    assert (await stranger.sign_in(match[0])).path == f"/e/{HOME}/"
 
 
 PAGES = ("/", "/webhooks", "/webhooks/new", "/events", "/event-types", "/quarantine", "/tokens")

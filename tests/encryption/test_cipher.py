@@ -151,8 +151,8 @@ def test_the_key_is_the_given_one_then_the_named_file_then_the_one_in_the_state_
 ) -> None:
     named = str(key_file(tmp_path / "named", "22" * 32))
     key_file(tmp_path / "secrets.key", "33" * 32 + "\n")
-    given = config(tmp_path, key="11" * 32, key_file=named)
-    assert cipher_module.read_key(given) == b"\x11" * 32
+    settings = config(tmp_path, key="11" * 32, key_file=named)
+    assert cipher_module.read_key(settings) == b"\x11" * 32
     assert cipher_module.read_key(config(tmp_path, key_file=named)) == b"\x22" * 32
     assert cipher_module.read_key(config(tmp_path)) == b"\x33" * 32
 
@@ -198,7 +198,7 @@ def test_a_new_key_is_its_owners_only_in_a_directory_others_can_pass(
     assert cipher_module.read_key(config(path.parent)) == key
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o711
-    assert [each.name for each in path.parent.iterdir()] == ["secrets.key"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["secrets.key"]
 
 
 def test_a_key_that_exists_is_never_replaced(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_key_that_exists_is_never_replaced(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         cipher_module.write_new_key(path)
     assert path.read_text() == KEY.hex()
-    assert [each.name for each in tmp_path.iterdir()] == ["secrets.key"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["secrets.key"]
 
 
 # ── a second key, while keys change ──────────────────────────────────────────────────────────────

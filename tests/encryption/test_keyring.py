@@ -58,7 +58,7 @@ async def test_of_two_first_starts_on_two_machines_one_is_refused_and_keeps_no_k
     refused = [isinstance(outcome, KeyRejectedError) for outcome in outcomes]
     assert sorted(refused) == [False, True]
     kept = [(directory / cipher_module.KEY_FILE).exists() for directory in machines]
-    assert kept == [not each for each in refused]
+    assert kept == [not is_refused for is_refused in refused]
 
 
 async def test_a_second_key_opens_a_database_until_it_has_the_first_one(

@@ -93,6 +93,6 @@ async def shared_story(
     standing: Daemon, standing_dsn: str, shared_connection: Connection, cipher: Cipher
 ) -> AsyncIterator[SharedStory]:
     """A story of the module's daemon, which runs already."""
-    told = SharedStory(standing, standing_dsn, shared_connection, cipher)
-    yield told
-    await told.end()
+    module_story = SharedStory(standing, standing_dsn, shared_connection, cipher)
+    yield module_story
+    await module_story.end()

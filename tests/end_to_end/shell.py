@@ -47,8 +47,8 @@ class Started:
         seen = []
         async with asyncio.timeout(PATIENCE):
             while line := (await self.process.stdout.readline()).decode():
-                if found := re.search(pattern, line):
-                    return found
+                if match := re.search(pattern, line):
+                    return match
                 seen.append(line)
         raise AssertionError(f"no {pattern!r} in {seen} {await self.errors()}")
 

@@ -28,8 +28,8 @@ LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 def rules() -> list[dict[str, Any]]:
     (group,) = yaml.safe_load((DOCS / "alerts.yml").read_text())["groups"]
-    found: list[dict[str, Any]] = group["rules"]
-    return found
+    entries: list[dict[str, Any]] = group["rules"]
+    return entries
 
 
 def expressions() -> Iterator[str]:
@@ -120,9 +120,9 @@ def bounds() -> dict[str, float]:
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
 def test_every_alert_can_fire_with_the_default_configuration(rule: dict[str, Any]) -> None:
-    found = re.fullmatch(r"(.+) (>|==) (?:([\d.]+)|[\d.]+ \* max\(.*\))", rule["expr"])
-    assert found is not None
-    expression, comparison, threshold = found.groups()
+    match = re.fullmatch(r"(.+) (>|==) (?:([\d.]+)|[\d.]+ \* max\(.*\))", rule["expr"])
+    assert match is not None
+    expression, comparison, threshold = match.groups()
     bound = bounds()[expression]
     if comparison == ">":
         assert bound > float(threshold or 0)

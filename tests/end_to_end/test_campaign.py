@@ -25,7 +25,7 @@ async def test_each_campaign_in_its_short_form_keeps_every_promise() -> None:
     ended = await asyncio.gather(
         *(_play(name, turns) for name in CAMPAIGNS if name not in MADE_OF_OTHERS | LIKE_A_TEST)
     )
-    broken = [said for code, said in ended if code != 0]
+    broken = [output for code, output in ended if code != 0]
     assert not broken, "\n".join(broken)
 
 

@@ -64,10 +64,10 @@ async def test_check_warns_that_a_snapshot_has_been_held_for_long(
         pid = await old.fetchval("SELECT pg_backend_pid()")
         server = Server(connection)
         assert await server.old_snapshots(600.0) == []
-        [found] = await server.old_snapshots(0.0)
-        assert found.pid == pid
-        assert found.role == await connection.fetchval("SELECT current_user")
-        assert found.age is not None
+        [snapshot] = await server.old_snapshots(0.0)
+        assert snapshot.pid == pid
+        assert snapshot.role == await connection.fetchval("SELECT current_user")
+        assert snapshot.age is not None
 
         async def long_ago(self: Server, seconds: float) -> list[OldSnapshot]:
             return [OldSnapshot(pid, "app", 1200.0), OldSnapshot(5, "x", None)]

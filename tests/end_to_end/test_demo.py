@@ -139,8 +139,8 @@ async def test_the_demo_says_what_did_not_arrive(
     receiver.arrived(receiver.check(b"{}", {}, 0.0))
     assert not await waiting
     await session.close()
-    said = capsys.readouterr()
-    assert said.out == "0 delivered, 0 verified, p50 - ms\n"
-    fault, missing = said.err.splitlines()
+    output = capsys.readouterr()
+    assert output.out == "0 delivered, 0 verified, p50 - ms\n"
+    fault, missing = output.err.splitlines()
     assert fault.startswith("1 request was not verified: ")
     assert missing == "3 of 3 events did not arrive."

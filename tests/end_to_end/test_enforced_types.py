@@ -36,10 +36,10 @@ async def emit(connection: Connection, type_: str, data: str) -> None:
 
 async def set_aside(connection: Connection) -> list[tuple[str, str, str]]:
     """`type reason detail` of what is in quarantine."""
-    found = await connection.fetch(
+    rows = await connection.fetch(
         "SELECT type, reason, detail FROM dispatcher.quarantine ORDER BY id"
     )
-    return [(row["type"], row["reason"], row["detail"]) for row in found]
+    return [(row["type"], row["reason"], row["detail"]) for row in rows]
 
 
 async def all_set_aside(connection: Connection, count: int, *, within: float = 60.0) -> None:

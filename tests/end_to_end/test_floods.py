@@ -161,5 +161,5 @@ async def _slow_down(story: Story, type_: str) -> None:
 
 
 async def _aside(story: Story, count: int) -> bool:
-    found: int = await story.connection.fetchval("SELECT count(*) FROM dispatcher.quarantine")
-    return found == count
+    stored: int = await story.connection.fetchval("SELECT count(*) FROM dispatcher.quarantine")
+    return stored == count

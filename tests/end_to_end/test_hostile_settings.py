@@ -51,8 +51,8 @@ async def test_with_hostile_settings_events_arrive_and_are_listed(
                     maintenance, f"ROLE {role}", hostile_settings.PRODUCERS
                 )
                 names = await emitted(twisted.of(role))
-                found = await delivered(admin, webhook["id"], count=len(names))
-            assert {delivery["eventId"] for delivery in found} == set(names)
+                deliveries = await delivered(admin, webhook["id"], count=len(names))
+            assert {delivery["eventId"] for delivery in deliveries} == set(names)
             assert {r.headers["webhook-id"] for r in receiver.requests} == set(names)
             bodies = [json.loads(request.body) for request in receiver.requests]
             assert all(body["data"] == {"name": "Zoë", "path": "C:\\n"} for body in bodies)

@@ -67,8 +67,8 @@ def attempt(request: Request) -> int:
 
 
 def number(request: Request) -> int:
-    found: int = orjson.loads(request.body)["data"]["n"]
-    return found
+    event_number: int = orjson.loads(request.body)["data"]["n"]
+    return event_number
 
 
 async def miss(story: Story, count: int, *, first: int = 1) -> None:
@@ -229,8 +229,8 @@ async def test_a_rate_is_kept(
     ]
     at_once = 40 / 4
     assert made[-1] - made[0] > (60 - 2 * at_once) / 40 - 0.1
-    most = max(sum(first <= each < first + 0.5 for each in made) for first in made)
-    assert most <= 40 * 0.5 + 2 * at_once + 5
+    peak = max(sum(first <= moment < first + 0.5 for moment in made) for first in made)
+    assert peak <= 40 * 0.5 + 2 * at_once + 5
 
 
 async def test_cancelling_stops_a_replay(
@@ -265,12 +265,12 @@ async def test_a_receiver_that_is_slow_is_not_flooded(
     receiver.otherwise = Answer(delay=0.02)
     await story.change(webhook.id, active=True)
     started = await desk.start(webhook.id)
-    most = 0
+    peak = 0
     while (await desk.get(started)).state == "RUNNING":
         pending = await story.count("true")
         waiting = await story.connection.fetchval("SELECT count(*) FROM dispatcher.inbox")
-        most = max(most, pending + waiting)
-    assert 10 <= most <= 30 + 20
+        peak = max(peak, pending + waiting)
+    assert 10 <= peak <= 30 + 20
     await story.ended(DELIVERED=100)
 
 

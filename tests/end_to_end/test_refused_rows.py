@@ -30,8 +30,8 @@ async def refuse(
 
 
 async def quarantined(connection: Connection) -> list[tuple[str, str]]:
-    found = await connection.fetch("SELECT type, reason FROM dispatcher.quarantine ORDER BY id")
-    return [(row["type"], row["reason"]) for row in found]
+    rows = await connection.fetch("SELECT type, reason FROM dispatcher.quarantine ORDER BY id")
+    return [(row["type"], row["reason"]) for row in rows]
 
 
 @pytest.mark.long
@@ -181,8 +181,8 @@ async def test_a_refused_note_about_an_endpoint_does_not_block_others(
 ) -> None:
     bad = await story.subscribe(receiver.url)
     good = await story.subscribe(another.url)
-    for each in (receiver, another):
-        each.otherwise = 500
+    for target in (receiver, another):
+        target.otherwise = 500
     await refuse(
         connection,
         f"NEW.endpoint_id = '{bad.id}'",
@@ -229,10 +229,10 @@ async def test_a_refused_operational_event_does_not_block_others(
     await story.insert(1)
 
     async def emitted() -> bool:
-        found = await connection.fetch(
+        rows = await connection.fetch(
             "SELECT data->>'webhook_id' AS id FROM dispatcher.events WHERE type = 'delivery.exhausted'"
         )
-        return [r["id"] for r in found] == [str(good.id)]
+        return [r["id"] for r in rows] == [str(good.id)]
 
     await until(emitted, "the other one is emitted")
     assert daemons.alive(daemon)

@@ -68,8 +68,8 @@ def sent(requests: list[Request]) -> list[str]:
 
 async def deliveries(story: Story) -> list[int]:
     """Those pending, oldest first."""
-    found = await story.connection.fetch("SELECT id FROM dispatcher.deliveries ORDER BY id")
-    return [row["id"] for row in found]
+    rows = await story.connection.fetch("SELECT id FROM dispatcher.deliveries ORDER BY id")
+    return [row["id"] for row in rows]
 
 
 async def waiting(story: Story, count: int = 1) -> list[int]:
@@ -325,10 +325,10 @@ async def test_with_two_daemons_each_change_reaches_the_owner_of_its_delivery(
     receiver.answers = [500] * 20
     for n in range(1, 21):
         await story.insert(first=n)
-    found = await waiting(story, 20)
-    for number, delivery in enumerate(found):
+    delivery_ids = await waiting(story, 20)
+    for number, delivery in enumerate(delivery_ids):
         await (person.retry if number % 2 else person.cancel)(delivery)
-    for delivery in found:
+    for delivery in delivery_ids:
         assert await person.wait_until_acknowledged(delivery)
     await story.ended(DELIVERED=10, CANCELLED=10)
     assert sorted(sent(receiver.requests)) == ["1"] * 20 + ["2"] * 10
@@ -360,12 +360,12 @@ async def test_retries_and_cancellations_under_load_make_no_attempt_twice(
         await daemons.start(retry={"base": "300ms", "factor": 1, "retries": 50})
     receiver.otherwise = Answer(500, delay=0.02)
     await story.insert(20)
-    found = await _made(story, 20)
+    delivery_ids = await _made(story, 20)
     until_then = time.monotonic() + 2.5
     while time.monotonic() < until_then and _most_attempts(receiver) < 30:
-        for delivery in found:
+        for delivery in delivery_ids:
             await person.retry(delivery)
-    cancelled = found[:10]
+    cancelled = delivery_ids[:10]
     for delivery in cancelled:
         await person.cancel(delivery)
     receiver.otherwise = 200
@@ -380,7 +380,7 @@ async def test_retries_and_cancellations_under_load_make_no_attempt_twice(
     for row in await story.attempts():
         if row["outcome"] != "cancelled":
             rows.setdefault(row["delivery_id"], []).append(row["attempt"])
-    assert all(sorted(each) == list(range(1, len(each) + 1)) for each in rows.values())
+    assert all(sorted(attempts) == list(range(1, len(attempts) + 1)) for attempts in rows.values())
 
 
 def _most_attempts(receiver: Receiver) -> int:

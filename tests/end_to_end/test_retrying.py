@@ -26,8 +26,9 @@ SOON = 1.3
 def delays(attempts: list[dict[str, Any]]) -> list[float]:
     """Seconds from the end of each attempt to the start of the next one."""
     return [
-        (following["started_at"] - each["started_at"]).total_seconds() - each["duration_ms"] / 1000
-        for each, following in itertools.pairwise(attempts)
+        (following["started_at"] - attempt["started_at"]).total_seconds()
+        - attempt["duration_ms"] / 1000
+        for attempt, following in itertools.pairwise(attempts)
     ]
 
 
@@ -153,12 +154,12 @@ async def test_a_pause_outlives_the_daemon_that_got_it(
     story: Story, daemons: Daemons, receiver: Receiver
 ) -> None:
     await story.subscribe(receiver.url)
-    told = await daemons.start(retry={"base": "10ms"})
+    daemon = await daemons.start(retry={"base": "10ms"})
     wish = datetime.fromtimestamp(int(datetime.now(UTC).timestamp()) + 2, UTC)
     receiver.answers = [Answer(503, {"Retry-After": wish.strftime("%a, %d %b %Y %H:%M:%S GMT")})]
     await story.insert()
     await receiver.wait_for(1)
-    await daemons.stop(told)
+    await daemons.stop(daemon)
     await daemons.start()
     await story.insert(5, first=2)
     _, *later = await receiver.wait_for(7)
@@ -222,8 +223,8 @@ async def test_an_endpoint_is_disabled_only_after_it_failed_for_long(
     receiver.otherwise = 500
     await daemons.start(retry={"retries": 0})
     await story.insert()
-    told = await another.wait_for(2)
-    assert {r.headers["X-Dispatcher-Event"] for r in told} == {
+    notices = await another.wait_for(2)
+    assert {r.headers["X-Dispatcher-Event"] for r in notices} == {
         "endpoint.disabled",
         "delivery.exhausted",
     }

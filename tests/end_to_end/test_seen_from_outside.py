@@ -44,9 +44,9 @@ def unmeasured() -> None:
 
 
 def value(name: str, **labels: str) -> float:
-    found = metrics.REGISTRY.get_sample_value(f"dispatcher_{name}", labels)
-    assert found is not None, name
-    return found
+    sample = metrics.REGISTRY.get_sample_value(f"dispatcher_{name}", labels)
+    assert sample is not None, name
+    return sample
 
 
 def pending() -> dict[str, float]:
@@ -56,11 +56,11 @@ def pending() -> dict[str, float]:
 
 async def waits(**counts: float) -> None:
     """Returns once so many are counted in each state."""
-    wanted = {"due": 0.0, "scheduled": 0.0, "held": 0.0, **counts}
+    expected = {"due": 0.0, "scheduled": 0.0, "held": 0.0, **counts}
     try:
-        await until(lambda: pending() == wanted, "they are counted")
+        await until(lambda: pending() == expected, "they are counted")
     except TimeoutError:
-        raise AssertionError(f"{pending()}, not {wanted}") from None
+        raise AssertionError(f"{pending()}, not {expected}") from None
 
 
 async def change(story: Story, environment: str | None, *, paused: bool) -> None:
@@ -202,13 +202,13 @@ async def test_a_pause_is_seen_in_the_log_and_in_readiness(story: Story, daemons
         await until(lambda: value("paused_all") == 0, "so is its end")
         await until(lambda: daemon._backlog_monitor.paused == NO_PAUSE, "its end is read")
         assert (await readiness(daemon))[1]["paused"] == {"all": None, "environments": 0}
-    said = [line for line in lines if line["event"].startswith("sending is")]
-    assert [(line["event"], line["environment"]) for line in said] == [
+    entries = [line for line in lines if line["event"].startswith("sending is")]
+    assert [(line["event"], line["environment"]) for line in entries] == [
         ("sending is paused", "all environments"),
         ("sending is resumed", "all environments"),
     ]
-    assert (said[0]["by"], said[0]["since"]) == ("cli:somebody", since)
-    assert said[0]["remedy"].endswith("dispatcher resume --all")
+    assert (entries[0]["by"], entries[0]["since"]) == ("cli:somebody", since)
+    assert entries[0]["remedy"].endswith("dispatcher resume --all")
 
 
 async def test_a_daemon_that_starts_while_an_environment_is_paused_says_so(
@@ -218,9 +218,9 @@ async def test_a_daemon_that_starts_while_an_environment_is_paused_says_so(
     with structlog.testing.capture_logs() as lines:
         daemon = await daemons.start()
         await until(lambda: daemon._backlog_monitor.paused is not None, "it has looked")
-    (said,) = [line for line in lines if line["event"] == "sending is paused"]
-    assert (said["environment"], said["by"]) == ("env_default", "cli:somebody")
-    assert said["remedy"].endswith("dispatcher resume --environment env_default")
+    (entry,) = [line for line in lines if line["event"] == "sending is paused"]
+    assert (entry["environment"], entry["by"]) == ("env_default", "cli:somebody")
+    assert entry["remedy"].endswith("dispatcher resume --environment env_default")
     paused = (await readiness(daemon))[1]["paused"]
     assert paused == {"all": None, "environments": 1}
 
@@ -244,9 +244,9 @@ async def test_a_pause_left_in_the_configuration_does_not_stop_sending_again(
     with structlog.testing.capture_logs() as lines:
         await daemons.start(delivery={"paused": True})
         await story.ended(DELIVERED=1)
-    (said,) = [line for line in lines if line["event"].startswith("delivery.paused")]
-    assert said["event"] == "delivery.paused is set; sending was resumed, not pausing again"
-    assert said["by"] == "cli:somebody"
+    (entry,) = [line for line in lines if line["event"].startswith("delivery.paused")]
+    assert entry["event"] == "delivery.paused is set; sending was resumed, not pausing again"
+    assert entry["by"] == "cli:somebody"
 
 
 async def test_a_daemon_without_the_setting_forgets_that_it_was_applied(

@@ -119,9 +119,9 @@ async def _delivered(story: Story, count: int) -> bool:
 
 
 async def _processes(story: Story) -> dict[str, int]:
-    found = await story.connection.fetch(
+    rows = await story.connection.fetch(
         "SELECT application_name AS name, pid FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name LIKE 'dispatcher/%'"
         " AND application_name NOT LIKE 'dispatcher/people%'"
     )
-    return {row["name"]: row["pid"] for row in found}
+    return {row["name"]: row["pid"] for row in rows}

@@ -54,11 +54,11 @@ async def test_statistics_equal_the_sums_of_the_attempts(
     await story.ended(DELIVERED=30)
     await summed_up(story, attempts=34, failed_attempts=4, delivered=30, failed=0)
     attempts = await story.attempts()
-    told = await story.connection.fetchval(
+    total = await story.connection.fetchval(
         "SELECT sum(duration_ms) FROM dispatcher.endpoint_statistics"
     )
-    assert told == sum(a["duration_ms"] for a in attempts)
-    assert told >= 120
+    assert total == sum(a["duration_ms"] for a in attempts)
+    assert total >= 120
 
 
 async def test_failed_deliveries_count_as_failed_in_statistics(
@@ -83,8 +83,10 @@ async def test_statistics_of_two_daemons_add_up(
     overview = Overview(session)
 
     async def shared() -> bool:
-        told = await overview.daemons()
-        return [len(d.shards) for d in told] == [32, 32] and None not in [d.version for d in told]
+        running = await overview.daemons()
+        return [len(d.shards) for d in running] == [32, 32] and None not in [
+            d.version for d in running
+        ]
 
     await until(shared, "both have shards, and have told of themselves")
     await story.insert(200)
@@ -108,10 +110,10 @@ async def test_a_drain_writes_the_last_statistics(
         await story.insert(40)
         await story.ended(DELIVERED=40 * count)
     await daemons.stop(daemon)
-    told = await story.connection.fetchval(
+    total = await story.connection.fetchval(
         "SELECT sum(delivered) FROM dispatcher.endpoint_statistics"
     )
-    assert told == 120
+    assert total == 120
 
 
 async def test_sending_continues_while_statistics_cannot_be_written(

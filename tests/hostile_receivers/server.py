@@ -74,8 +74,8 @@ async def served(
                     await hostile[-1].start(listener, known)
             yield urls
         finally:
-            for each in hostile:
-                await each.end()
+            for receiver in hostile:
+                await receiver.end()
 
 
 def _listener(behaviour: Behaviour, stack: ExitStack) -> socket.socket:

@@ -178,11 +178,11 @@ def _by_openssl() -> dict[str, Behaviour]:
     }
     return {
         f"tls-flood-of-{name}": Behaviour(
-            _floods_by(*each),
+            _floods_by(*steps),
             "timeout|reset|tls",
             tls="1.2" if name == "renegotiations" else "fine",
         )
-        for name, each in calls.items()
+        for name, steps in calls.items()
     }
 
 

@@ -26,15 +26,15 @@ def main(arguments: list[str]) -> int:
     """Return the exit status: 0 if the tests passed under each version."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
     versions, tests = arguments[:at] or list(VERSIONS), arguments[at + 1 :]
-    found = {version: interpreter(version) for version in versions}
-    if missing := [version for version, path in found.items() if path is None]:
+    paths = {version: interpreter(version) for version in versions}
+    if missing := [version for version, path in paths.items() if path is None]:
         print(
             f"Python {', '.join(missing)} is not installed: install it, or leave it out of VERSIONS"
         )
         return 2
     failed = [
         version
-        for version, path in found.items()
+        for version, path in paths.items()
         if path is not None and not passes(version, environment(version, path), tests)
     ]
     return 1 if failed else 0
@@ -49,7 +49,9 @@ def interpreter(version: str) -> Path | None:
     if uv := shutil.which("uv"):
         candidates.append(Path(output(uv, "python", "find", "--no-python-downloads", version)))
     says = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return next((each for each in candidates if output(each, "-c", says) == version), None)
+    return next(
+        (candidate for candidate in candidates if output(candidate, "-c", says) == version), None
+    )
 
 
 def output(program: str | Path, *arguments: str) -> str:

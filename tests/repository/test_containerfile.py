@@ -35,16 +35,16 @@ LAST_STAGE = INSTRUCTIONS[
 
 
 def only(word: str) -> str:
-    (arguments,) = [arguments for each, arguments in LAST_STAGE if each == word]
+    (arguments,) = [arguments for instruction, arguments in LAST_STAGE if instruction == word]
     return arguments
 
 
 def variables() -> dict[str, str]:
-    return dict(each.split("=", 1) for each in shlex.split(only("ENV")))
+    return dict(assignment.split("=", 1) for assignment in shlex.split(only("ENV")))
 
 
 def test_both_stages_have_one_base_whose_python_is_tested() -> None:
-    assert [each for each in INSTRUCTIONS if each[0] == "FROM"] == [
+    assert [instruction for instruction in INSTRUCTIONS if instruction[0] == "FROM"] == [
         ("FROM", "${BASE} AS build"),
         ("FROM", "${BASE}"),
     ]
@@ -70,7 +70,7 @@ def test_the_build_sees_only_the_files_that_are_copied() -> None:
     assert ignored == "*"
     copied = [text.split()[:-1] for word, text in INSTRUCTIONS if word == "COPY"]
     assert copied == [
-        [each.removeprefix("!") for each in allowed],
+        [pattern.removeprefix("!") for pattern in allowed],
         ["--from=build", "/opt/dispatcher"],
     ]
     assert (ROOT / copied[0][0]).is_file()

@@ -75,9 +75,9 @@ def command_lines(text: str) -> Iterator[list[str]]:
     shown = [line for block in blocks(text, "sh") for line in block.splitlines()]
     for line in (*shown, *quoted(text)):
         # Another file of that name, such as an installed one, is run by the same words.
-        found = re.match(r"(?:[A-Z_]+=\S+ )*(?:\S*/)?dispatcher (.+)", line)
-        if found:
-            yield shlex.split(found[1], comments=True)
+        match = re.match(r"(?:[A-Z_]+=\S+ )*(?:\S*/)?dispatcher (.+)", line)
+        if match:
+            yield shlex.split(match[1], comments=True)
 
 
 def exists(name: str) -> bool:
@@ -88,7 +88,7 @@ def exists(name: str) -> bool:
 
 @every_document
 def test_every_link_leads_to_a_file(text: str) -> None:
-    folder = next(ROOT / name for name, each in TEXTS.items() if each is text).parent
+    folder = next(ROOT / name for name, document in TEXTS.items() if document is text).parent
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
     assert [target for target in targets if not (folder / target).exists()] == []
 
@@ -177,7 +177,7 @@ def test_every_setting_that_is_named_exists(text: str) -> None:
         if section in Config.model_fields and key not in settings(section)
     ]
     assert [name for name in unknown if not FILE.search(name) and f"'{name}'" not in EMITTERS] == []
-    sections = [found[1] for name in quoted(text) if (found := re.fullmatch(r"\[(\w+)\]", name))]
+    sections = [match[1] for name in quoted(text) if (match := re.fullmatch(r"\[(\w+)\]", name))]
     assert [section for section in sections if not settings(section)] == []
 
 
@@ -206,9 +206,9 @@ def test_defaults_are_stated_as_they_are() -> None:
         (OPERATING, r"`admin\.port`: [\d.]+:(\d+)\)", config.admin.port),
         (TEXTS["docs/installing.md"], r"`admin\.port`: [\d.]+:(\d+)\.", config.admin.port),
     ):
-        found = re.search(sentence.replace(" ", r"\s+"), text)
-        assert found, sentence
-        assert float(found[1]) == truth, sentence
+        match = re.search(sentence.replace(" ", r"\s+"), text)
+        assert match, sentence
+        assert float(match[1]) == truth, sentence
 
 
 def parse(command: click.Command, words: list[str], parent: click.Context | None = None) -> None:

@@ -35,10 +35,10 @@ def test_every_locked_package_has_its_version_and_hashes() -> None:
 
 def test_every_dependency_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    requirements = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
     for extra in project["project"]["optional-dependencies"].values():
-        wanted += extra
-    names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in wanted}
+        requirements += extra
+    names = {re.split(r"[^a-z0-9-]", requirement)[0] for requirement in requirements}
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", LOCK, re.MULTILINE))
 
 
@@ -49,7 +49,10 @@ def test_a_lock_names_no_index_and_no_place(lock: str) -> None:
 
 def test_what_is_installed_for_production_is_what_was_tested() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    names = {re.split(r"[^a-z0-9-]", each)[0] for each in project["project"]["dependencies"]}
+    names = {
+        re.split(r"[^a-z0-9-]", requirement)[0]
+        for requirement in project["project"]["dependencies"]
+    }
     assert names <= set(re.findall(r"^([a-z0-9.-]+)==", RUNTIME_LOCK, re.MULTILINE))
     assert _entries(RUNTIME_LOCK) <= _entries(LOCK)
 

@@ -36,9 +36,9 @@ def test_a_task_that_goes_on_is_found(
     owner = leaks.TEST.set(NAME)
     task = tests_loop.run_until_complete(leave())
     leaks.TEST.reset(owner)
-    [found] = watch.leftovers()
+    [line] = watch.leftovers()
     task.cancel()
-    assert found.startswith("task ")
+    assert line.startswith("task ")
 
 
 def test_a_thread_that_goes_on_is_found(watch: leaks.Watch) -> None:
@@ -52,13 +52,13 @@ def test_a_thread_that_goes_on_is_found(watch: leaks.Watch) -> None:
 
 def test_a_child_process_is_found(watch: leaks.Watch) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        [found] = watch.leftovers()
-    assert found.startswith(f"child process {child.pid} ")
+        [line] = watch.leftovers()
+    assert line.startswith(f"child process {child.pid} ")
 
 
 def test_an_open_socket_is_found(watch: leaks.Watch) -> None:
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
         opened.listen()
-        [found] = watch.leftovers()
-    assert found.startswith("socket:[")
+        [line] = watch.leftovers()
+    assert line.startswith("socket:[")

@@ -84,7 +84,11 @@ def test_handlers_are_typed(name: str) -> None:
         for function in functions(TEXTS[name])
         for annotation in (
             function.returns,
-            *(each.annotation for each in ast.walk(function.args) if isinstance(each, ast.arg)),
+            *(
+                argument.annotation
+                for argument in ast.walk(function.args)
+                if isinstance(argument, ast.arg)
+            ),
         )
         if annotation is not None
         and any(isinstance(node, ast.Name) and node.id == "Any" for node in ast.walk(annotation))

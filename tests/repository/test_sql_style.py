@@ -46,13 +46,13 @@ def test_no_file_has_tabs_or_white_space_at_the_ends_of_lines() -> None:
 
 
 def test_keywords_are_in_capitals() -> None:
-    found = {name: KEYWORDS.findall(without_words(text)) for name, text in TEXTS.items()}
-    assert {name: words for name, words in found.items() if words} == {}
+    matches = {name: KEYWORDS.findall(without_words(text)) for name, text in TEXTS.items()}
+    assert {name: words for name, words in matches.items() if words} == {}
 
 
 def test_comments_and_names_use_the_words_of_the_field() -> None:
-    found = {name: PRIVATE_WORDS.findall(text) for name, text in TEXTS.items()}
-    assert {name: words for name, words in found.items() if words} == {}
+    matches = {name: PRIVATE_WORDS.findall(text) for name, text in TEXTS.items()}
+    assert {name: words for name, words in matches.items() if words} == {}
 
 
 def test_a_query_is_one_statement_without_a_semicolon() -> None:

@@ -81,7 +81,7 @@ def system_calls(name: str) -> set[str]:
         ["systemd-analyze", "syscall-filter", name], capture_output=True, text=True, check=True
     )
     names = [line.strip() for line in listed.stdout.splitlines()[1:]]
-    return {call for each in names if each and each[0] != "#" for call in system_calls(each)}
+    return {call for entry in names if entry and entry[0] != "#" for call in system_calls(entry)}
 
 
 def test_the_longest_drain_fits_before_systemd_kills() -> None:
@@ -91,7 +91,7 @@ def test_the_longest_drain_fits_before_systemd_kills() -> None:
 
 
 def test_the_credentials_are_keys_of_the_configuration(tmp_path: Path) -> None:
-    names = [each.partition(":")[0] for each in settings("LoadCredential")]
+    names = [credential.partition(":")[0] for credential in settings("LoadCredential")]
     values = {"database.dsn": "postgresql://db/app", "secrets.key": "ab" * 32}
     assert sorted(names) == sorted(values)
     for name, value in values.items():

@@ -41,24 +41,24 @@ QUOTED = {
 
 def texts() -> dict[str, str]:
     """The files of the project with code in them, by path."""
-    found = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*"))]
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*"))]
     return {
         str(path.relative_to(ROOT)): path.read_text()
-        for path in [*found, ROOT / "Makefile", ROOT / "pyproject.toml"]
+        for path in [*paths, ROOT / "Makefile", ROOT / "pyproject.toml"]
         if (path.suffix in KINDS or path.name in NAMES)
         and not OTHERS.search(str(path.relative_to(ROOT)))
     }
 
 
 def test_code_speaks_plainly() -> None:
-    found = []
+    violations = []
     for name, text in texts().items():
         for quoted in QUOTED.get(name, []):
             text = text.replace(quoted, "")
         for number, line in enumerate(text.splitlines(), start=1):
             if re.search(DIALECT, line, re.IGNORECASE):
-                found.append(f"{name}:{number}: {line.strip()}")
-    assert found == []
+                violations.append(f"{name}:{number}: {line.strip()}")
+    assert violations == []
 
 
 QUESTION_WORDS = re.compile(r"(?:How|What|Where|Whether|Who)\b")
@@ -67,7 +67,7 @@ QUESTION_WORDS = re.compile(r"(?:How|What|Where|Whether|Who)\b")
 
 def test_no_docstring_of_a_helper_of_tests_begins_as_a_question() -> None:
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    found = [
+    violations = [
         f"{name}:{node.lineno}: {docstring}"
         for name, text in texts().items()
         if name.startswith("tests/") and name.endswith(".py")
@@ -75,7 +75,7 @@ def test_no_docstring_of_a_helper_of_tests_begins_as_a_question() -> None:
         if isinstance(node, kinds)
         if QUESTION_WORDS.match(docstring := ast.get_docstring(node) or "")
     ]
-    assert found == []
+    assert violations == []
 
 
 OTHER_NAMES_OF_LIMITS = re.compile(r"(?:^|_)(?:MOST|MAX|MAXIMUM|DEEPEST|LONGEST|LARGEST)(?:_|$)")
@@ -129,14 +129,14 @@ def documented(text: str) -> Iterator[tuple[str, str]]:
 
 
 def test_what_is_the_most_of_something_is_called_a_limit() -> None:
-    found = [
+    violations = [
         f"{name}: {constant}"
         for name, text in texts().items()
         if name.endswith(".py")
         for constant, docstring in documented(text)
         if docstring.startswith("Most ") and not re.search(r"(^|_)LIMIT(_|$)", constant)
     ]
-    assert found == []
+    assert violations == []
 
 
 @pytest.mark.parametrize(
@@ -162,19 +162,19 @@ def test_a_number_shows_its_unit_and_whether_it_is_a_limit(line: str, is_good: b
 
 
 def test_a_number_of_the_package_shows_its_unit_and_whether_it_is_a_limit() -> None:
-    found = [
+    violations = [
         f"{name}: {number}"
         for name, text in texts().items()
         if name.startswith("dispatcher/") and name.endswith(".py")
         for number in numbers(text)
         if UNFIT_NAMES_OF_NUMBERS.search(number)
     ]
-    assert found == []
+    assert violations == []
 
 
 def test_a_limit_is_called_a_limit() -> None:
     """`EVENTS_LIMIT`, with its unit at the end if it has one: `BODY_LIMIT_BYTES`."""
-    found = [
+    violations = [
         f"{name}: {constant}"
         for name, text in texts().items()
         if name.endswith(".py")
@@ -185,4 +185,42 @@ def test_a_limit_is_called_a_limit() -> None:
             or (name.startswith("dispatcher/") and UNFIT_NAMES.search(constant))
         )
     ]
-    assert found == []
+    assert violations == []
+
+
+UNFIT_NAMES_OF_VARIABLES = re.compile(r"told|said|each|found|wanted|given|some|far|most")
+"""Words that leave open what a variable holds: a noun says it, such as `message` or `rows`."""
+
+
+def variables(text: str) -> Iterator[tuple[int, str]]:
+    """The names of the variables and parameters of a module, with their lines; no attributes."""
+    nodes = list(ast.walk(ast.parse(text)))
+    attributes = {
+        node
+        for definition in nodes
+        if isinstance(definition, ast.ClassDef)
+        for statement in definition.body
+        for node in ast.iter_child_nodes(statement)
+    }
+    for node in nodes:
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) if node not in attributes:
+                yield node.lineno, name
+            case (
+                ast.arg(arg=name)
+                | ast.ExceptHandler(name=str(name))
+                | ast.MatchAs(name=str(name))
+                | ast.MatchStar(name=str(name))
+            ):
+                yield node.lineno, name
+
+
+def test_a_variable_is_named_for_what_it_holds() -> None:
+    violations = [
+        f"{name}:{line}: {variable}"
+        for name, text in texts().items()
+        if name.startswith(("dispatcher/", "tests/")) and name.endswith(".py")
+        for line, variable in sorted(variables(text))
+        if UNFIT_NAMES_OF_VARIABLES.fullmatch(variable)
+    ]
+    assert violations == []

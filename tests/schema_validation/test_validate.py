@@ -38,7 +38,7 @@ def test_data_that_satisfies_its_schema_passes(schema: Any, data: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "data", "said"),
+    ("schema", "data", "detail"),
     [
         ({"required": ["id"]}, "{}", 'data: "id" is a required property'),
         ({"properties": {"a": {"items": {"type": "string"}}}}, '{"a":["x",7]}', "data.a.1: "),
@@ -49,11 +49,11 @@ def test_data_that_satisfies_its_schema_passes(schema: Any, data: str) -> None:
     ],
 )
 def test_data_that_violates_its_schema_is_rejected_with_place_and_reason(
-    schema: Any, data: str, said: str
+    schema: Any, data: str, detail: str
 ) -> None:
     rejection = refused(schema, data)
     assert rejection.reason == "schema"
-    assert said in rejection.detail
+    assert detail in rejection.detail
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_rejection_does_not_repeat_the_rejected_value(schema: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "detail"),
     [
         ("1e400", "infinity"),
         (r'"\ud800"', "surrogate"),
@@ -82,14 +82,14 @@ def test_a_rejection_does_not_repeat_the_rejected_value(schema: Any) -> None:
         ("1" * 400, "infinity"),
     ],
 )
-def test_data_that_is_not_json_is_unreadable(data: str, said: str) -> None:
+def test_data_that_is_not_json_is_unreadable(data: str, detail: str) -> None:
     rejection = refused(True, data)
     assert rejection.reason == "unreadable"
-    assert said in rejection.detail
+    assert detail in rejection.detail
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "detail"),
     [
         ({"type": "objekt"}, "schema.type: "),
         ({"properties": {"a": {"minLength": -1}}}, "schema.properties.a.minLength: "),
@@ -105,11 +105,11 @@ def test_data_that_is_not_json_is_unreadable(data: str, said: str) -> None:
         ({"$schema": 3}, "schema.$schema: "),
     ],
 )
-def test_an_invalid_schema_is_unusable(schema: Any, said: str) -> None:
+def test_an_invalid_schema_is_unusable(schema: Any, detail: str) -> None:
     for data in (None, "1"):
         rejection = refused(schema, data)
         assert rejection.reason == "schema_unusable"
-        assert said in rejection.detail
+        assert detail in rejection.detail
 
 
 def test_a_pattern_takes_time_in_proportion_to_the_text_alone() -> None:

@@ -27,17 +27,17 @@ def counts(waiting: Waiting) -> tuple[int, int, int]:
 
 async def both(backlogs: Backlogs) -> tuple[int, int, int]:
     """Due, scheduled and held, which are the same for the one environment and for all."""
-    found = counts((await backlogs.read(None)).pending)
-    assert counts((await backlogs.read("env_default")).pending) == found
-    return found
+    pending = counts((await backlogs.read(None)).pending)
+    assert counts((await backlogs.read("env_default")).pending) == pending
+    return pending
 
 
 async def test_an_empty_environment_has_no_backlog(backlogs: Backlogs) -> None:
     assert await both(backlogs) == (0, 0, 0)
-    found = await backlogs.read(None)
-    assert found.pending.oldest_due_seconds == 0
-    assert (found.inbox.events, found.inbox.oldest_seconds, found.quarantined) == (0, 0, 0)
-    assert found.environments == {}
+    backlog = await backlogs.read(None)
+    assert backlog.pending.oldest_due_seconds == 0
+    assert (backlog.inbox.events, backlog.inbox.oldest_seconds, backlog.quarantined) == (0, 0, 0)
+    assert backlog.environments == {}
 
 
 async def test_due_deliveries_have_an_age_and_retries_are_scheduled(
@@ -82,9 +82,9 @@ async def test_deliveries_of_disabled_or_paused_webhooks_are_held_without_an_age
     )
     await rows.delivery(connection, resting, due_in=-1e6)
     assert await both(backlogs) == (0, 0, 4)
-    found = await backlogs.read(None)
-    assert found.pending.oldest_due_seconds == 0
-    assert (found.endpoints.active, found.endpoints.disabled) == (1, 1)
+    backlog = await backlogs.read(None)
+    assert backlog.pending.oldest_due_seconds == 0
+    assert (backlog.endpoints.active, backlog.endpoints.disabled) == (1, 1)
 
 
 async def test_deliveries_of_a_paused_environment_are_held(
@@ -97,17 +97,17 @@ async def test_deliveries_of_a_paused_environment_are_held(
         await rows.delivery(connection, webhook, due_in=-5)
     async with pool.transaction() as session:
         await Pauses(session, actor).pause("env_other")
-    found = await backlogs.read(None)
-    assert counts(found.pending) == (2, 0, 1)
-    assert found.environments == {"env_default": {"due": 2}, "env_other": {"held": 1}}
-    assert found.all_paused_at is None
+    backlog = await backlogs.read(None)
+    assert counts(backlog.pending) == (2, 0, 1)
+    assert backlog.environments == {"env_default": {"due": 2}, "env_other": {"held": 1}}
+    assert backlog.all_paused_at is None
     assert counts((await backlogs.read("env_other")).pending) == (0, 0, 1)
     async with pool.transaction() as session:
         await Pauses(session, actor).pause(None)
-    found = await backlogs.read(None)
-    assert counts(found.pending) == (0, 0, 3)
-    assert found.environments == {"env_default": {"held": 2}, "env_other": {"held": 1}}
-    assert found.all_paused_at is not None
+    backlog = await backlogs.read(None)
+    assert counts(backlog.pending) == (0, 0, 3)
+    assert backlog.environments == {"env_default": {"held": 2}, "env_other": {"held": 1}}
+    assert backlog.all_paused_at is not None
     assert counts((await backlogs.read("env_default")).pending) == (0, 0, 2)
 
 
@@ -119,14 +119,14 @@ async def test_counting_stops_at_a_limit_and_reports_it(
     for number in range(5):
         await rows.delivery(connection, webhook, due_in=-10 - number, shard=number)
     for environment in (None, "env_default"):
-        found = (await backlogs.read(environment)).pending
-        assert (found.due, found.more) == (4, ("due",))
-        assert found.oldest_due_seconds >= 13
+        waiting = (await backlogs.read(environment)).pending
+        assert (waiting.due, waiting.more) == (4, ("due",))
+        assert waiting.oldest_due_seconds >= 13
     disabled = await rows.endpoint(connection, active=False)
     for _ in range(5):
         await rows.delivery(connection, disabled)
-    found = (await backlogs.read(None)).pending
-    assert (found.due, found.held, sorted(found.more)) == (4, 4, ["due", "held"])
+    waiting = (await backlogs.read(None)).pending
+    assert (waiting.due, waiting.held, sorted(waiting.more)) == (4, 4, ["due", "held"])
 
 
 async def test_an_event_before_its_fan_out_counts_as_waiting(
@@ -149,11 +149,11 @@ async def test_webhooks_are_active_failing_or_disabled(
     await rows.endpoint(connection, deleted=True)
     await connection.executemany(
         "INSERT INTO dispatcher.endpoint_health (endpoint_id, failing_since) VALUES ($1, now())",
-        [(each,) for each in failing],
+        [(endpoint,) for endpoint in failing],
     )
     for environment in (None, "env_default"):
-        found = (await backlogs.read(environment)).endpoints
-        assert (found.active, found.disabled, found.failing) == (2, 1, 1)
+        webhooks = (await backlogs.read(environment)).endpoints
+        assert (webhooks.active, webhooks.disabled, webhooks.failing) == (2, 1, 1)
 
 
 async def test_the_figures_of_all_environments_include_the_daemons(
@@ -177,7 +177,7 @@ async def test_the_figures_of_all_environments_include_the_daemons(
 
 
 @pytest.mark.parametrize(
-    ("environments", "most", "expected"),
+    ("environments", "limit", "expected"),
     [
         ({}, 2, {}),
         ({"a": {"due": 1}}, 2, {"a": {"due": 1}}),
@@ -194,6 +194,6 @@ async def test_the_figures_of_all_environments_include_the_daemons(
     ],
 )
 def test_the_environments_with_most_are_named_and_the_others_added_up(
-    environments: dict[str, dict[str, int]], most: int, expected: dict[str, dict[str, int]]
+    environments: dict[str, dict[str, int]], limit: int, expected: dict[str, dict[str, int]]
 ) -> None:
-    assert largest(environments, most) == expected
+    assert largest(environments, limit) == expected

@@ -66,8 +66,8 @@ async def test_the_setting_pauses_again_once_a_daemon_ran_without_it(pool: Pool)
 async def test_a_pause_by_a_person_is_not_changed(pool: Pool) -> None:
     async with pool.transaction() as session:
         paused, _ = await Pauses(session, Actor("cli:root")).pause(None)
-    found = await applied(pool)
-    assert (found.applied, found.paused_at) == (True, paused.paused_at)
+    state = await applied(pool)
+    assert (state.applied, state.paused_at) == (True, paused.paused_at)
 
 
 async def test_a_copy_of_the_database_is_paused_although_the_original_was_resumed(
@@ -139,8 +139,8 @@ async def test_tables_that_were_restored_are_another_database(
 
 async def test_two_daemons_that_start_together_apply_the_pause_once(dsn: str) -> None:
     async with pool_of(dsn) as one, pool_of(dsn) as other:
-        found = await asyncio.gather(applied(one), applied(other))
-    assert sorted(each.applied for each in found) == [False, True]
+        states = await asyncio.gather(applied(one), applied(other))
+    assert sorted(state.applied for state in states) == [False, True]
 
 
 async def test_a_role_that_may_not_read_the_cluster_has_a_name_for_the_database_all_the_same(

@@ -52,8 +52,8 @@ async def values(connection: Connection, cipher: Cipher, endpoint: UUID) -> list
 
 
 async def check_value(connection: Connection) -> bytes:
-    found: bytes = await connection.fetchval("SELECT key_check FROM dispatcher.settings")
-    return found
+    key_check: bytes = await connection.fetchval("SELECT key_check FROM dispatcher.settings")
+    return key_check
 
 
 async def test_all_values_are_encrypted_again_and_the_database_has_the_new_key(
@@ -88,10 +88,10 @@ async def test_a_rotation_that_was_cut_short_goes_on(
     endpoints = [await sealed(connection, OLD, "secret") for _ in range(5)]
     replace, calls = SealedValues.replace, iter([True, False])
 
-    async def once(self: SealedValues, some: object) -> None:
+    async def once(self: SealedValues, records: object) -> None:
         if not next(calls):
             raise ConnectionError
-        await replace(self, some)  # type: ignore[arg-type] # as it came
+        await replace(self, records)  # type: ignore[arg-type] # as it came
 
     with monkeypatch.context() as patched:
         patched.setattr(SealedValues, "replace", once)
@@ -160,8 +160,8 @@ async def test_rotation_is_refused_while_a_daemon_still_encrypts_with_the_old_ke
 
     async def renewed(self: SealedValues, after: UUID, limit: int) -> object:
         """As if a daemon had encrypted it with the old key during the run."""
-        found = await listed(self, after, limit)
-        return [{**row, "secret": OLD.encrypt(b"x", context=endpoint.bytes)} for row in found]
+        records = await listed(self, after, limit)
+        return [{**row, "secret": OLD.encrypt(b"x", context=endpoint.bytes)} for row in records]
 
     monkeypatch.setattr(SealedValues, "list", renewed)
     with pytest.raises(ConflictError, match="restart it, and run this again"):

@@ -82,10 +82,10 @@ async def test_pending_deliveries_are_counted_exactly_up_to_a_bound(
     )
     assert (await overview.summary("env_default")).pending == Count(OVERVIEW_COUNT_LIMIT)
     await connection.execute(fill, webhook, OVERVIEW_COUNT_LIMIT + 1, OVERVIEW_COUNT_LIMIT + 1)
-    most = Count(OVERVIEW_COUNT_LIMIT, more=True)
-    assert (await overview.webhooks("env_default", [webhook]))[webhook].pending == most
-    assert (await overview.summary("env_default")).pending == most
-    assert (await overview.summary(None)).pending == most
+    expected = Count(OVERVIEW_COUNT_LIMIT, more=True)
+    assert (await overview.webhooks("env_default", [webhook]))[webhook].pending == expected
+    assert (await overview.summary("env_default")).pending == expected
+    assert (await overview.summary(None)).pending == expected
 
 
 async def test_a_summary_covers_one_environment_or_all(

@@ -50,8 +50,8 @@ async def endpoints(connection: Connection) -> list[UUID]:
 
 async def active(pool: Pool, endpoints: list[UUID]) -> list[bool]:
     """Return for each endpoint whether the sending side may send to it."""
-    found = {row["id"]: row["may_send"] for row in await Endpoints(pool).for_sending(endpoints)}
-    return [found[endpoint] for endpoint in endpoints]
+    states = {row["id"]: row["may_send"] for row in await Endpoints(pool).for_sending(endpoints)}
+    return [states[endpoint] for endpoint in endpoints]
 
 
 async def changed(pool: Pool, since: int) -> tuple[int, set[UUID]]:
@@ -78,8 +78,8 @@ async def test_pausing_holds_one_environment_or_all_and_raises_endpoint_versions
         version, _ = await changed(pool, version)
         await change(environment)
         assert await active(pool, endpoints) == expected
-        told = set(endpoints) if environment is None else {endpoints[1]}
-        assert (await changed(pool, version))[1] == told
+        changed_ids = set(endpoints) if environment is None else {endpoints[1]}
+        assert (await changed(pool, version))[1] == changed_ids
 
 
 async def test_an_endpoint_created_during_a_pause_is_held(
@@ -98,10 +98,10 @@ async def test_pausing_or_resuming_twice_changes_nothing_more(
     assert (await changed(pool, version))[1] == set()
     await resume(None)
     assert (await resume(None)).paused_at is None
-    found = await connection.fetch(
+    entries = await connection.fetch(
         "SELECT action, subject, actor FROM dispatcher.audit ORDER BY id"
     )
-    assert [tuple(row) for row in found] == [
+    assert [tuple(row) for row in entries] == [
         ("sending.pause", "*", "token:test"),
         ("sending.resume", "*", "token:test"),
     ]
@@ -129,12 +129,12 @@ async def test_pauses_of_an_environment_and_of_all_are_read(
     assert of_all == Pause(None, True, of_all.paused_at, of_all.paused_at, ("env_default",), 1)
     both = Pause("env_default", True, own.paused_at, of_all.paused_at)
     assert await pauses.get("env_default") == both
-    assert [(each.environment_id, each.by) for each in await pauses.current()] == [
+    assert [(entry.environment_id, entry.by) for entry in await pauses.current()] == [
         (None, "token:test"),
         ("env_default", "token:test"),
     ]
     await connection.execute("UPDATE dispatcher.audit SET actor = 'x', action = 'y'")
-    assert [each.by for each in await pauses.current()] == [None, None]
+    assert [entry.by for entry in await pauses.current()] == [None, None]
 
 
 async def test_all_pauses_are_counted_and_the_oldest_is_found(
@@ -162,9 +162,9 @@ async def test_of_more_pauses_than_are_listed_the_preferred_ones_are_listed(
     await pause("env_other")
     await pause("env_default")
     pauses = Pauses(pool, actor)
-    assert [each.environment_id for each in await pauses.current()] == ["env_default"]
+    assert [entry.environment_id for entry in await pauses.current()] == ["env_default"]
     preferred = await pauses.current(["env_other", "env_none"])
-    assert [each.environment_id for each in preferred] == ["env_other"]
+    assert [entry.environment_id for entry in preferred] == ["env_other"]
 
 
 @pytest.mark.parametrize("environment", [None, "env_default"])
@@ -177,7 +177,7 @@ async def test_the_last_pause_counts_if_there_was_one_a_moment_before(
         if name == "cli:first":
             async with pool.transaction() as session:
                 await Pauses(session, Actor(name)).resume(environment)
-    assert [each.by for each in await Pauses(pool, Actor("test")).current()] == ["cli:second"]
+    assert [entry.by for entry in await Pauses(pool, Actor("test")).current()] == ["cli:second"]
 
 
 async def test_resuming_an_environment_while_all_are_paused_is_a_conflict(

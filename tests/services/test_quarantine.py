@@ -32,8 +32,8 @@ async def put_aside(connection: Connection, detail: str = "too much") -> None:
 
 
 async def audited(connection: Connection) -> list[tuple[str, str]]:
-    found = await connection.fetch("SELECT action, subject FROM dispatcher.audit ORDER BY id")
-    return [(row["action"], row["subject"]) for row in found]
+    entries = await connection.fetch("SELECT action, subject FROM dispatcher.audit ORDER BY id")
+    return [(row["action"], row["subject"]) for row in entries]
 
 
 async def test_quarantined_events_are_listed_newest_first_with_the_reason(
@@ -44,10 +44,10 @@ async def test_quarantined_events_are_listed_newest_first_with_the_reason(
     quarantine = Quarantine(pool, actor)
     first = await quarantine.list(OURS, limit=2)
     second = await quarantine.list(OURS, before=first.next, limit=3)
-    found = [*first.items, *second.items]
-    assert [item.event_id for item in found] == [ids.event_name(id_) for id_ in reversed(events)]
+    items = [*first.items, *second.items]
+    assert [item.event_id for item in items] == [ids.event_name(id_) for id_ in reversed(events)]
     assert second.next is None
-    item = found[0]
+    item = items[0]
     assert (item.id, item.type, item.environment_id) == (f"q_{events[4]}", "user.created", OURS)
     assert (item.reason, item.detail) == ("fan_out_failed", "too much")
     assert (item.webhook_id, item.delivery_id) == (None, None)

@@ -31,7 +31,7 @@ BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
 
 
 @pytest.mark.parametrize(
-    ("backlog", "unwell", "is_running", "said"),
+    ("backlog", "unwell", "is_running", "starts"),
     [
         (NOTHING, 0, True, []),
         (NOTHING, 0, False, ["No daemon is running"]),
@@ -76,11 +76,13 @@ BEHIND = Waiting(1_200, 5, 7, more=("due",), oldest_due_seconds=245.0)
     ],
 )
 def test_problems_are_listed_the_most_urgent_first(
-    backlog: Backlog, unwell: int, is_running: bool, said: list[str]
+    backlog: Backlog, unwell: int, is_running: bool, starts: list[str]
 ) -> None:
-    found = problems(backlog, unwell, is_running=is_running)
-    assert len(found) == len(said)
-    assert all(sentence.startswith(start) for sentence, start in zip(found, said, strict=True))
+    sentences = problems(backlog, unwell, is_running=is_running)
+    assert len(sentences) == len(starts)
+    assert all(
+        sentence.startswith(start) for sentence, start in zip(sentences, starts, strict=True)
+    )
 
 
 async def fails(connection: Connection, endpoint: object, minutes: int) -> None:
@@ -113,7 +115,8 @@ async def test_webhooks_that_fail_are_listed_with_their_last_answer(
     verdict = await Verdicts(pool).read("env_default")
     assert verdict.unwell_number == 3
     assert [
-        (each.id, each.active, each.code, each.why, each.waiting) for each in verdict.unwell
+        (webhook.id, webhook.active, webhook.code, webhook.why, webhook.waiting)
+        for webhook in verdict.unwell
     ] == [
         (early, True, "timeout", "no answer within 15 s", 0),
         (late, True, "500", "the endpoint answered 500", 2),

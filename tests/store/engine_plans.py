@@ -66,10 +66,10 @@ async def _run(queues: Queues, name: str, call: Call, mode: str) -> Ran:
     used = frozenset(index for node in plan.nodes if (index := _index_of_a_queue(node)))
     rows = min(call.rows, 4 * BATCH) if queues.is_empty else call.rows
     dead = queues.size.deliveries * DEAD_PART * queues.has_old_snapshot
-    most = call.blocks * rows + SLACK + int(dead)
+    limit = call.blocks * rows + SLACK + int(dead)
     # People's sessions have no pinned plans. They plan each time, and an empty table is read as it is.
     is_free = queues.is_empty and call.session == "people"
-    return Ran(name, mode, plan.blocks, most, rows, used, frozenset() if is_free else call.indexes)
+    return Ran(name, mode, plan.blocks, limit, rows, used, frozenset() if is_free else call.indexes)
 
 
 def _index_of_a_queue(node: Mapping[str, Any]) -> str:

@@ -30,11 +30,11 @@ class Call:
 
 def calls(queues: Queues) -> Mapping[str, Call]:
     """By a statement's name; a word after a colon tells several calls of one apart."""
-    found = {}
+    by_name = {}
     for of_stage in (_recording, _loading, _fanning_out, _checking, _leasing, _keeping, _people):
         for name, (session, arguments, rows, blocks, *indexes) in of_stage(queues).items():
-            found[name] = Call(session, arguments, rows, blocks, frozenset(indexes))
-    return found
+            by_name[name] = Call(session, arguments, rows, blocks, frozenset(indexes))
+    return by_name
 
 
 PEOPLES = frozenset({
@@ -88,10 +88,10 @@ def _results() -> list[str]:
 
 
 def _recording(queues: Queues) -> Rows:
-    some, early = _some(queues), queues.ids(range(1, BATCH + 1))
+    ids, early = _some(queues), queues.ids(range(1, BATCH + 1))
     delays = _text("5")
-    ended = ", ".join([some, *_results(), _text("'DELIVERED'::text"), delays])
-    retried = ", ".join([some, *_results(), _text("NULL::text"), delays])
+    ended = ", ".join([ids, *_results(), _text("'DELIVERED'::text"), delays])
+    retried = ", ".join([ids, *_results(), _text("NULL::text"), delays])
     late = ", ".join(
         [early, *_results(), early, _times(f"'{endpoint(5)}'::uuid", BATCH), str(queues.id(1))]
     )
@@ -100,7 +100,7 @@ def _recording(queues: Queues) -> Rows:
         "deliveries/record:retried": ("record", retried, BATCH, 28, "deliveries_pkey"),
         # planned with its values, as the statements of the session "bodies" are
         "deliveries/record_late": ("bodies", late, BATCH, 50, "deliveries_pkey"),
-        "deliveries/locked": ("record", some, BATCH, 12, "deliveries_pkey"),
+        "deliveries/locked": ("record", ids, BATCH, 12, "deliveries_pkey"),
         "deliveries/quarantine": ("record", f"{queues.id(201)}, 0, 'detail'", 1, 40, "deliveries_pkey"),
         "deliveries/probe": ("record", "", 1, 20),
     }  # fmt: skip

@@ -29,9 +29,9 @@ async def test_a_connection_limit_is_named_when_it_is_reached(
     try:
         with pytest.raises(
             StoreUnavailableError, match=r"^6 of \d+ connections could be opened"
-        ) as said:
+        ) as raised:
             await sessions.open_all()
-        assert "pool_size" in str(said.value)
+        assert "pool_size" in str(raised.value)
     finally:
         await sessions.close()
         await maintenance.execute(f"DROP ROLE {role}")

@@ -21,9 +21,9 @@ async def ended(connection: Connection, session: Session, endpoint: UUID) -> Del
     return one
 
 
-async def send_again(session: Session, *some: Delivery) -> SentAgain:
+async def send_again(session: Session, *deliveries: Delivery) -> SentAgain:
     async with session.transaction() as opened:
-        actions, ids = DeliveryActions(opened), [one.id for one in some]
+        actions, ids = DeliveryActions(opened), [one.id for one in deliveries]
         await actions.lock(ids)
         return await delivery_changes.send_again(opened, OURS, await actions.find(ids, OURS))
 
@@ -36,7 +36,7 @@ async def test_each_delivery_is_sent_again_as_its_state_asks_or_refused_by_its_i
         await rows.endpoint(connection, active=False),
     )
     pending = await rows.delivery(connection, active, due_in=HOUR)
-    over, refused = [await ended(connection, session, each) for each in (active, disabled)]
+    over, refused = [await ended(connection, session, endpoint) for endpoint in (active, disabled)]
     assert await send_again(session, pending, over, refused) == (2, {refused.id: "disabled"})
     assert await connection.fetchval("SELECT delivery_id FROM dispatcher.inbox") == over.id
     assert await connection.fetchval(
@@ -55,9 +55,9 @@ async def test_pending_and_queued_deliveries_are_cancelled_and_ended_ones_are_no
     queued, over = [await ended(connection, session, endpoint) for _ in range(2)]
     await send_again(session, queued)
     async with session.transaction() as opened:
-        some = [pending.id, queued.id, over.id]
-        await DeliveryActions(opened).lock(some)
-        assert await delivery_changes.cancel(opened, OURS, some) == 2
+        delivery_ids = [pending.id, queued.id, over.id]
+        await DeliveryActions(opened).lock(delivery_ids)
+        assert await delivery_changes.cancel(opened, OURS, delivery_ids) == 2
     attempts = await rows.attempts(connection)
     cancelled = {row["delivery_id"] for row in attempts if row["error"] == CANCELLED_BY_HAND}
     assert cancelled == {pending.id, queued.id}

@@ -64,7 +64,7 @@ class Measured(Session):
     ) -> list[asyncpg.Record]:
         async with connection.transaction():  # the server forgets its counters at a commit
             before = await connection.fetchrow(TOUCHED)
-            found = await super().ask(connection, query, *args)
+            records = await super().ask(connection, query, *args)
             after = await connection.fetchrow(TOUCHED)
         assert before is not None
         assert after is not None
@@ -72,7 +72,7 @@ class Measured(Session):
         for what in ("rows", "blocks", "wal"):
             spent = int(after[what] - before[what])
             setattr(self.cost, what, getattr(self.cost, what) + spent)
-        return found
+        return records
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ async def test_a_delivery_needs_four_kinds_of_statements_and_few_of_each(
 
 
 @pytest.mark.parametrize(
-    ("fan_out", "most"),
+    ("fan_out", "limits"),
     [
         (1, {"emit": (2, 8, 430), "fanout": (2, 15, 515), "bodies": (0, 4, 1), "record": (2, 13, 550)}),
         (10, {"emit": (0.2, 1, 44), "fanout": (1.1, 11.5, 472), "bodies": (0, 1, 1), "record": (2, 13, 555)}),
@@ -161,20 +161,20 @@ async def test_a_delivery_stays_within_its_rows_blocks_and_wal(
     sessions: dict[str, Measured],
     owner: int,
     fan_out: int,
-    most: dict[str, tuple[float, float, float]],
+    limits: dict[str, tuple[float, float, float]],
 ) -> None:
     """Rows are those written, blocks all that were touched; bytes of the log are without page images.
 
     PostgreSQL 14 touches more blocks than 18: 14.1 a fan-out of one delivery, 12.1 to record one.
     """
     spent = await costs(connection, sessions, owner, fan_out)
-    found = {name: cost.each(NUMBER) for name, cost in spent.items()}
+    averages = {name: cost.each(NUMBER) for name, cost in spent.items()}
     dearer = {
-        name: f"{found[name]}, at most {most[name]}"
-        for name in found
-        if any(has > may for has, may in zip(found[name], most[name], strict=True))
+        name: f"{averages[name]}, at most {limits[name]}"
+        for name in averages
+        if any(has > may for has, may in zip(averages[name], limits[name], strict=True))
     }
-    assert dearer == {}, found
+    assert dearer == {}, averages
 
 
 async def test_beside_another_daemon_the_rows_of_the_inbox_are_locked(

@@ -37,14 +37,14 @@ async def test_the_ids_of_days_are_those_of_their_partitions(
     connection: Connection, days: int, seconds: float
 ) -> None:
     day = datetime(2026, 3, 1, tzinfo=UTC)
-    found = await connection.fetchval(
+    bounds = await connection.fetchval(
         """SELECT ARRAY[dispatcher.id_floor($1::timestamptz - make_interval(days => $2 - 1)),
                         dispatcher.id_floor($1 + interval '1 day')]""",
         day,
         days,
     )
     of_days = ids.of_days(day.timestamp() + seconds, days)
-    assert [of_days.start, of_days.stop] == found
+    assert [of_days.start, of_days.stop] == bounds
 
 
 async def test_ids_drawn_alternately_by_two_sessions_grow(dsn: str, connection: Connection) -> None:

@@ -26,13 +26,13 @@ types = st.lists(words, min_size=1, max_size=8).map(".".join)
 async def test_database_and_program_compute_the_same_patterns(
     connection: Connection, many: list[str]
 ) -> None:
-    found = await connection.fetch(
+    rows = await connection.fetch(
         """SELECT type, dispatcher.patterns_of(type) AS patterns, dispatcher.is_reserved(type) AS reserved
            FROM unnest($1::text[]) AS type""",
         many,
     )
-    assert len(found) == len(many)
-    for row in found:
+    assert len(rows) == len(many)
+    for row in rows:
         assert sorted(row["patterns"]) == sorted(candidates(row["type"]))
         assert row["reserved"] is event_patterns.is_reserved(row["type"])
 

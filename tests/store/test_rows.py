@@ -121,7 +121,7 @@ PYTHON_TYPES: dict[str, object] = {
 
 def plain(hint: object) -> object:
     """Return the type that the driver makes: without None, and a name's own type."""
-    alternatives = [each for each in get_args(hint) if each is not NoneType]
+    alternatives = [member for member in get_args(hint) if member is not NoneType]
     if get_origin(hint) is Literal:
         return str
     if NoneType in get_args(hint):

@@ -57,12 +57,12 @@ async def occupied(maintenance: Connection, dsn: str) -> AsyncIterator[str]:
 
 
 async def test_every_function_sets_its_search_path(connection: Connection) -> None:
-    found = await connection.fetch(
+    functions = await connection.fetch(
         """SELECT p.proname AS name, p.prosrc AS body FROM pg_proc p
            WHERE p.pronamespace = 'dispatcher'::regnamespace AND p.prosqlbody IS NULL
              AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)"""
     )
-    bodies = {row["name"]: row["body"] for row in found}
+    bodies = {row["name"]: row["body"] for row in functions}
     assert {name: bodies[name] for name in bodies.keys() - QUALIFIED} == BOUND_BY_ITS_TEXT
     assert bodies.keys() >= QUALIFIED
     for name in QUALIFIED:

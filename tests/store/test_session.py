@@ -47,11 +47,11 @@ async def kill(connection: Connection, session: Session) -> None:
 async def test_statements_share_one_connection_and_its_settings(dsn: str) -> None:
     session = Session(dsn, "one", statement_timeout=2.5, settings={"synchronous_commit": "off"})
     assert await pid(session) == await pid(session)
-    found = await session.fetch(
+    records = await session.fetch(
         """SELECT current_setting('application_name'), current_setting('synchronous_commit'),
                   current_setting('statement_timeout'), current_setting('timezone'), current_setting('jit')"""
     )
-    assert tuple(found[0]) == ("dispatcher/one", "off", "2500ms", "UTC", "off")
+    assert tuple(records[0]) == ("dispatcher/one", "off", "2500ms", "UTC", "off")
     assert repr(session) == "<Session one open>"
     await session.close()
     assert repr(session) == "<Session one closed>"
@@ -60,13 +60,13 @@ async def test_statements_share_one_connection_and_its_settings(dsn: str) -> Non
 async def test_a_lost_connection_is_reported_once_and_replaced(
     connection: Connection, session: Session
 ) -> None:
-    told = []
-    session.on_lost = lambda: told.append(1)
+    losses = []
+    session.on_lost = lambda: losses.append(1)
     first = await pid(session)
     await kill(connection, session)
     with pytest.raises(StoreUnavailableError):
         await session.fetch("SELECT 1")
-    assert told == [1]
+    assert losses == [1]
     assert await pid(session) != first
 
 
@@ -161,7 +161,7 @@ async def test_a_cancelled_statement_closes_its_connection(
 
 async def test_statements_of_many_tasks_take_turns(session: Session) -> None:
     answers = await asyncio.gather(*(session.fetch("SELECT $1::int", n) for n in range(50)))
-    assert [found[0][0] for found in answers] == list(range(50))
+    assert [answer[0][0] for answer in answers] == list(range(50))
 
 
 async def test_a_changed_setting_applies_to_later_connections(

@@ -77,7 +77,7 @@ def test_all_statements_can_be_read_ahead() -> None:
 
 
 def test_no_other_module_holds_sql() -> None:
-    found = [
+    places = [
         f"{path.relative_to(PACKAGE)}:{text.lineno}"
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.relative_to(PACKAGE).parts[0] not in {*MAY_KNOW, "store"}
@@ -85,17 +85,17 @@ def test_no_other_module_holds_sql() -> None:
         for text in texts(path)
         if SQL.search(str(text.value))
     ]
-    assert found == []
+    assert places == []
 
 
 def test_the_store_holds_no_sql_but_for_its_sessions() -> None:
-    found = {
+    names = {
         path.name
         for path in (PACKAGE / "store").rglob("*.py")
         for text in texts(path)
         if SQL.search(str(text.value))
     }
-    assert found <= MAY_HOLD
+    assert names <= MAY_HOLD
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,9 +13,9 @@ STATUS = "SELECT * FROM dispatcher.delivery_status ORDER BY delivery"
 
 
 async def only(connection: Connection) -> Row:
-    found: list[Row] = await connection.fetch(STATUS)
-    assert len(found) == 1
-    return found[0]
+    statuses: list[Row] = await connection.fetch(STATUS)
+    assert len(statuses) == 1
+    return statuses[0]
 
 
 async def test_a_delivery_is_pending_with_the_last_answer_until_it_ends(
@@ -101,13 +101,13 @@ async def test_every_attempt_is_a_row_with_the_names_people_know(
     pending = await rows.delivery(connection, await rows.endpoint(connection))
     await store.record([result(pending, RETRIED)])
     await store.record([result(replace(pending, attempt=1), DELIVERED)])
-    found = await connection.fetch("SELECT * FROM dispatcher.delivery_attempts ORDER BY attempt")
-    assert [(row["attempt"], row["outcome"], row["status"], row["state"]) for row in found] == [
+    attempts = await connection.fetch("SELECT * FROM dispatcher.delivery_attempts ORDER BY attempt")
+    assert [(row["attempt"], row["outcome"], row["status"], row["state"]) for row in attempts] == [
         (1, "http", 500, None),
         (2, "ok", 200, "DELIVERED"),
     ]
-    assert {row["delivery"] for row in found} == {ids.delivery_name(pending.id)}
-    assert [row["next_attempt_at"] is None for row in found] == [False, True]
+    assert {row["delivery"] for row in attempts} == {ids.delivery_name(pending.id)}
+    assert [row["next_attempt_at"] is None for row in attempts] == [False, True]
 
 
 async def test_a_delivery_in_quarantine_is_pending_with_the_reason(

@@ -264,10 +264,10 @@ async def test_no_answer_of_a_token_server_does_harm(
         for number, url in enumerate(urls.values()):
             world.client = replace(world.client, token_url=url)
             failed.append(asyncio.create_task(world.post(UUID(int=number), timeout=3.0)))
-        for each in await asyncio.gather(*failed):
-            assert isinstance(each, SendError)
-            assert (each.code, SECRET in each.reason) == ("authentication", False)
-            assert each.reason.startswith("no access token: ")
+        for error in await asyncio.gather(*failed):
+            assert isinstance(error, SendError)
+            assert (error.code, SECRET in error.reason) == ("authentication", False)
+            assert error.reason.startswith("no access token: ")
         assert world.receiver.requests == []
         world.tokens.close()
 

@@ -80,8 +80,8 @@ LENIENT = {
 def answers() -> list[bytes]:
     """Every status line with every framing, and every header with some of both."""
     made = [a + b for a, b in itertools.product(STATUS_LINES, FRAMINGS)]
-    some = random.Random(1).sample(list(itertools.product(STATUS_LINES, HEADERS, FRAMINGS)), 200)
-    return made + [b"".join(parts) for parts in some]
+    sample = random.Random(1).sample(list(itertools.product(STATUS_LINES, HEADERS, FRAMINGS)), 200)
+    return made + [b"".join(parts) for parts in sample]
 
 
 @pytest.fixture(scope="module")
@@ -166,27 +166,33 @@ async def differences(receiver: tuple[list[int], list[bytes]]) -> list[Differenc
     assert len(table) >= ANSWERS_AT_LEAST
     async with sender:
         compared = await asyncio.gather(*map(compare, range(0, len(table), len(ports))))
-    return [each for each in itertools.chain.from_iterable(compared) if each.is_one]
+    return [
+        difference for difference in itertools.chain.from_iterable(compared) if difference.is_one
+    ]
 
 
 @pytest.mark.long
 async def test_a_2xx_that_curl_accepts_is_accepted(differences: list[Difference]) -> None:
-    stricter = [each for each in differences if each.is_stricter]
+    stricter = [difference for difference in differences if difference.is_stricter]
     unexplained = [
-        each for each in stricter if not any(each.answer.startswith(line) for line in STRICTER)
+        difference
+        for difference in stricter
+        if not any(difference.answer.startswith(line) for line in STRICTER)
     ]
     assert unexplained == []
     for line in STRICTER:
-        assert any(each.answer.startswith(line) for each in stricter), line[:40]
+        assert any(difference.answer.startswith(line) for difference in stricter), line[:40]
 
 
 async def test_a_2xx_that_only_we_accept_has_its_reason(
     differences: list[Difference],
 ) -> None:
-    lenient = [each for each in differences if not each.is_stricter]
+    lenient = [difference for difference in differences if not difference.is_stricter]
     unexplained = {
-        each.answer for each in lenient if not any(part in each.answer for part in LENIENT)
+        difference.answer
+        for difference in lenient
+        if not any(part in difference.answer for part in LENIENT)
     }
     assert unexplained == set()
     for part in LENIENT:
-        assert any(part in each.answer for each in lenient), part
+        assert any(part in difference.answer for difference in lenient), part

@@ -39,10 +39,10 @@ def linked(
     known[supplied] = known.get(supplied, ID)
     links = {}
     for route in routes:
-        found = _path(route, supplied, within="{app_id}" in path)
-        needed = set(PARAMETER.findall(found)) if found else set()
-        if found is not None and supplied in needed and needed <= known.keys():
-            operation = named(route, route.method, found)
+        target_path = _path(route, supplied, within="{app_id}" in path)
+        needed = set(PARAMETER.findall(target_path)) if target_path else set()
+        if target_path is not None and supplied in needed and needed <= known.keys():
+            operation = named(route, route.method, target_path)
             links[operation] = {
                 "operationId": operation,
                 "parameters": {name: known[name] for name in sorted(needed)},

@@ -161,7 +161,9 @@ class Connections:
         if len(self._open) > self._limits.most:
             self._make_room(self._open, connection)
         elif self._is_too_many(connection.address):
-            of_it = {each for each in self._open if each.address == connection.address}
+            of_it = {
+                candidate for candidate in self._open if candidate.address == connection.address
+            }
             self._make_room(of_it, connection)
 
     def replace(self, first: FirstRequest, connection: Connection) -> None:
@@ -183,7 +185,9 @@ class Connections:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(min(1.0, limits.head_seconds / 4, limits.silent_seconds / 4))
-            overdue = [each for each in self._open if each.is_overdue(loop.time(), limits)]
+            overdue = [
+                candidate for candidate in self._open if candidate.is_overdue(loop.time(), limits)
+            ]
             for number, connection in enumerate(overdue):
                 connection.drop()
                 # Closing many at once would hold up requests, and so would their return at once.
@@ -192,7 +196,9 @@ class Connections:
 
     def drop_unread(self) -> None:
         """Drop the connections that have sent no request."""
-        for connection in [each for each in self._open if isinstance(each, FirstRequest)]:
+        for connection in [
+            candidate for candidate in self._open if isinstance(candidate, FirstRequest)
+        ]:
             connection.drop()
 
     def _is_too_many(self, address: str) -> bool:
@@ -205,15 +211,19 @@ class Connections:
         most connections, and there with a connection that never sent a request. Of those that never
         did, drop a part of all at a time: finding them takes as long as for one.
         """
-        others = [each for each in among if each is not newcomer]
-        idle = [each for each in others if each.is_idle]
+        others = [connection for connection in among if connection is not newcomer]
+        idle = [connection for connection in others if connection.is_idle]
         if idle:
             idle.sort(key=lambda c: (-self._of_address[c.address], c.has_answered, c.since))
-            unread = [each for each in idle[: len(among) // PART] if not each.has_answered]
-            for each in unread or idle[:1]:
-                each.drop()
+            unread = [
+                connection
+                for connection in idle[: len(among) // PART]
+                if not connection.has_answered
+            ]
+            for connection in unread or idle[:1]:
+                connection.drop()
             return
-        slow = [each for each in others if each.waits_for_body]
+        slow = [connection for connection in others if connection.waits_for_body]
         min(slow, key=lambda c: c.since, default=newcomer).drop()
 
 

@@ -15,12 +15,12 @@ async def listen(host: str, port: int) -> list[socket.socket]:
 
     Raise OSError if an address cannot be bound, or the host is unknown.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(
+    address_infos = await asyncio.get_running_loop().getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     with ExitStack() as opened:
         sockets = []
-        for family, _, _, _, address in dict.fromkeys(found):
+        for family, _, _, _, address in dict.fromkeys(address_infos):
             try:
                 listening = socket.create_server(address[:2], family=family)
             except OSError as error:

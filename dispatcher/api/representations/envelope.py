@@ -34,7 +34,7 @@ def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
 def write(result: HandlerResult[object], shape: Shape, *, link: str | None, secrets: bool) -> bytes:
     data: Any = None
     if isinstance(result.body, tuple):
-        data = [item(each, shape, secrets=secrets) for each in result.body]
+        data = [item(resource, shape, secrets=secrets) for resource in result.body]
         if result.is_page:
             data = {"items": data, "nextCursor": result.next}
     elif result.body is not None:

@@ -60,7 +60,7 @@ def item(resource: object, shape: Shape, *, secrets: bool) -> Any:
 def write(result: HandlerResult[object], shape: Shape, *, link: str | None, secrets: bool) -> bytes:
     whole: dict[str, Any] = {"data": None}
     if isinstance(result.body, tuple):
-        whole["data"] = [item(each, shape, secrets=secrets) for each in result.body]
+        whole["data"] = [item(resource, shape, secrets=secrets) for resource in result.body]
         if result.is_page:
             whole["links"] = {"next": link}
             whole["meta"] = {"next_cursor": result.next}

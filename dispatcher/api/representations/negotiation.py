@@ -35,7 +35,9 @@ def of_answer(accept: str | None, body: Dialect | None) -> Dialect:
 
     A media type that Accept names wins over a wildcard, even with a lower quality value.
     """
-    ranges = [_parsed(each) for each in _RANGES.findall(accept or "") if each.strip()]
+    ranges = [
+        _parsed(media_range) for media_range in _RANGES.findall(accept or "") if media_range.strip()
+    ]
     if not ranges:
         return body or envelope
     named: dict[str, float] = {}

@@ -65,7 +65,7 @@ def _value(value: object, named: Callable[[str], str], *, secrets: bool) -> Any:
     if isinstance(value, UUID):
         return str(value)  # orjson does not accept the UUID subclass of asyncpg
     if isinstance(value, tuple | list):
-        return [_value(each, named, secrets=secrets) for each in value]
+        return [_value(element, named, secrets=secrets) for element in value]
     if isinstance(value, Mapping):
         return dict(value)
     if is_dataclass(value):
@@ -89,10 +89,10 @@ def _fields(kind: Any, named: Callable[[str], str]) -> tuple[_Field, ...]:
     hints = get_type_hints(kind)
     return tuple(
         _Field(
-            each.name,
-            named(each.name),
-            is_secret=each.name in SECRET_FIELDS,
-            is_raw=hints[each.name] is RawJson or RawJson in get_args(hints[each.name]),
+            field.name,
+            named(field.name),
+            is_secret=field.name in SECRET_FIELDS,
+            is_raw=hints[field.name] is RawJson or RawJson in get_args(hints[field.name]),
         )
-        for each in fields(kind)
+        for field in fields(kind)
     )

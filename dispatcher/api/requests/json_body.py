@@ -181,12 +181,12 @@ def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
     Parsers differ in which of two values they take.
     """
-    found: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for name, value in pairs:
-        if name in found:
+        if name in members:
             raise DuplicateKeyError(repr(name[:100]))
-        found[name] = value
-    return found
+        members[name] = value
+    return members
 
 
 def no_number(text: str) -> float:

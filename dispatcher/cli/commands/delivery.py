@@ -45,14 +45,14 @@ def list_(target: Target, filters: dict[str, Any], limit: int, as_json: bool) ->
 
     async def fetch(client: "AsyncApi") -> "list[Resource]":
         filters.update(await with_webhook_id(client, filters))
-        most = limit + 1
-        size = min(most, PAGE_LIMIT)
+        fetch_limit = limit + 1
+        size = min(fetch_limit, PAGE_LIMIT)
         if "webhook_id" in filters:
             items = await in_its_environment(
-                client, lambda api: first(list_deliveries(api, size), most)
+                client, lambda api: first(list_deliveries(api, size), fetch_limit)
             )
         else:
-            items = await newest(client, lambda api: list_deliveries(api, size), most)
+            items = await newest(client, lambda api: list_deliveries(api, size), fetch_limit)
         if not as_json:
             await add_names(client, items)
         return items

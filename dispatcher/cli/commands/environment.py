@@ -49,7 +49,7 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
         if client.environment is None:
             return await first(environments, limit + 1)
         return await first(
-            (each async for each in environments if each.id == client.environment), 1
+            (item async for item in environments if item.id == client.environment), 1
         )
 
     environments = call_api(target, fetch)

@@ -51,9 +51,9 @@ async def _list(client: "AsyncApi") -> list["Resource"]:
 
     types: list[Resource] = []
     async for api in each_environment(client):
-        found = await api.event_types.list()
-        environment = await environment_of(api) if found else None
-        types += [Resource({**item, "environmentId": environment}) for item in found]
+        items = await api.event_types.list()
+        environment = await environment_of(api) if items else None
+        types += [Resource({**item, "environmentId": environment}) for item in items]
     return types
 
 

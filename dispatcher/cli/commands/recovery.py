@@ -86,8 +86,8 @@ def recoveries(target: Target, webhook_id: UUID | str, limit: int, as_json: bool
     """List the recoveries of a webhook, newest first: also those that `dispatcher replay` made."""
 
     async def fetch(api: "AsyncApi", id_: UUID) -> list["Resource"]:
-        each = api.webhooks.each_recovery(id_, limit=min(limit + 1, PAGE_LIMIT))
-        return await first(each, limit + 1)
+        iterator = api.webhooks.each_recovery(id_, limit=min(limit + 1, PAGE_LIMIT))
+        return await first(iterator, limit + 1)
 
     items = call_about_webhook(target, webhook_id, fetch)
     empty = "The webhook has no recoveries."
@@ -101,10 +101,10 @@ def recoveries(target: Target, webhook_id: UUID | str, limit: int, as_json: bool
 @with_target
 def recovery(target: Target, webhook_id: UUID | str, recovery_id: str, as_json: bool) -> None:
     """Show how far a recovery is."""
-    found = call_about_webhook(
+    resource = call_about_webhook(
         target, webhook_id, lambda api, id_: api.webhooks.recovery(id_, recovery_id)
     )
-    print_item(found, lambda item: print_table(COLUMNS, [item]), as_json=as_json)
+    print_item(resource, lambda item: print_table(COLUMNS, [item]), as_json=as_json)
 
 
 @click.command(name="cancel-recovery")

@@ -192,8 +192,8 @@ async def _previews(
     from dispatcher.client import NotFoundError
 
     if webhook_ids:
-        found = [await find_webhook(client, webhook) for webhook in webhook_ids]
-        webhooks = [await api.webhooks.get(id_) for api, id_ in found]
+        targets = [await find_webhook(client, webhook) for webhook in webhook_ids]
+        webhooks = [await api.webhooks.get(id_) for api, id_ in targets]
         spans: list[dict[str, Any] | None] = [span] * len(webhooks)
     else:
         pages = [await api.webhooks.list() async for api in each_environment(client)]

@@ -195,7 +195,7 @@ class View:
             for delivery in ended:
                 self._printer.delivery(delivery, await self._name(delivery.webhook_id))
             return
-        for delivery in sorted(looked_at, key=lambda each: str(each.created_at)):
+        for delivery in sorted(looked_at, key=lambda item: str(item.created_at)):
             first_new = self._counts.first_new(delivery)
             if first_new is not None:
                 await self._print_attempts(delivery, first_new)

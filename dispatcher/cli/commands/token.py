@@ -147,22 +147,22 @@ async def _find(client: "AsyncApi", token: str) -> UUID:
         return UUID(token)
     except ValueError:
         pass
-    found, count = [], 0
-    async for each in client.within(None).tokens.each(limit=100):
+    ids, count = [], 0
+    async for item in client.within(None).tokens.each(limit=100):
         count += 1
         if count > TOKENS_LIMIT:
             raise CommandError("There are too many tokens to look for a name. Give the id.")
-        is_wanted = each.name == token and not each.revoked_at
-        if is_wanted and client.environment in (None, each.environment_id):
-            found.append(each.id)
+        is_wanted = item.name == token and not item.revoked_at
+        if is_wanted and client.environment in (None, item.environment_id):
+            ids.append(item.id)
     name = escape_controls(token)
-    if not found:
+    if not ids:
         raise CommandError(f"There is no token {name!r} to revoke. See `dispatcher token list`.")
-    if len(found) > 1:
+    if len(ids) > 1:
         raise CommandError(
-            f"{len(found)} tokens are named {name!r}. Give an id: {', '.join(found[:5])}"
+            f"{len(ids)} tokens are named {name!r}. Give an id: {', '.join(ids[:5])}"
         )
-    return UUID(found[0])
+    return UUID(ids[0])
 
 
 def _fields(token: "Resource", names: tuple[str, ...]) -> dict[str, Any]:

@@ -163,10 +163,10 @@ def update(
 def delete(target: Target, webhook_id: UUID | str, yes: bool, as_json: bool) -> None:
     """Delete a webhook and cancel its pending deliveries. On a terminal, ask first."""
     if is_person_there() and not yes:
-        found = call_about_webhook(target, webhook_id, lambda api, id_: api.webhooks.get(id_))
-        named = escape_controls(f"{found.name} ({found.url})")
+        item = call_about_webhook(target, webhook_id, lambda api, id_: api.webhooks.get(id_))
+        named = escape_controls(f"{item.name} ({item.url})")
         confirm(f"Delete the webhook {named}, and cancel its pending deliveries?")
-        webhook_id = UUID(found.id)  # the one that was shown, not another that has the name by now
+        webhook_id = UUID(item.id)  # the one that was shown, not another that has the name by now
 
     async def request(api: "AsyncApi", id_: UUID) -> UUID:
         await api.webhooks.delete(id_)
@@ -259,8 +259,8 @@ def deliveries(
     """List the deliveries of a webhook, newest first."""
 
     async def fetch(api: "AsyncApi", id_: UUID) -> list["Resource"]:
-        each = api.deliveries.each(**filters, webhook_id=id_, limit=min(limit + 1, PAGE_LIMIT))
-        return await first(each, limit + 1)
+        iterator = api.deliveries.each(**filters, webhook_id=id_, limit=min(limit + 1, PAGE_LIMIT))
+        return await first(iterator, limit + 1)
 
     items = call_about_webhook(target, webhook_id, fetch)
     print_items(

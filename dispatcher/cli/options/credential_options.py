@@ -133,8 +133,8 @@ def _tls(
 ) -> dict[str, Any]:
     if (certificate is None) != (key is None):
         raise click.UsageError("Use --tls-cert and --tls-key together.")
-    given = {"certificate": certificate, "key": key, "ca": ca}
-    fields = {name: text for name, text in given.items() if text is not None}
+    texts = {"certificate": certificate, "key": key, "ca": ca}
+    fields = {name: text for name, text in texts.items() if text is not None}
     if fields and is_removed:
         raise click.UsageError("Use --no-tls without --tls-cert, --tls-key and --tls-ca.")
     if fields:

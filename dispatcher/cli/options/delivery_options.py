@@ -113,13 +113,13 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
     Raise UsageError for a status beside `--failed`, and for a time span that ends before it starts.
     """
-    given = {name: value for name, value in values.items() if value is not None}
-    if given.pop("failed", False):
-        if "status" in given:
+    filters = {name: value for name, value in values.items() if value is not None}
+    if filters.pop("failed", False):
+        if "status" in filters:
             raise click.UsageError("Give --status or --failed, not both.")
-        given["status"] = "FAILED"
-    check_span(given.get("since"), given.get("until"))
-    return given
+        filters["status"] = "FAILED"
+    check_span(filters.get("since"), filters.get("until"))
+    return filters
 
 
 def _with_options(

@@ -109,8 +109,8 @@ def _retry_text(retry: Mapping[str, float | None]) -> str:
         "jitter": lambda part: f"changed at random by up to {part * 100:g} %",
         "cap": lambda seconds: f"no delay above {durations.precise(seconds)}",
     }
-    given = {name: value for name in texts if (value := retry.get(name)) is not None}
-    return ", ".join(texts[name](value) for name, value in given.items())
+    values = {name: value for name in texts if (value := retry.get(name)) is not None}
+    return ", ".join(texts[name](value) for name, value in values.items())
 
 
 def _overlap_lines(webhook: "Resource") -> Iterator[str]:
@@ -142,4 +142,4 @@ def credential_lines(webhook: "Resource") -> Iterator[str]:
     if own:
         yield f"  tls     certificate {own['subject']}, valid until {own['notAfter']}"
     if tls.get("ca"):
-        yield f"  tls     trusts {', '.join(each['subject'] for each in tls['ca'])}"
+        yield f"  tls     trusts {', '.join(authority['subject'] for authority in tls['ca'])}"

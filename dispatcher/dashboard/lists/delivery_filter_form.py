@@ -48,9 +48,9 @@ class TypedFilter:
         return {name: text for name, text in self.typed.items() if text}
 
 
-async def read(request: DashboardRequest, given: Mapping[str, str]) -> TypedFilter:
+async def read(request: DashboardRequest, texts: Mapping[str, str]) -> TypedFilter:
     """Return the filter in a query or in a form."""
-    typed = {name: given.get(name, "").strip() for name in FIELDS}
+    typed = {name: texts.get(name, "").strip() for name in FIELDS}
     try:
         webhook = await _webhook(request, typed["webhook"])
         fields = {name: text for name, text in typed.items() if name != "webhook"}
@@ -72,14 +72,14 @@ async def _webhook(request: DashboardRequest, text: str) -> WebhookName | None:
     names = request.services.webhook_names
     try:
         known = await names.of(request.environment_id, [UUID(text)])
-        found = tuple(known.values())
+        matches = tuple(known.values())
     except ValueError:
-        found = await names.search(request.environment_id, text, limit=NAMED_LIMIT + 1)
-    exact = [webhook for webhook in found if webhook.name.lower() == text.lower()]
-    if len(exact) == 1 or len(found) == 1:
-        return (exact or found)[0]
-    if not found:
+        matches = await names.search(request.environment_id, text, limit=NAMED_LIMIT + 1)
+    exact = [webhook for webhook in matches if webhook.name.lower() == text.lower()]
+    if len(exact) == 1 or len(matches) == 1:
+        return (exact or matches)[0]
+    if not matches:
         raise LookupError("No webhook has this name, URL or id.")
-    listed = ", ".join(webhook.name for webhook in found[:NAMED_LIMIT])
-    more = " and others" if len(found) > NAMED_LIMIT else ""
+    listed = ", ".join(webhook.name for webhook in matches[:NAMED_LIMIT])
+    more = " and others" if len(matches) > NAMED_LIMIT else ""
     raise LookupError(f"Several webhooks match: {listed}{more}. Write more of the name, or the id.")

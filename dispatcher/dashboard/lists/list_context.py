@@ -42,13 +42,13 @@ def read(request: DashboardRequest, kind: str) -> ListContext | None:
     name = query.get("in", "")
     if name not in _LISTS[kind]:
         return None
-    given = {field: text for field in _FIELDS[name] if (text := query.get(field, "").strip())}
+    fields = {field: text for field in _FIELDS[name] if (text := query.get(field, "").strip())}
     if name != "webhook":
-        return ListContext(name, given, request.url(name, given))
+        return ListContext(name, fields, request.url(name, fields))
     # The page of a webhook has its id in the path.
-    webhook_id = given.get("webhook", "")
-    rest = {field: text for field, text in given.items() if field != "webhook"}
-    return ListContext(name, given, request.url("webhook", rest, webhook_id=webhook_id))
+    webhook_id = fields.get("webhook", "")
+    rest = {field: text for field, text in fields.items() if field != "webhook"}
+    return ListContext(name, fields, request.url("webhook", rest, webhook_id=webhook_id))
 
 
 def query_of(request: DashboardRequest, kind: str) -> dict[str, str]:

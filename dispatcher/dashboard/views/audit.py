@@ -36,7 +36,7 @@ async def show(request: DashboardRequest) -> web.Response:
         actions=audit_words.ACTIONS,
         everywhere=everywhere,
         environments=await request.services.environments.names(
-            {each.environment_id for each in page.items if everywhere and each.environment_id}
+            {entry.environment_id for entry in page.items if everywhere and entry.environment_id}
         ),
     )
 
@@ -63,7 +63,7 @@ async def of_webhook(request: DashboardRequest) -> web.Response:
 
 async def _lines(request: DashboardRequest, page: Page[AuditEntry, int]) -> list[audit_words.Line]:
     filtered = (audit_words.filtered_webhook(entry) for entry in page.items)
-    webhooks = {each for each in filtered if each is not None}
+    webhooks = {webhook_id for webhook_id in filtered if webhook_id is not None}
     names = await request.services.audit_log.webhook_names(webhooks)
     return [audit_words.line(entry, names) for entry in page.items]
 
@@ -75,8 +75,8 @@ async def _subject(request: DashboardRequest, text: str) -> str | None:
     try:
         return str(UUID(text))
     except ValueError:
-        found = await request.services.webhook_names.search(request.environment_id, text, limit=2)
-    named = [each for each in found if each.name.lower() == text.lower()]
+        matches = await request.services.webhook_names.search(request.environment_id, text, limit=2)
+    named = [match for match in matches if match.name.lower() == text.lower()]
     return str(named[0].id) if len(named) == 1 else text
 
 

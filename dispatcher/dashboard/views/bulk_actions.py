@@ -109,7 +109,11 @@ async def _webhook_names(
     request: DashboardRequest, actions: Sequence[BulkAction]
 ) -> Mapping[UUID, str]:
     """Return the names of the webhooks that the filters of these actions name."""
-    ids = {each.filters.webhook_id for each in actions if each.filters and each.filters.webhook_id}
+    ids = {
+        action.filters.webhook_id
+        for action in actions
+        if action.filters and action.filters.webhook_id
+    }
     names = await request.services.webhook_names.of(request.environment_id, ids)
     return {id_: known.name for id_, known in names.items()}
 
@@ -123,15 +127,15 @@ def _given(
     typed: Mapping[str, str], typed_filter: TypedFilter, selected: list[str]
 ) -> dict[str, Any]:
     """Return the fields of the form as the input model expects them."""
-    given: dict[str, Any] = {"action": typed.get("action", ""), "delivery_ids": tuple(selected)}
+    fields: dict[str, Any] = {"action": typed.get("action", ""), "delivery_ids": tuple(selected)}
     if not selected:
-        given["filters"] = BulkFilters(
+        fields["filters"] = BulkFilters(
             **typed_filter.filters.given(), webhook_id=typed_filter.webhook_id
         )
     for name in ("below", "rate"):
         if text := typed.get(name, "").strip():
-            given[name] = text
-    return given
+            fields[name] = text
+    return fields
 
 
 def _refuse(

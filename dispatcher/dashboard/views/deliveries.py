@@ -70,17 +70,17 @@ async def causes(request: DashboardRequest) -> web.Response:
     filters = typed_filter.filters
     if filters.since is None and filters.until is None:
         filters = filters.model_copy(update={"since": now - CAUSES_SPAN})
-    found = Causes((), None)
+    failure_causes = Causes((), None)
     if not typed_filter.wrong:
-        found = await request.services.failures.causes(
+        failure_causes = await request.services.failures.causes(
             request.environment_id, filters, typed_filter.webhook_id
         )
     names = await request.services.webhook_names.of(
-        request.environment_id, {cause.webhook_id for cause in found.items}
+        request.environment_id, {cause.webhook_id for cause in failure_causes.items}
     )
     return request.page(
         "causes.html",
-        causes=found,
+        causes=failure_causes,
         names=names,
         typed_filter=typed_filter,
         field_errors=typed_filter.wrong,

@@ -112,7 +112,7 @@ async def _page(
         status=status,
         delivery=delivery,
         groups=groups[:GROUPS_LIMIT],
-        hidden=delivery.attempts - sum(len(each.attempts) for each in groups[:GROUPS_LIMIT]),
+        hidden=delivery.attempts - sum(len(group.attempts) for group in groups[:GROUPS_LIMIT]),
         webhook=await _webhook(request, delivery),
         names=await request.services.webhook_names.of(
             request.environment_id, [delivery.webhook_id]

@@ -22,8 +22,10 @@ async def show(request: DashboardRequest) -> web.Response:
     name = addresses.counterpart(request.http.query.get("page", "overview"))
     text = request.http.query.get("to", "").strip()
     if "HX-Request" in request.http.headers and text:
-        found = await request.services.environments.search(text, limit=MATCHES_LIMIT + 1)
-        return _options(request, found[:MATCHES_LIMIT], name, has_more=len(found) > MATCHES_LIMIT)
+        matches = await request.services.environments.search(text, limit=MATCHES_LIMIT + 1)
+        return _options(
+            request, matches[:MATCHES_LIMIT], name, has_more=len(matches) > MATCHES_LIMIT
+        )
     if "HX-Request" in request.http.headers:
         page = await request.services.environments.list(
             before=request.position(), limit=SHOWN_LIMIT
@@ -61,17 +63,19 @@ async def _environment_id(request: DashboardRequest, text: str) -> str:
     try:
         return (await request.services.environments.get(text)).id
     except NotFoundError:
-        found = await request.services.environments.search(text, limit=MATCHES_LIMIT)
-        named = [each.id for each in found if each.name.lower() == text.lower()]
+        matches = await request.services.environments.search(text, limit=MATCHES_LIMIT)
+        named = [
+            environment.id for environment in matches if environment.name.lower() == text.lower()
+        ]
         if len(named) != 1:
             raise
         return named[0]
 
 
 def _options(
-    request: DashboardRequest, found: Sequence[Environment], name: str, *, has_more: bool
+    request: DashboardRequest, environments: Sequence[Environment], name: str, *, has_more: bool
 ) -> web.Response:
-    links = _links(found, name)
+    links = _links(environments, name)
     return request.page("environment_options.html", links=links, has_more=has_more)
 
 
@@ -96,9 +100,9 @@ async def _page(
     )
 
 
-def _links(found: Sequence[Environment], name: str) -> list[tuple[Environment, str]]:
+def _links(environments: Sequence[Environment], name: str) -> list[tuple[Environment, str]]:
     """Return environments, each with its address of the page `name`."""
-    return [(item, addresses.address(item.id, name)) for item in found]
+    return [(item, addresses.address(item.id, name)) for item in environments]
 
 
 def _require_all(request: DashboardRequest) -> None:

@@ -38,7 +38,10 @@ async def seed(request: DashboardRequest) -> web.Response:
     if catalogue not in shipped_catalogs.shipped():
         raise web.HTTPNotFound
     request.demand("write")
-    known = {each.name for each in await request.services.event_types.list(request.environment_id)}
+    known = {
+        event_type.name
+        for event_type in await request.services.event_types.list(request.environment_id)
+    }
     entries = [e for e in shipped_catalogs.open_shipped(catalogue) if e.name not in known]
     await request.services.event_type_writer.load(request.environment_id, entries)
     return see_other(request.url("event_types"), "changed")

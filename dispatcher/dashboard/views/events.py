@@ -35,17 +35,17 @@ async def list_(request: DashboardRequest) -> web.Response:
     wrong: Mapping[str, str] = {}
     try:
         chosen = EventFilters.model_validate_strings(request.moments(typed), strict=False)
-        found = await live_list.read(request, partial(_page, request, chosen))
+        listing = await live_list.read(request, partial(_page, request, chosen))
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
-        found, wrong = LiveList(Page((), None)), filter_messages.in_words(error)
+        listing, wrong = LiveList(Page((), None)), filter_messages.in_words(error)
     outcomes = await request.services.event_outcomes.of(
-        request.environment_id, [event.id for event in found.page.items]
+        request.environment_id, [event.id for event in listing.page.items]
     )
     return request.page(
         "events.html",
-        events=found.page,
-        live_list=found,
+        events=listing.page,
+        live_list=listing,
         outcomes=outcomes,
         typed=typed,
         field_errors=wrong,
@@ -138,7 +138,7 @@ async def _form(
 ) -> web.Response:
     types = await request.services.event_types.list(request.environment_id)
     chosen = typed.get("type", "")
-    known = any(each.name == chosen for each in types)
+    known = any(event_type.name == chosen for event_type in types)
     return request.page(
         "event_new.html",
         status=status,

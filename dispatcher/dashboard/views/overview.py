@@ -54,7 +54,7 @@ async def overview(request: DashboardRequest) -> web.Response:
         points=points,
         verdict=verdict,
         environments=await request.services.environments.names(
-            {each.environment_id for each in verdict.unwell if of_all}
+            {webhook.environment_id for webhook in verdict.unwell if of_all}
         ),
         lag=durations.rounded(verdict.backlog.pending.oldest_due_seconds),
         chart=chart(points, backlog),

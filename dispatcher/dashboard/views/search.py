@@ -83,38 +83,38 @@ async def show(request: DashboardRequest) -> web.Response:
     """Show what the text finds. The first hit is answered in a sentence."""
     text = request.http.query.get("q", "").strip()[:TEXT_LIMIT_CHARACTERS]
     span = request.http.query.get("in", "")
-    found = Found(text)
+    results = Found(text)
     if text:
-        await _find(request, found, span if span in SPANS else None)
-    return request.page("search.html", found=found, span=span or "day")
+        await _find(request, results, span if span in SPANS else None)
+    return request.page("search.html", found=results, span=span or "day")
 
 
-async def _find(request: DashboardRequest, found: Found, span: str | None) -> None:
-    await _by_id(request, found)
-    if found.link is None and found.elsewhere is None:
-        found.events = await request.services.search.named(request.environment_id, found.text)
-        found.webhooks = await request.services.webhook_names.search(
-            request.environment_id, found.text, limit=SHOWN_LIMIT
+async def _find(request: DashboardRequest, results: Found, span: str | None) -> None:
+    await _by_id(request, results)
+    if results.link is None and results.elsewhere is None:
+        results.events = await request.services.search.named(request.environment_id, results.text)
+        results.webhooks = await request.services.webhook_names.search(
+            request.environment_id, results.text, limit=SHOWN_LIMIT
         )
-        found.event_types = await request.services.event_types.search(
-            request.environment_id, found.text, limit=SHOWN_LIMIT
+        results.event_types = await request.services.event_types.search(
+            request.environment_id, results.text, limit=SHOWN_LIMIT
         )
         if request.sees_all:
-            found.environments = await request.services.environments.search(
-                found.text, limit=SHOWN_LIMIT
+            results.environments = await request.services.environments.search(
+                results.text, limit=SHOWN_LIMIT
             )
-        found.pages = _pages(request, found.text)
-        if found.is_empty:
-            found.unlisted_type = await _unlisted_type(request, found.text)
-        if is_text_to_search(found.text) and (span or found.is_empty):
+        results.pages = _pages(request, results.text)
+        if results.is_empty:
+            results.unlisted_type = await _unlisted_type(request, results.text)
+        if is_text_to_search(results.text) and (span or results.is_empty):
             since = SPANS[span or "day"]
-            found.in_payloads = await request.services.search.with_text(
+            results.in_payloads = await request.services.search.with_text(
                 request.environment_id,
-                found.text,
+                results.text,
                 since=None if since is None else datetime.now(UTC) - since,
                 before=request.position(),
             )
-        await _answer_first(request, found)
+        await _answer_first(request, results)
 
 
 async def _unlisted_type(request: DashboardRequest, text: str) -> str | None:
@@ -129,44 +129,44 @@ async def _unlisted_type(request: DashboardRequest, text: str) -> str | None:
     return text if page.items else None
 
 
-async def _by_id(request: DashboardRequest, found: Found) -> None:
+async def _by_id(request: DashboardRequest, results: Found) -> None:
     """Find the item with this id, also in another environment."""
-    page = page_of_id(found.text)
+    page = page_of_id(results.text)
     if page is None:
         return
-    environment_id = await request.services.history.environment_of(found.text)
+    environment_id = await request.services.history.environment_of(results.text)
     if environment_id is None or (
         environment_id != request.environment_id and not request.sees_all
     ):
         return
     name, part = page
-    found.link = addresses.address(environment_id, name, None, **{part: found.text})
+    results.link = addresses.address(environment_id, name, None, **{part: results.text})
     if environment_id != request.environment_id:
-        found.elsewhere = environment_id
-        found.elsewhere_name = await request.services.environments.names([environment_id])
+        results.elsewhere = environment_id
+        results.elsewhere_name = await request.services.environments.names([environment_id])
         return
     try:
-        await _answer(request, found, name, found.text)
+        await _answer(request, results, name, results.text)
     except NotFoundError:
-        found.link = None  # deleted
+        results.link = None  # deleted
 
 
-async def _answer(request: DashboardRequest, found: Found, kind: str, id_: str) -> None:
+async def _answer(request: DashboardRequest, results: Found, kind: str, id_: str) -> None:
     if kind == "event":
-        await _answer_event(request, found, id_)
+        await _answer_event(request, results, id_)
     elif kind == "delivery":
         delivery = await request.services.history.delivery(request.environment_id, id_)
         names = await request.services.webhook_names.of(
             request.environment_id, [delivery.webhook_id]
         )
         name = names[delivery.webhook_id].name if names else "a webhook"
-        found.answer = search_sentence.of_delivery(delivery, name, datetime.now(UTC))
-        _link_webhook(request, found, names)
+        results.answer = search_sentence.of_delivery(delivery, name, datetime.now(UTC))
+        _link_webhook(request, results, names)
     else:
-        await _answer_webhook(request, found, id_)
+        await _answer_webhook(request, results, id_)
 
 
-async def _answer_event(request: DashboardRequest, found: Found, id_: str) -> None:
+async def _answer_event(request: DashboardRequest, results: Found, id_: str) -> None:
     event = await request.services.history.event(request.environment_id, id_)
     outcome = await event_outcome.read(request, event)
     worst = search_sentence.worst(event.deliveries, outcome)
@@ -177,38 +177,40 @@ async def _answer_event(request: DashboardRequest, found: Found, id_: str) -> No
         request.environment_id, () if shown is None else (shown.webhook_id,)
     )
     spoken = {key: known.name for key, known in names.items()}
-    found.answer = search_sentence.of_event(event, outcome, shown, spoken, datetime.now(UTC))
-    found.link = request.url("event", event_id=id_)
-    _link_webhook(request, found, names)
+    results.answer = search_sentence.of_event(event, outcome, shown, spoken, datetime.now(UTC))
+    results.link = request.url("event", event_id=id_)
+    _link_webhook(request, results, names)
 
 
 def _link_webhook(
-    request: DashboardRequest, found: Found, names: Mapping[UUID, WebhookName]
+    request: DashboardRequest, results: Found, names: Mapping[UUID, WebhookName]
 ) -> None:
     """Link the webhook of the delivery that the answer is about, unless it was deleted."""
-    webhook_id = None if found.answer is None else found.answer.webhook_id
+    webhook_id = None if results.answer is None else results.answer.webhook_id
     if webhook_id is not None and webhook_id in names and not names[webhook_id].deleted:
-        found.webhook_link = request.url("webhook", webhook_id=webhook_id)
+        results.webhook_link = request.url("webhook", webhook_id=webhook_id)
 
 
-async def _answer_webhook(request: DashboardRequest, found: Found, id_: object) -> None:
+async def _answer_webhook(request: DashboardRequest, results: Found, id_: object) -> None:
     webhook_id = UUID(str(id_))
-    found.webhook = await request.services.webhooks.get(webhook_id, request.environment_id)
+    results.webhook = await request.services.webhooks.get(webhook_id, request.environment_id)
     health = await request.services.overview.webhooks(request.environment_id, [webhook_id])
-    found.answer = search_sentence.of_webhook(
-        found.webhook, health.get(webhook_id), datetime.now(UTC)
+    results.answer = search_sentence.of_webhook(
+        results.webhook, health.get(webhook_id), datetime.now(UTC)
     )
-    found.link = request.url("webhook", webhook_id=webhook_id)
+    results.link = request.url("webhook", webhook_id=webhook_id)
 
 
-async def _answer_first(request: DashboardRequest, found: Found) -> None:
+async def _answer_first(request: DashboardRequest, results: Found) -> None:
     """Answer the first hit: an event by its name, a webhook, or an event by its payload."""
-    if found.events:
-        await _answer_event(request, found, found.events[0].id)
-    elif found.webhooks:
-        await _answer_webhook(request, found, found.webhooks[0].id)
-    elif found.in_payloads is not None and found.in_payloads.events and not found.environments:
-        await _answer_event(request, found, found.in_payloads.events[0].id)
+    if results.events:
+        await _answer_event(request, results, results.events[0].id)
+    elif results.webhooks:
+        await _answer_webhook(request, results, results.webhooks[0].id)
+    elif (
+        results.in_payloads is not None and results.in_payloads.events and not results.environments
+    ):
+        await _answer_event(request, results, results.in_payloads.events[0].id)
 
 
 def _pages(request: DashboardRequest, text: str) -> list[tuple[str, str]]:

@@ -59,9 +59,9 @@ async def _delivery(request: DashboardRequest, step: Step, end: str) -> web.Resp
 
 async def _event(request: DashboardRequest, step: Step, end: str) -> web.Response:
     context = list_context.read(request, "event")
-    given = {} if context is None else context.given
+    filters = {} if context is None else context.given
     try:
-        fields = {field: given.get(field, "") for field in EVENT_FIELDS}
+        fields = {field: filters.get(field, "") for field in EVENT_FIELDS}
         chosen = EventFilters.model_validate_strings(request.moments(fields), strict=False)
     except ValidationError:
         return await _go(request, "event", context, None, step, end)
@@ -93,11 +93,11 @@ async def _go(
             request.url(kind, **{f"{kind}_id": name}) if context is None else context.link
         )
     try:
-        found = await step(read, _number(kind, name))
+        item_id = await step(read, _number(kind, name))
     except TooFarError:
         return see_other(context.link, "too_far")
-    address = request.url(kind, context.query, **{f"{kind}_id": found or name})
-    return see_other(address, None if found else end)
+    address = request.url(kind, context.query, **{f"{kind}_id": item_id or name})
+    return see_other(address, None if item_id else end)
 
 
 def _number(kind: str, name: str) -> int:

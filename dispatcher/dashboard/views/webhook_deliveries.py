@@ -29,19 +29,19 @@ async def list_(request: DashboardRequest) -> web.Response:
     wrong: Mapping[str, str] = {}
     try:
         chosen = DeliveryFilters.model_validate_strings(request.moments(typed), strict=False)
-        found = await live_list.read(
+        listing = await live_list.read(
             request, partial(_of_webhook, request, view.webhook.id, chosen)
         )
     except ValidationError as error:
         # Show no rows. Otherwise people would take unfiltered rows for the result.
-        found, wrong = LiveList(Page((), None)), filter_messages.in_words(error)
+        listing, wrong = LiveList(Page((), None)), filter_messages.in_words(error)
     return webhook.page(
         request,
         "webhook.html",
         view,
         tab="deliveries",
-        deliveries=found.page,
-        live_list=found,
+        deliveries=listing.page,
+        live_list=listing,
         typed=typed,
         filtered=any(typed.values()),
         field_errors=wrong,

@@ -19,8 +19,8 @@ from dispatcher.services.webhooks.webhook_resource import Webhook
 FILTERS: Final = ("q", "state", "sort", "page")
 SEARCH_LIMIT_CHARACTERS: Final = 200
 """Most characters that are searched for."""
-_STATES: Final[Mapping[str, WebhookState]] = {each: each for each in get_args(WebhookState)}
-_ORDERS: Final[Mapping[str, WebhookOrder]] = {each: each for each in get_args(WebhookOrder)}
+_STATES: Final[Mapping[str, WebhookState]] = {state: state for state in get_args(WebhookState)}
+_ORDERS: Final[Mapping[str, WebhookOrder]] = {order: order for order in get_args(WebhookOrder)}
 NAMED_LIMIT = 40
 """How many matching types are listed by name. The page only counts the others."""
 

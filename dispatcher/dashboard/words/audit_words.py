@@ -109,7 +109,7 @@ def line(entry: AuditEntry, webhook_names: Mapping[UUID, str] | None = None) -> 
         actor=actor_words(entry.actor, entry.actor_name),
         via=_VIA.get(entry.via, "on the command line" if entry.actor.startswith("cli:") else ""),
         subject=_subject(entry, detail),
-        changes=tuple(_change(each) for each in field_changes(detail)),
+        changes=tuple(_change(change) for change in field_changes(detail)),
         filtered=filtered,
     )
 
@@ -157,10 +157,10 @@ def actor_words(actor: str, token_name: str | None) -> str:
 
 def choices(actors: tuple[KnownActor, ...], chosen: str) -> list[tuple[str, str]]:
     """Return the actors to choose from, each with its words. The chosen one is among them."""
-    found = {each.id: _choice(each) for each in actors}
-    if chosen and chosen not in found:
-        found[chosen] = chosen
-    return sorted(found.items(), key=lambda item: item[1].lower())
+    words = {actor.id: _choice(actor) for actor in actors}
+    if chosen and chosen not in words:
+        words[chosen] = chosen
+    return sorted(words.items(), key=lambda item: item[1].lower())
 
 
 def _choice(actor: KnownActor) -> str:
@@ -212,7 +212,7 @@ def _text(value: object) -> str | None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         text = ", ".join(value) or "none"
     else:
         text = _moment(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -33,7 +33,7 @@ def words(
 
 def query(filters: BulkActionFilters) -> dict[str, str]:
     """Return the query of the page that lists these deliveries, as they are now."""
-    given = {
+    fields = {
         "status": filters.status,
         "response_status": filters.response_status,
         "error_code": filters.error_code,
@@ -43,7 +43,7 @@ def query(filters: BulkActionFilters) -> dict[str, str]:
         "since": filters.since and _typed(filters.since),
         "until": _typed(filters.until),
     }
-    return {name: text for name, text in given.items() if text}
+    return {name: text for name, text in fields.items() if text}
 
 
 def _typed(at: datetime) -> str:

@@ -39,10 +39,14 @@ def worst(deliveries: Sequence[DeliveryItem], outcome: EventOutcome) -> str | No
     It is a failed one first, then one that was tried. `deliveries` are the newest ones of the
     event: if none of them failed, an older one may have.
     """
-    found = min(deliveries, key=lambda d: (_RANK[d.status], -d.attempts), default=None)
-    if found is not None and found.status != "FAILED" and outcome.failed_delivery_id is not None:
+    delivery = min(deliveries, key=lambda d: (_RANK[d.status], -d.attempts), default=None)
+    if (
+        delivery is not None
+        and delivery.status != "FAILED"
+        and outcome.failed_delivery_id is not None
+    ):
         return outcome.failed_delivery_id
-    return None if found is None else found.id
+    return None if delivery is None else delivery.id
 
 
 def of_delivery(delivery: Delivery, webhook: str, now: datetime) -> SearchSentence:

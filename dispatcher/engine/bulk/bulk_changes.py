@@ -59,9 +59,9 @@ async def retry(
     `ids` are the newest first. Skip those in another status than `status`. If the events are of too
     many days, do only the first deliveries.
     """
-    found = await DeliveryActions(session).find(ids, environment_id)
-    near = _of_some_days(found)
-    if len(near) < len(found):
+    rows = await DeliveryActions(session).find(ids, environment_id)
+    near = _of_some_days(rows)
+    if len(near) < len(rows):
         position = near[-1]["id"]
         ids = [id_ for id_ in ids if id_ >= position]
     matching = [row for row in near if status in (None, row["status"])]
@@ -71,17 +71,17 @@ async def retry(
     return Changed(number, skipped, position)
 
 
-def _of_some_days(found: Sequence[DeliveryStateRow]) -> Sequence[DeliveryStateRow]:
+def _of_some_days(rows: Sequence[DeliveryStateRow]) -> Sequence[DeliveryStateRow]:
     """Return the first of the deliveries, whose events are of DAYS_AT_ONCE_LIMIT days at most.
 
     The partitions of the events are locked until the transaction ends.
     """
     days: set[int] = set()
-    for number, row in enumerate(found):
+    for number, row in enumerate(rows):
         days.add(id_times.created_ms(row["event_id"]) // id_times.DAY_MS)
         if len(days) > DAYS_AT_ONCE_LIMIT:
-            return found[:number]
-    return found
+            return rows[:number]
+    return rows
 
 
 def _nonzero(counts: Mapping[str, int]) -> Mapping[str, int]:

@@ -95,5 +95,5 @@ def _concerning(deliveries: Sequence[Delivery], stale: Collection[int | UUID]) -
     During a flood `stale` has the ids of all that was recorded since. To ask it for the id and
     the endpoint of each new delivery would take longer.
     """
-    endpoints = {each for each in stale if isinstance(each, UUID)}
+    endpoints = {id_ for id_ in stale if isinstance(id_, UUID)}
     return endpoints.union({delivery.id for delivery in deliveries}.intersection(stale))

@@ -87,15 +87,17 @@ class ParkedSearch:
         """Search a piece; return False if that took too long."""
         began = monotonic()
         try:
-            found = await self._deliveries.parked_endpoints(UUID(int=begin), UUID(int=end - 1))
+            endpoint_ids = await self._deliveries.parked_endpoints(
+                UUID(int=begin), UUID(int=end - 1)
+            )
         except StatementTimeoutError as error:
             self._seconds += monotonic() - began
             self._pieces.note_timeout()
             observe.stages.database_failed("load", error, 0.0)
             return False
         seconds = monotonic() - began
-        await self._endpoints.load(found)
-        self._buffer.parked.note(found)
+        await self._endpoints.load(endpoint_ids)
+        self._buffer.parked.note(endpoint_ids)
         self._seconds += seconds
         self._pieces.note_read(seconds)
         return True

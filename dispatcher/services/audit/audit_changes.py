@@ -31,14 +31,14 @@ def detail(
     It has the names of all `changed` fields, the new values of those in `after`, and the earlier
     values of those in `before` that differ.
     """
-    found: dict[str, Any] = {"changed": sorted(changed)}
-    found |= {name: value for name, value in after.items() if name in changed}
+    details: dict[str, Any] = {"changed": sorted(changed)}
+    details |= {name: value for name, value in after.items() if name in changed}
     earlier = {
         name: before[name]
         for name in after
         if name in changed and name in before and before[name] != after[name]
     }
-    return {**found, "before": earlier} if earlier else found
+    return {**details, "before": earlier} if earlier else details
 
 
 def field_changes(detail: Mapping[str, Any]) -> tuple[FieldChange, ...]:

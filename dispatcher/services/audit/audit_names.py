@@ -47,8 +47,8 @@ class Names:
 
     def actor(self, row: AuditRow) -> str | None:
         """Return the name of the token that an actor used."""
-        found = self._rows.get(("token", row["actor"].removeprefix(_TOKEN)))
-        return None if found is None else found["name"]
+        token = self._rows.get(("token", row["actor"].removeprefix(_TOKEN)))
+        return None if token is None else token["name"]
 
     def subject(self, row: AuditRow) -> AuditNameRow | None:
         """Return the name of a subject, and whether it is gone."""

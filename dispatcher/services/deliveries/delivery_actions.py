@@ -75,8 +75,8 @@ class DeliveryActions:
     ) -> tuple[int, stored.DeliveryStateRow]:
         delivery_id = delivery_number(delivery_name)
         await self._stored.lock([delivery_id])
-        found = await self._stored.find([delivery_id], environment_id)
-        if not found:
+        rows = await self._stored.find([delivery_id], environment_id)
+        if not rows:
             entry = await self._quarantine.get(environment_id, delivery_id)
             if entry is not None and entry["delivery_id"] == delivery_id:
                 raise ConflictError(
@@ -84,7 +84,7 @@ class DeliveryActions:
                     f" discard {ids.QUARANTINE_PREFIX}_{delivery_id} instead."
                 )
             raise no_delivery(delivery_name)
-        return delivery_id, found[0]
+        return delivery_id, rows[0]
 
 
 def _just_changed() -> ConflictError:

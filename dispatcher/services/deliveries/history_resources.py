@@ -306,4 +306,4 @@ def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checke
 
 
 def _values(item: DeliveryItem | EventItem) -> dict[str, Any]:
-    return {each.name: getattr(item, each.name) for each in fields(item)}
+    return {item_field.name: getattr(item, item_field.name) for item_field in fields(item)}

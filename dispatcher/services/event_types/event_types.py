@@ -64,8 +64,8 @@ class EventTypes:
 
     async def search(self, environment_id: str, text: str, *, limit: int) -> tuple[str, ...]:
         """Return the names of types that contain the text, the best match first."""
-        found = await self._stored.search(environment_id, text, look=SEARCHED_LIMIT, limit=limit)
-        return tuple(found)
+        names = await self._stored.search(environment_id, text, look=SEARCHED_LIMIT, limit=limit)
+        return tuple(names)
 
     async def get(self, environment_id: str, name: str) -> EventType:
         """Return one type. Raise NotFoundError if there is none."""
@@ -92,7 +92,7 @@ class EventTypes:
 def _size(row: stored.EventTypeRow) -> int:
     """Return approximately how many bytes a type takes in a response."""
     texts = (row["name"], row["description"], row["example"], row["schema"])
-    return sum(len(each or "") for each in texts) + ROW_BYTES
+    return sum(len(text or "") for text in texts) + ROW_BYTES
 
 
 def _unknown(name: str) -> NotFoundError:

@@ -67,10 +67,10 @@ def problems(error: ValidationError) -> InvalidError:
 
     Only those of `text_patterns.QUOTED` are quoted.
     """
-    found = error.errors(include_url=False)
+    errors = error.errors(include_url=False)
     form = error.title.removesuffix("Document")  # as JSON:API wraps it
     return InvalidError(
-        *(Problem(_place(p["loc"]), _sentence(p, form)) for p in found[:PROBLEMS_LIMIT])
+        *(Problem(_place(p["loc"]), _sentence(p, form)) for p in errors[:PROBLEMS_LIMIT])
     )
 
 

@@ -66,10 +66,10 @@ class Authentication(Form):
     @model_validator(mode="after")
     def _complete(self) -> Self:
         required, optional = _FIELDS[self.type]
-        given = {name for name, value in self if value is not None} - {"type"}
-        if missing := sorted(required - given):
+        names = {name for name, value in self if value is not None} - {"type"}
+        if missing := sorted(required - names):
             raise ValueError(f"{self.type} needs {_listed(missing)}")
-        if surplus := sorted(given - required - optional):
+        if surplus := sorted(names - required - optional):
             raise ValueError(f"{self.type} cannot have {_listed(surplus)}")
         return self
 

@@ -16,8 +16,8 @@ KEY = "event_types"
 
 def shipped() -> Sequence[str]:
     """Return the names of the shipped catalogues."""
-    found = (path.name for path in files(__name__).iterdir())
-    return sorted(name.removesuffix(".toml") for name in found if name.endswith(".toml"))
+    file_names = (path.name for path in files(__name__).iterdir())
+    return sorted(name.removesuffix(".toml") for name in file_names if name.endswith(".toml"))
 
 
 def open_shipped(name: str) -> Sequence[EventTypeEntry]:
@@ -40,12 +40,14 @@ def parsed(content: bytes, *, toml: bool) -> Sequence[EventTypeEntry]:
     if not isinstance(listed, list) or (isinstance(whole, dict) and len(whole) > 1):
         raise InvalidError.field("file", f"must hold a list {KEY!r}, and nothing else")
     entries: list[EventTypeEntry] = []
-    found: list[Problem] = []
+    all_problems: list[Problem] = []
     for number, entry in enumerate(listed):
         try:
             entries.append(EventTypeEntry.model_validate(entry))
         except ValidationError as error:
-            found += (Problem((KEY, number, *p.place), p.reason) for p in problems(error).problems)
-    if found:
-        raise InvalidError(*found)
+            all_problems += (
+                Problem((KEY, number, *p.place), p.reason) for p in problems(error).problems
+            )
+    if all_problems:
+        raise InvalidError(*all_problems)
     return entries

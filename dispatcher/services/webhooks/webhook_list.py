@@ -59,10 +59,10 @@ class WebhookList:
         next one.
         """
         query = EndpointFind(text, state, after, SEARCHED_LIMIT, limit + 1)
-        found = await self._search.find(environment_id, query)
-        ids = Page.of_ids(found["ids"], limit)
+        row = await self._search.find(environment_id, query)
+        ids = Page.of_ids(row["ids"], limit)
         page = await self._webhooks.page_of_ids(environment_id, ids.items, limit)
-        return Page(page.items, page.next or ids.next or found["looked_to"])
+        return Page(page.items, page.next or ids.next or row["looked_to"])
 
     async def page(
         self,

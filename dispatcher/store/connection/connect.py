@@ -124,9 +124,9 @@ class _Opening:
 
     def _limit(self, timeout_seconds: float, *, alone: bool) -> float:
         """Return the seconds that one host, or one address of it, may take."""
-        given = self._address.number("connect_timeout", 0)
-        if given > 0:
-            return min(max(given, 2.0), TIMEOUT_LIMIT_SECONDS)  # libpq has the same minimum, 2 s
+        seconds = self._address.number("connect_timeout", 0)
+        if seconds > 0:
+            return min(max(seconds, 2.0), TIMEOUT_LIMIT_SECONDS)  # libpq has the same minimum, 2 s
         return max(timeout_seconds, LEAST_SECONDS) if alone else SILENT_HOST_SECONDS
 
     async def _look_up(self, host: Host, limit: float) -> list[_Place]:
@@ -135,7 +135,7 @@ class _Opening:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(limit):
-                found = await loop.getaddrinfo(
+                address_infos = await loop.getaddrinfo(
                     host.address, host.port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP
                 )
         except TimeoutError:
@@ -145,7 +145,7 @@ class _Opening:
         except (OSError, UnicodeError) as error:
             self._note(error, host, limit)
             return []
-        texts = dict.fromkeys(str(one[4][0]) for one in found)
+        texts = dict.fromkeys(str(one[4][0]) for one in address_infos)
         return [_Place(host, text) for text in texts][:PLACES_LIMIT]
 
     async def _try(self, place: _Place, limit: float) -> Connection | None:

@@ -50,17 +50,17 @@ def options(address: Address) -> list[tuple[int, int, int]]:
 
     A 0 in the address keeps the system's value.
     """
-    wanted = [("TCP_USER_TIMEOUT", address.number("tcp_user_timeout", USER_TIMEOUT_MILLISECONDS))]
-    found = []
+    settings = [("TCP_USER_TIMEOUT", address.number("tcp_user_timeout", USER_TIMEOUT_MILLISECONDS))]
+    socket_options = []
     if address.number("keepalives", 1):
-        found.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
-        wanted += [
+        socket_options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
+        settings += [
             ("TCP_KEEPIDLE", address.number("keepalives_idle", IDLE_SECONDS)),
             ("TCP_KEEPINTVL", address.number("keepalives_interval", INTERVAL_SECONDS)),
             ("TCP_KEEPCNT", address.number("keepalives_count", COUNT)),
         ]
-    for name, value in wanted:
+    for name, value in settings:
         option = getattr(socket, name, None)
         if option is not None and value > 0:
-            found.append((socket.IPPROTO_TCP, option, int(value)))
-    return found
+            socket_options.append((socket.IPPROTO_TCP, option, int(value)))
+    return socket_options

@@ -31,7 +31,7 @@ class Passwords:
         for line in self.lines:
             fits = line[0] == "*" or line[0] in hosts
             rest = zip(line[1:4], (str(port), database, user), strict=True)
-            if fits and all(wanted in ("*", given) for wanted, given in rest):
+            if fits and all(pattern in ("*", value) for pattern, value in rest):
                 return line[4]
         return None
 
@@ -70,5 +70,5 @@ def _line(text: str) -> tuple[str, ...] | None:
     """Return the five fields of a line. Remove the backslash before a colon or a backslash."""
     if text.startswith("#"):
         return None
-    fields = [re.sub(r"\\(.)", r"\1", found[1]) for found in _FIELD.finditer(text)]
+    fields = [re.sub(r"\\(.)", r"\1", match[1]) for match in _FIELD.finditer(text)]
     return tuple(fields[:5]) if len(fields) >= 5 else None

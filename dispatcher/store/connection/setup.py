@@ -129,8 +129,8 @@ async def _process_of(
             other = await another()
             stack.callback(other.terminate)
             await other.execute("BEGIN")
-            found: int = await other.fetchval(BACKEND)
-            return found
+            process_id: int = await other.fetchval(BACKEND)
+            return process_id
     except BROKEN_BY_POOLERS:
         raise
     except asyncpg.ProtocolViolationError as error:

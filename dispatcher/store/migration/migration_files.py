@@ -90,7 +90,7 @@ def read(directory: Traversable | None = None) -> list[Migration]:
     wrong.
     """
     directory = directory or sql_files.root() / "migrations"
-    found = []
+    migrations = []
     for file in directory.iterdir():
         if not file.name.endswith(".sql"):
             continue
@@ -98,11 +98,13 @@ def read(directory: Traversable | None = None) -> list[Migration]:
         if match is None:
             raise MigrationFilesError(f"{file.name} is not named like 0001_name.sql")
         text = file.read_bytes()
-        found.append(Migration(int(match[1]), match[2], text.decode(), sha256(text).hexdigest()))
-        _refuse_own_transaction(found[-1])
-    found.sort(key=lambda migration: migration.number)
-    _refuse_gap([migration.number for migration in found], "the migration files")
-    return found
+        migrations.append(
+            Migration(int(match[1]), match[2], text.decode(), sha256(text).hexdigest())
+        )
+        _refuse_own_transaction(migrations[-1])
+    migrations.sort(key=lambda migration: migration.number)
+    _refuse_gap([migration.number for migration in migrations], "the migration files")
+    return migrations
 
 
 def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:

@@ -172,5 +172,5 @@ class Audit:
 
 
 def _read(records: Sequence[asyncpg.Record]) -> AuditRead:
-    found = all_rows(AuditRow, [row for row in records if row["id"] is not None])
-    return AuditRead(found, records[0]["looked"])
+    rows = all_rows(AuditRow, [row for row in records if row["id"] is not None])
+    return AuditRead(rows, records[0]["looked"])

@@ -168,13 +168,13 @@ class BulkActions:
 
 def to_json(criteria: HistoryFilter) -> str:
     """Return a filter as JSON, without the fields that are not set."""
-    given = {name: value for name, value in asdict(criteria).items() if value is not None}
-    return orjson.dumps(given, default=str).decode()
+    values = {name: value for name, value in asdict(criteria).items() if value is not None}
+    return orjson.dumps(values, default=str).decode()
 
 
 def from_json(text: str) -> HistoryFilter:
     """Return the filter of a JSON text that `to_json` made."""
-    given = orjson.loads(text)
-    if "endpoint_id" in given:
-        given["endpoint_id"] = UUID(given["endpoint_id"])
-    return HistoryFilter(**given)
+    values = orjson.loads(text)
+    if "endpoint_id" in values:
+        values["endpoint_id"] = UUID(values["endpoint_id"])
+    return HistoryFilter(**values)

@@ -63,21 +63,21 @@ class DeliveryActions:
 
         A long history is read in spans of days, the latest first, until all are found.
         """
-        found: dict[int, DeliveryStateRow] = {}
+        rows_by_id: dict[int, DeliveryStateRow] = {}
         left = set(delivery_ids)
         for above, until in await History(self._reads).spans(min(delivery_ids)):
             rows = await self._reads.fetch(
                 statement("delivery_actions/find"), list(left), environment_id, above, until
             )
             for row in all_rows(DeliveryStateRow, rows):
-                late = found.get(row["id"])
+                late = rows_by_id.get(row["id"])
                 if late is not None:
                     row["attempt"] = max(row["attempt"], late["attempt"])
-                found[row["id"]] = row
-            left -= {row["id"] for row in found.values() if row["status"] is not None}
+                rows_by_id[row["id"]] = row
+            left -= {row["id"] for row in rows_by_id.values() if row["status"] is not None}
             if not left:
                 break
-        return [found[id_] for id_ in sorted(found.keys() - left, reverse=True)]
+        return [rows_by_id[id_] for id_ in sorted(rows_by_id.keys() - left, reverse=True)]
 
     async def keep_events(self, event_ids: Collection[int]) -> Collection[int]:
         """Return those of the events that are kept. They are, until the transaction ends."""

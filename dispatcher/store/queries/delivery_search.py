@@ -83,16 +83,16 @@ class DeliverySearch:
         )
         if filters.endpoint_id is not None and not endpoints:
             return None
-        most = LOOKUPS_LIMIT if _looks_up(filters) else PAGE_LIMIT_ROWS
+        row_limit = LOOKUPS_LIMIT if _looks_up(filters) else PAGE_LIMIT_ROWS
         if filters.endpoint_id is not None or len(endpoints) <= MERGED_ENDPOINTS_LIMIT:
             everything = partial(self._history.of_endpoints, endpoints)
-            steps = (limit + 1, max(limit + 1, most // (len(endpoints) or 1)))
+            steps = (limit + 1, max(limit + 1, row_limit // (len(endpoints) or 1)))
         else:
             everything = partial(self._history.of_environment, environment_id)
-            steps = (limit + 1, most)
+            steps = (limit + 1, row_limit)
         failed = partial(self.failed, environment_id)
         if filters.status == "FAILED":
-            return await read_page(failed, filters, (limit + 1, most), limit)
+            return await read_page(failed, filters, (limit + 1, row_limit), limit)
         if filters.status is None and _is_unsuccessful(filters):
             pending = partial(_only_pending, everything)
             return await read_page(partial(_read_merged, failed, pending), filters, steps, limit)
@@ -121,7 +121,7 @@ class DeliverySearch:
     async def causes(self, environment_id: str, filters: HistoryFilter, rows: int) -> CausesRead:
         """Return the newest failed deliveries by cause, reading `rows` failures."""
         part, until = await self._history.part(filters)
-        found = await self._session.fetch(
+        records = await self._session.fetch(
             statement("delivery_search/causes"),
             environment_id,
             part.endpoint_id,
@@ -132,10 +132,10 @@ class DeliverySearch:
             part.prefix,
             until,
         )
-        looked_to = found[0]["looked_to"]
+        looked_to = records[0]["looked_to"]
         if looked_to is None and part.low > filters.low:
             looked_to = part.low
-        causes = [row for row in found if row["endpoint_id"] is not None]
+        causes = [row for row in records if row["endpoint_id"] is not None]
         return CausesRead(all_rows(CauseRow, causes), looked_to)
 
     async def events_with_reference(
@@ -230,15 +230,15 @@ class DeliverySearch:
             return Page((), next=None)
         horizon = event_ids[-1] if len(event_ids) == EVENTS_WITH_REFERENCE_LIMIT else 0
         part = replace(filters, low=max(filters.low, horizon))
-        most = DELIVERIES_WITH_REFERENCE_LIMIT
-        found = await self.of_events(environment_id, event_ids, part, most)
-        rows = await self._history.items(environment_id, found) if found else ()
+        row_limit = DELIVERIES_WITH_REFERENCE_LIMIT
+        delivery_ids = await self.of_events(environment_id, event_ids, part, row_limit)
+        rows = await self._history.items(environment_id, delivery_ids) if delivery_ids else ()
         matching = [row["id"] for row in rows if matches(filters, row)]
         page = Page.of_ids(matching, limit)
         if page.next is not None:
             return page
-        if len(found) == most:
-            return Page(page.items, next=found[-1])
+        if len(delivery_ids) == row_limit:
+            return Page(page.items, next=delivery_ids[-1])
         return Page(page.items, next=horizon if horizon > filters.low else None)
 
 

@@ -44,7 +44,7 @@ class EventOutcomes:
         One statement is enough, unless the events are of more days than one statement may read. An
         end is looked for in the span of days of its event, and in the next one.
         """
-        found: list[EventOutcomeRow] = []
+        outcomes: list[EventOutcomeRow] = []
         later: int | None = None
         for above, until in await self._history.spans(min(event_ids) - 1):
             of_span = [id_ for id_ in event_ids if id_ > above and (until is None or id_ <= until)]
@@ -57,6 +57,6 @@ class EventOutcomes:
                     above,
                     later,
                 )
-                found += all_rows(EventOutcomeRow, records)
+                outcomes += all_rows(EventOutcomeRow, records)
             later = until
-        return found
+        return outcomes

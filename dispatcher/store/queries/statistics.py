@@ -210,4 +210,4 @@ class Statistics:
 
 def _columns(sums: Iterable[Sums]) -> list[list[object]]:
     *numbers, durations = ([*column] for column in zip(*sums, strict=True))
-    return [*numbers, [f"{{{','.join(map(str, each))}}}" for each in durations]]
+    return [*numbers, [f"{{{','.join(map(str, histogram))}}}" for histogram in durations]]

@@ -8,7 +8,7 @@ FILE_LIMIT_BYTES = 1024 * 1024
 
 def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
     """Return the addresses of each name, in lower case, in the order of the file."""
-    found: dict[str, list[str]] = {}
+    addresses_by_name: dict[str, list[str]] = {}
     for line in text.splitlines():
         address, *names = line.partition("#")[0].split() or [""]
         try:
@@ -16,10 +16,10 @@ def parse_hosts(text: str) -> dict[str, tuple[str, ...]]:
         except ValueError:
             continue
         for name in names:
-            addresses = found.setdefault(name.lower().removesuffix("."), [])
+            addresses = addresses_by_name.setdefault(name.lower().removesuffix("."), [])
             if address not in addresses:
                 addresses.append(address)
-    return {name: tuple(addresses) for name, addresses in found.items()}
+    return {name: tuple(addresses) for name, addresses in addresses_by_name.items()}
 
 
 class HostsFile:

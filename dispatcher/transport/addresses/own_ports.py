@@ -35,9 +35,9 @@ def own_ports(admin: int, database: Iterable[tuple[str, int]]) -> tuple[OwnPort,
     `admin` is the admin port, 0 if it is not known yet. `database` are the database servers: a
     host name, an IP address or a socket directory, each with a port.
     """
-    found = [admin_port(admin)] if admin else []
+    admin_ports = [admin_port(admin)] if admin else []
     noun = "the dispatcher's own database"
-    return (*found, *(OwnPort(noun, port, _at(host)) for host, port in database))
+    return (*admin_ports, *(OwnPort(noun, port, _at(host)) for host, port in database))
 
 
 def _at(host: str) -> Address | Literal["this machine", "anywhere"]:

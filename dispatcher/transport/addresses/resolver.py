@@ -170,14 +170,14 @@ class Resolver:
             # The final dot makes the name absolute. Otherwise search domains would be tried too.
             name = f"{host.removesuffix('.')}."
         try:
-            found = self._getaddrinfo(
+            address_infos = self._getaddrinfo(
                 name, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
             )
         except OSError as error:
             return error
         except ValueError:
             return socket.gaierror(socket.EAI_NONAME, "not a name that can be looked up")
-        return list(dict.fromkeys(address[0] for *_, address in found))
+        return list(dict.fromkeys(address[0] for *_, address in address_infos))
 
     def _note_answer(self, host: str, environment_id: str, answer: list[str] | OSError) -> None:
         self._slow.pop(host, None)

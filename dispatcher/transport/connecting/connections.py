@@ -224,14 +224,14 @@ class Connections:
         """Return the addresses to dial, those of the proxy if there is one. Raise PostError."""
         host = target.origin.host
         try:
-            found = await self._permitted_addresses(target, environment_id)
+            addresses = await self._permitted_addresses(target, environment_id)
         except BlockedError as error:
             raise PostError("blocked", str(error)) from None
         except OSError as error:
             if self._proxy is None:
                 raise no_address(host, error) from None
-            found = []  # only the proxy may be able to look up names of the outside
-        return found if self._proxy is None else await self._addresses_of(self._proxy)
+            addresses = []  # only the proxy may be able to look up names of the outside
+        return addresses if self._proxy is None else await self._addresses_of(self._proxy)
 
     async def _permitted_addresses(self, target: Target, environment_id: str) -> list[AddrInfo]:
         """Return the receiver's addresses. Raise BlockedError if one of them is not permitted."""

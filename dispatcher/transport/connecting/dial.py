@@ -33,11 +33,11 @@ async def dial(addresses: Sequence[AddrInfo], socket_factory: SocketFactory) -> 
         return winner.result()
     finally:
         # Nothing is waited for. Otherwise a cancellation here would leave the winner's socket open.
-        for each in dialled:
-            if not each.done():
-                each.cancel()  # it closes its socket in the next iteration of the event loop
-            elif each is not winner and each.exception() is None:
-                each.result().close()  # it was connected in the same moment
+        for task in dialled:
+            if not task.done():
+                task.cancel()  # it closes its socket in the next iteration of the event loop
+            elif task is not winner and task.exception() is None:
+                task.result().close()  # it was connected in the same moment
 
 
 async def _first(
@@ -56,12 +56,12 @@ async def _first(
             done, running = await asyncio.wait(
                 running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
             )
-            for each in done:
-                if each.exception() is None:
-                    return each
+            for finished_task in done:
+                if finished_task.exception() is None:
+                    return finished_task
             if timeout is not None:
                 break  # one has failed, or does not answer
-    raise _error_of_all([error for each in dialled if (error := each.exception())])
+    raise _error_of_all([error for attempt in dialled if (error := attempt.exception())])
 
 
 def _error_of_all(errors: Sequence[BaseException]) -> BaseException:

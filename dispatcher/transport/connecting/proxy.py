@@ -79,10 +79,10 @@ def no_proxy(error: Exception) -> PostError:
 
 
 def _check(head: bytes) -> None:
-    found = _STATUS_LINE.match(head)
-    if found is None:
+    match = _STATUS_LINE.match(head)
+    if match is None:
         raise _not_a_proxy()
-    status = int(found[1])
+    status = int(match[1])
     if status == AUTHENTICATION_REQUIRED:
         raise PostError("connect", "no connection: the proxy refuses the credentials (407)")
     if status in UNREACHABLE:

@@ -33,7 +33,7 @@ def _has_all(cafile: str, capath: str) -> bool:
     try:
         listed = set(_PEM.findall(Path(cafile).read_bytes()))
         hashed = (path for path in Path(capath).iterdir() if _HASHED.fullmatch(path.name))
-        found = {pem for path in hashed for pem in _PEM.findall(path.read_bytes())}
+        pems = {pem for path in hashed for pem in _PEM.findall(path.read_bytes())}
     except OSError:
         return False
-    return bool(listed) and listed <= found
+    return bool(listed) and listed <= pems

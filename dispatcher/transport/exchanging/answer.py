@@ -187,10 +187,10 @@ class Answer:
     def _feed_body(self, data: bytes) -> None:
         framing = self.head.framing if self.head is not None else "unknown"
         if framing in ("length", "none"):
-            wanted = self._remaining
-            if len(data) >= wanted:
-                self._finish(surplus=len(data) > wanted)
-                data = data[:wanted]
+            remaining = self._remaining
+            if len(data) >= remaining:
+                self._finish(surplus=len(data) > remaining)
+                data = data[:remaining]
             self._remaining -= len(data)
             self._keep(data)
         elif framing == "chunked":

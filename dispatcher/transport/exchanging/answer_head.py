@@ -80,11 +80,11 @@ def parse_head(head: bytes | bytearray) -> Head:
 
 def parse_status(head: bytes | bytearray) -> int:
     """Return the status from a status line and what follows it. Raise NotHttpError."""
-    found = _STATUS_LINE.match(head)
-    if found is None:
+    match = _STATUS_LINE.match(head)
+    if match is None:
         line = bytes(head[:100]).split(b"\n", 1)[0].rstrip(b"\r")
         raise NotHttpError(f"its status line is {line!r}")
-    return int(found[1])
+    return int(match[1])
 
 
 def is_interim(status: int) -> bool:
@@ -120,8 +120,8 @@ def _parse(head: bytes) -> Head:
     length = 0
     keep_alive_seconds: int | None = None
     notable: dict[bytes, bytes] = {}
-    for found in islice(_NOTABLE.finditer(head.lower()), NOTABLE_LIMIT):
-        name, value = found.groups()
+    for match in islice(_NOTABLE.finditer(head.lower()), NOTABLE_LIMIT):
+        name, value = match.groups()
         notable[name] = notable[name] + b"," + value if name in notable else value
     if notable:
         framing, length = _framing(notable)
@@ -169,8 +169,8 @@ def _is_last(notable: dict[bytes, bytes]) -> bool:
 
 
 def _keep_alive_seconds(notable: dict[bytes, bytes]) -> int | None:
-    found = _KEEP_ALIVE_TIMEOUT.search(notable.get(b"keep-alive", b""))
-    return int(found[1]) if found else None
+    match = _KEEP_ALIVE_TIMEOUT.search(notable.get(b"keep-alive", b""))
+    return int(match[1]) if match else None
 
 
 def _values(notable: dict[bytes, bytes], name: bytes) -> list[bytes]:

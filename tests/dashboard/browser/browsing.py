@@ -125,5 +125,5 @@ PROTRUDING = """() => {
 
 async def protruding(page: Page) -> list[str]:
     """Return the elements that are wider than the window."""
-    found: list[str] = await page.evaluate(PROTRUDING)
-    return found
+    elements: list[str] = await page.evaluate(PROTRUDING)
+    return elements

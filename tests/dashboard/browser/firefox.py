@@ -120,10 +120,10 @@ class Firefox:
 
     async def click(self, selector: str) -> None:
         """Click the first element that matches, with the pointer."""
-        found = await self._of_page(
+        result = await self._of_page(
             "browsingContext.locateNodes", locator={"type": "css", "value": selector}
         )
-        element = {"type": "element", "element": {"sharedId": found["nodes"][0]["sharedId"]}}
+        element = {"type": "element", "element": {"sharedId": result["nodes"][0]["sharedId"]}}
         move = {"type": "pointerMove", "x": 0, "y": 0, "origin": element}
         press, release = ({"type": f"pointer{way}", "button": 0} for way in ("Down", "Up"))
         await self._act("pointer", [move, press, release])

@@ -37,8 +37,8 @@ async def violations(page: Page, rules: tuple[str, ...] = ()) -> list[str]:
     """Of these rules; of all that axe has if none is named."""
     if not await page.evaluate("() => 'axe' in window"):
         await page.evaluate(AXE.decode())
-    told: list[str] = await page.evaluate(RUN, {"runOnly": list(rules)} if rules else {})
-    return told
+    problems: list[str] = await page.evaluate(RUN, {"runOnly": list(rules)} if rules else {})
+    return problems
 
 
 def test_the_copy_of_axe_is_the_published_one() -> None:
@@ -51,76 +51,76 @@ async def test_no_page_has_a_fault_nor_is_wider_than_its_window(
 ) -> None:
     """The rules that a theme cannot change are asked for in one of them."""
     page = await browsing.open(set_place.token, color_scheme=theme)
-    told: dict[str, object] = {}
+    faults_by_page: dict[str, object] = {}
     for name, path in scene.pages.items():
         await page.set_viewport_size(WIDE)
         await page.goto(path)
-        told[name] = await violations(page, () if theme == "light" else COLOURS)
+        faults_by_page[name] = await violations(page, () if theme == "light" else COLOURS)
         for width in (320, NARROW["width"], 768, 1024) if theme == "light" else ():
             await page.set_viewport_size({"width": width, "height": 800})
-            told[f"{name} at {width}"] = await protruding(page)
+            faults_by_page[f"{name} at {width}"] = await protruding(page)
         await page.set_viewport_size(NARROW)
-        told[f"{name}, narrow"] = await violations(page, COLOURS + LAYOUT)
-    assert {name: found for name, found in told.items() if found} == {}
+        faults_by_page[f"{name}, narrow"] = await violations(page, COLOURS + LAYOUT)
+    assert {name: faults for name, faults in faults_by_page.items() if faults} == {}
 
 
 async def test_axe_finds_no_problem_on_pages_without_a_link(
     browsing: Browsing, standing: Api, set_place: Place, scene: Scene
 ) -> None:
-    told = {}
+    violations_by_page = {}
     page = await browsing.open()
     await page.goto("/sign-in")
-    told["sign-in"] = await violations(page)
+    violations_by_page["sign-in"] = await violations(page)
     page = await browsing.open(await standing.token())
     await page.goto("/")
-    told["overview of all"] = await violations(page)
+    violations_by_page["overview of all"] = await violations(page)
     await page.locator("#environment summary").click()
     await expect(page.locator("#environment li", has_text=set_place.environment_id)).to_be_visible()
-    told["environments to choose"] = await violations(page)
+    violations_by_page["environments to choose"] = await violations(page)
     await page.get_by_role("link", name="Webhooks", exact=True).click()
     await page.goto(f"{page.url.rpartition('/')[0]}/environments")
-    told["environments"] = await violations(page)
+    violations_by_page["environments"] = await violations(page)
     await page.goto(f"{page.url.rpartition('/')[0]}/audit?all=on")
-    told["audit of all"] = await violations(page)
+    violations_by_page["audit of all"] = await violations(page)
     page = await browsing.open(set_place.token)
     browsing.expected |= {404, 422}
     await page.goto("/deliveries/dlv_1_1_1")
-    told["problem"] = await violations(page)
+    violations_by_page["problem"] = await violations(page)
     await page.goto("/webhooks/new")
     await page.get_by_role("button", name="Create webhook").click()
     await expect(page.get_by_label("URL")).to_have_attribute("aria-invalid", "true")
-    told["mistakes"] = await violations(page)
+    violations_by_page["mistakes"] = await violations(page)
     await page.goto(f"/webhooks/{scene.webhooks['Warehouse']}")
     await page.get_by_role("button", name="Delete", exact=True).click()
-    told["dialog"] = await violations(page)
+    violations_by_page["dialog"] = await violations(page)
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Rotate secret").click()
     await page.get_by_role("dialog").get_by_role("button", name="Rotate secret").click()
     await expect(page.locator("#secret")).to_be_visible()
-    told["secret"] = await violations(page)
-    assert {name: violated for name, violated in told.items() if violated} == {}
+    violations_by_page["secret"] = await violations(page)
+    assert {name: violated for name, violated in violations_by_page.items() if violated} == {}
 
 
 async def test_axe_finds_no_problem_on_pages_of_a_pause_or_a_lost_session(
     browsing: Browsing, set_place: Place
 ) -> None:
-    told = {}
+    violations_by_page = {}
     page = await browsing.open(set_place.token)
     browsing.expected.add(401)
     await page.goto("/events/new")
     await page.context.clear_cookies()
     await page.get_by_label("Type").fill("user.created")
     await page.get_by_role("button", name="Emit event").click()
-    told["signed out"] = await violations(page)
+    violations_by_page["signed out"] = await violations(page)
     await page.get_by_label("Token").fill(set_place.token)
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("heading", level=1)).to_have_text("This was not done")
-    told["send again"] = await violations(page)
+    violations_by_page["send again"] = await violations(page)
     await page.get_by_role("button", name="Send again").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("user.created")
     await set_place.ask("POST", "/api/pause")
     await page.goto("/webhooks")
     await expect(page.locator("#paused")).to_be_visible()
-    told["paused"] = await violations(page)
+    violations_by_page["paused"] = await violations(page)
     await set_place.ask("POST", "/api/resume")
-    assert {name: violated for name, violated in told.items() if violated} == {}
+    assert {name: violated for name, violated in violations_by_page.items() if violated} == {}

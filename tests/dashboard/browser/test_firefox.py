@@ -21,10 +21,10 @@ ESCAPE = "\ue00c"
 
 @pytest.fixture(scope="module")
 def path() -> str:
-    found = firefox.found()
-    if found is None:
+    executable = firefox.found()
+    if executable is None:
         pytest.skip("no Firefox is found: apt install firefox-esr")
-    return found
+    return executable
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +54,24 @@ async def page(
 async def test_no_page_has_a_fault_nor_is_wider_than_its_window(
     page: Firefox, scene: Scene
 ) -> None:
-    told: dict[str, object] = {}
+    faults_by_page: dict[str, object] = {}
     for name, path in scene.pages.items():
         await page.resize(**WIDE)
         await page.goto(path)
         assert await page.evaluate("document.querySelectorAll('h1').length") == 1
         await page.run(AXE.decode())
-        told[name] = await page.evaluate(f"({RUN})({{}})")
+        faults_by_page[name] = await page.evaluate(f"({RUN})({{}})")
         await page.resize(**NARROW)
-        told[f"{name}, narrow"] = await page.evaluate(f"({PROTRUDING})()")
-    assert {name: found for name, found in told.items() if found} == {}
+        faults_by_page[f"{name}, narrow"] = await page.evaluate(f"({PROTRUDING})()")
+    assert {name: faults for name, faults in faults_by_page.items() if faults} == {}
 
 
 async def test_pages_update_search_and_open_dialogs(page: Firefox, scene: Scene) -> None:
     await page.goto(scene.pages["overview"])
     await page.until("document.querySelector('#chart-speed canvas')")
-    said = "document.querySelector('#verdict').innerText"
-    before = await page.evaluate(said)
-    await page.until(f"{said} !== {json.dumps(before)}")  # it says as of when it is
+    expression = "document.querySelector('#verdict').innerText"
+    before = await page.evaluate(expression)
+    await page.until(f"{expression} !== {json.dumps(before)}")  # it says as of when it is
     await page.press("/")
     await page.until("document.activeElement.id === 'q'")
     await page.press("Search index")

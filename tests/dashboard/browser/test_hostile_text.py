@@ -122,26 +122,26 @@ async def pages(
 
 async def faults(page: Page) -> list[str]:
     """Return the texts of others that are more than text on the page."""
-    found = [f"{await page.evaluate(MARKED)} of others' elements"]
-    found += await page.evaluate(STRANGE)
-    found += await page.evaluate(TURNED)
+    texts = [f"{await page.evaluate(MARKED)} of others' elements"]
+    texts += await page.evaluate(STRANGE)
+    texts += await page.evaluate(TURNED)
     for size in (WIDE, NARROW):
         await page.set_viewport_size(size)
-        found += [f"{size['width']}: {each}" for each in await protruding(page)]
+        texts += [f"{size['width']}: {element}" for element in await protruding(page)]
     await page.set_viewport_size(WIDE)
-    return [each for each in found if not each.startswith("0 ")]
+    return [text for text in texts if not text.startswith("0 ")]
 
 
 async def test_hostile_text_is_shown_as_text_on_every_page(
     browsing: Browsing, hostile_place: Place, pages: dict[str, str]
 ) -> None:
     page = await browsing.open(hostile_place.token)
-    told = {}
+    faults_by_page = {}
     for name, path in pages.items():
         await page.goto(path)
-        if found := await faults(page):
-            told[name] = found
-    assert told == {}, told
+        if texts := await faults(page):
+            faults_by_page[name] = texts
+    assert faults_by_page == {}, faults_by_page
 
 
 async def test_hostile_text_is_shown_in_full(

@@ -107,14 +107,14 @@ async def test_keys_stay_where_they_are_while_a_list_renews_itself(
     await expect(page.get_by_role("link", name=re.compile("user.updated"))).to_be_focused()
 
 
-async def reload_until(page: Page, wanted: Locator) -> None:
-    """Reload a page that has no script until it shows `wanted`, at most 20 times."""
+async def reload_until(page: Page, locator: Locator) -> None:
+    """Reload a page that has no script until it shows `locator`, at most 20 times."""
     for _ in range(20):
         await page.reload()
         with suppress(AssertionError):
-            await expect(wanted).to_be_visible(timeout=500)
+            await expect(locator).to_be_visible(timeout=500)
             return
-    await expect(wanted).to_be_visible()
+    await expect(locator).to_be_visible()
 
 
 async def test_without_scripts_webhooks_are_made_tried_changed_and_deleted(

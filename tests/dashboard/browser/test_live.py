@@ -98,7 +98,7 @@ async def test_fifty_clicks_at_a_hundred_events_a_second_open_the_fifty_right_ro
         await page.goto(f"/webhooks/{webhook['id']}")
         await page.evaluate(RECORD)
         rows, waiting = page.locator("tbody tr"), page.locator(".new-rows a")
-        wanted = []
+        expected = []
         for number in range(50):
             if number == 15:
                 receiver.otherwise = 500
@@ -113,15 +113,15 @@ async def test_fifty_clicks_at_a_hundred_events_a_second_open_the_fifty_right_ro
             places = await rows.evaluate_all(MIDDLES)
             pointed, (row, x, y) = draw.choice(places[:5]), draw.choice(places[:5])
             await page.mouse.move(*pointed[1:])
-            wanted.append(row)
+            expected.append(row)
             await update(page)
             await page.mouse.click(x, y)
         await expect(waiting).to_have_text(re.compile(r"^\d+\+? new, show$"))
     opened = [
         urlsplit(href).path.partition("/deliveries/")[2] for href in await page.evaluate("opened")
     ]
-    assert opened == wanted
-    assert len(set(wanted)) > 20
+    assert opened == expected
+    assert len(set(expected)) > 20
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
@@ -136,14 +136,14 @@ async def test_rows_change_where_they_are_and_lose_nothing_that_a_person_began(
         await place.emit("user.created", {})
     other = await page.context.new_page()
     before = []
-    for each, path in ((page, "/deliveries"), (other, f"/webhooks/{webhook['id']}")):
-        await each.bring_to_front()  # the pointer waits for frames, which others draw rarely
-        await each.set_viewport_size(size)
-        await each.goto(path)
-        await update_until(each, "document.querySelectorAll('tbody tr').length === 4", show=True)
-        await each.locator("tbody tr").nth(2).hover()
-        await update(each)
-        before.append(await each.evaluate(PLACES))
+    for tab, path in ((page, "/deliveries"), (other, f"/webhooks/{webhook['id']}")):
+        await tab.bring_to_front()  # the pointer waits for frames, which others draw rarely
+        await tab.set_viewport_size(size)
+        await tab.goto(path)
+        await update_until(tab, "document.querySelectorAll('tbody tr').length === 4", show=True)
+        await tab.locator("tbody tr").nth(2).hover()
+        await update(tab)
+        before.append(await tab.evaluate(PLACES))
     rows = page.locator("tbody tr")
     await page.bring_to_front()
     await rows.nth(1).get_by_role("checkbox").check()
@@ -156,11 +156,11 @@ async def test_rows_change_where_they_are_and_lose_nothing_that_a_person_began(
     await receiver.wait_for(4)
     await place.emit("user.updated", {})
     await receiver.wait_for(5)
-    for each, places in zip((page, other), before, strict=True):
-        await update_until(each, "document.querySelectorAll('tr .state.failed').length === 4")
-        assert await each.locator("#paused").count() == 0
-        assert await each.evaluate(PLACES) == places
-        await expect(each.get_by_role("link", name="1 new, show")).to_be_visible()
+    for tab, places in zip((page, other), before, strict=True):
+        await update_until(tab, "document.querySelectorAll('tr .state.failed').length === 4")
+        assert await tab.locator("#paused").count() == 0
+        assert await tab.evaluate(PLACES) == places
+        await expect(tab.get_by_role("link", name="1 new, show")).to_be_visible()
     await expect(rows.nth(1).get_by_role("checkbox")).to_be_checked()
     await expect(page.get_by_label("Reference")).to_have_value("ord_8")
     assert await page.evaluate("getSelection().toString()") == selected != ""
@@ -260,16 +260,16 @@ async def test_updates_are_paused_in_a_browser_until_they_are_resumed(
     other = await page.context.new_page()
     await other.goto("/webhooks/new")
     await other.goto("/events")
-    switch, said = page.get_by_role("button", name="Pause updates"), page.locator("#updates-at")
+    switch, label = page.get_by_role("button", name="Pause updates"), page.locator("#updates-at")
     await expect(switch).to_have_attribute("aria-pressed", "false")
-    await expect(said).to_have_text(re.compile(r"^Updated \d\d:\d\d:\d\d UTC$"))
+    await expect(label).to_have_text(re.compile(r"^Updated \d\d:\d\d:\d\d UTC$"))
     await switch.click()
     await expect(page.locator("#announced")).to_have_text("Updates are paused.")
     await page.reload()
-    for each in (page, other):
-        switch = each.get_by_role("button", name="Pause updates")
+    for tab in (page, other):
+        switch = tab.get_by_role("button", name="Pause updates")
         await expect(switch).to_have_attribute("aria-pressed", "true")
-        await expect(each.locator("#updates-at")).to_have_text(re.compile("^Updates are paused"))
+        await expect(tab.locator("#updates-at")).to_have_text(re.compile("^Updates are paused"))
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     await place.emit("user.updated", {})
@@ -277,8 +277,8 @@ async def test_updates_are_paused_in_a_browser_until_they_are_resumed(
     await page.evaluate("() => new Promise((done) => setTimeout(done))")
     assert asked == []
     await page.get_by_role("button", name="Pause updates").click()
-    for each in (page, other):
-        await expect(each.get_by_role("link", name="1 new, show")).to_be_visible()
+    for tab in (page, other):
+        await expect(tab.get_by_role("link", name="1 new, show")).to_be_visible()
 
 
 async def test_a_hidden_tab_is_quiet_and_updates_once_when_it_is_shown(
@@ -313,11 +313,11 @@ async def test_axe_finds_no_problem_while_updates_wait_or_fail(
     await expect(page.locator("tbody tr")).to_have_count(1)
     await place.ask("POST", "/api/resume")
     await expect(page.locator(".gone")).to_have_count(1)
-    found = await violations(page)
+    problems = await violations(page)
     browsing.expected.add(401)
     await page.context.clear_cookies()
     await expect(page.get_by_role("link", name="Sign in")).to_be_visible()
-    assert found + await violations(page) == []
+    assert problems + await violations(page) == []
 
 
 # ── a page that cannot update ────────────────────────────────────────────────────────────────────
@@ -399,22 +399,24 @@ async def test_a_page_that_cannot_update_says_so_within_5_s_and_comes_back_by_it
     words: str,
 ) -> None:
     """The seconds are those of the page's clock, which stands still while the test is slow."""
-    page, told = failing.page, failing.page.locator("#fault")
+    page, notice = failing.page, failing.page.locator("#fault")
     await page.clock.install(time=NOON - timedelta(minutes=1))
     await page.goto("/e/env_default/webhooks")
     await page.goto("/e/env_default/events?type=user.*")
     await page.clock.pause_at(NOON)
     await update(page)
     await page.get_by_label("Id").fill("evt_1")
-    await expect(told).to_be_hidden()
+    await expect(notice).to_be_hidden()
     async with fault(failing, maintenance):
         await page.clock.run_for(5000)
-        await expect(told).to_be_visible()
-        await expect(told).to_have_text(f"Not updated since 12:00:00 UTC. {words}", timeout=60_000)
+        await expect(notice).to_be_visible()
+        await expect(notice).to_have_text(
+            f"Not updated since 12:00:00 UTC. {words}", timeout=60_000
+        )
         await expect(page.locator("[data-live]")).to_have_css("filter", "grayscale(1)")
         await expect(page.locator("#announced")).to_have_text(re.compile("^Not updated since 12"))
     await page.clock.resume()
-    await expect(told).to_be_hidden(timeout=60_000)
+    await expect(notice).to_be_hidden(timeout=60_000)
     await expect(page.locator("[data-live]")).to_have_css("filter", "none")
     await expect(page.locator("#announced")).to_have_text("The page is updated again.")
     await expect(page.get_by_label("Id")).to_have_value("evt_1")

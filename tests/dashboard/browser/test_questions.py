@@ -57,8 +57,8 @@ class Support:
 
     async def reads(self, answer: Locator, *words: str) -> None:
         """End with the answer, which has all of these words: regular expressions."""
-        for each in words:
-            await expect(answer).to_contain_text(re.compile(each))
+        for word in words:
+            await expect(answer).to_contain_text(re.compile(word))
         seconds = perf_counter() - self._began
         sys.stdout.write(f"{self._question}: {self._actions} actions, {seconds:.2f} s\n")
         assert self._actions <= LIMIT
@@ -119,9 +119,9 @@ async def _complained(api: Api, database: Connection, initech: Receiver, hooli: 
     await place.ask("POST", "/api/events", form)
 
     async def given_up() -> bool:
-        found = (await place.ask("GET", f"{path}/deliveries?status=FAILED")).data["items"]
+        deliveries = (await place.ask("GET", f"{path}/deliveries?status=FAILED")).data["items"]
         failing = (await place.ask("GET", path)).data["failingSince"]
-        return bool(found) and failing is not None
+        return bool(deliveries) and failing is not None
 
     await until(given_up, "the order is given up")
     await hooli.wait_for(1)

@@ -42,14 +42,14 @@ async def test_the_time_of_the_last_update_is_shown_in_the_chosen_clock(
 ) -> None:
     page = await browsing.open(place.token, timezone_id="Asia/Kathmandu")
     await page.goto(f"/e/{place.environment_id}/")
-    said, verdict = page.locator("#updates-at"), page.locator("#verdict time .clock")
-    await expect(said).to_have_text(re.compile(r"^Updated \d\d:\d\d:\d\d UTC$"))
+    label, verdict = page.locator("#updates-at"), page.locator("#verdict time .clock")
+    await expect(label).to_have_text(re.compile(r"^Updated \d\d:\d\d:\d\d UTC$"))
     await expect(verdict).to_have_text(re.compile(r"^\d\d:\d\d:\d\d UTC$"))
     await page.get_by_role("button", name="Local time").click()
-    await expect(said).to_have_text(re.compile(r"^Updated \d\d:\d\d:\d\d \+05:45$"))
+    await expect(label).to_have_text(re.compile(r"^Updated \d\d:\d\d:\d\d \+05:45$"))
     await expect(verdict).to_have_text(re.compile(r"^\d\d:\d\d:\d\d \+05:45$"))
     await page.get_by_role("button", name="Pause updates").click()
-    await expect(said).to_have_text(re.compile(r"^Updates are paused, as of .* \+05:45$"))
+    await expect(label).to_have_text(re.compile(r"^Updates are paused, as of .* \+05:45$"))
 
 
 async def test_without_javascript_times_are_in_utc_and_nothing_offers_to_copy(

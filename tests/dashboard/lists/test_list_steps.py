@@ -42,10 +42,10 @@ class Listing:
         self.reads += 1
         inside = [id_ for id_ in self.ids if after < id_ < before]
         looked = inside[: self.rows]
-        found = [id_ for id_ in looked if id_ in self.matching]
-        if len(found) > limit:
-            return Page(tuple(map(Numbered, found[:limit])), found[limit - 1])
-        return Page(tuple(map(Numbered, found)), looked[-1] if len(inside) > self.rows else None)
+        matches = [id_ for id_ in looked if id_ in self.matching]
+        if len(matches) > limit:
+            return Page(tuple(map(Numbered, matches[:limit])), matches[limit - 1])
+        return Page(tuple(map(Numbered, matches)), looked[-1] if len(inside) > self.rows else None)
 
 
 NOW = ids.first_since(datetime.now(UTC))
@@ -58,24 +58,24 @@ async def test_a_walk_visits_each_item_once_in_both_directions(apart: int) -> No
     numbers = [NOW - apart * back for back in range(12)]
     listing = Listing(numbers)
     walked = [numbers[-1]]
-    while (found := await list_steps.newer(listing.read, walked[-1])) is not None:
-        walked.append(int(found))
+    while (neighbour := await list_steps.newer(listing.read, walked[-1])) is not None:
+        walked.append(int(neighbour))
     assert walked == numbers[::-1]
     back = [numbers[0]]
-    while (found := await list_steps.older(listing.read, back[-1])) is not None:
-        back.append(int(found))
+    while (neighbour := await list_steps.older(listing.read, back[-1])) is not None:
+        back.append(int(neighbour))
     assert back == numbers
 
 
 async def test_a_busy_second_is_narrowed_to_the_nearest_item() -> None:
-    numbers = [NOW - 5000 + each for each in range(5000)]
+    numbers = [NOW - 5000 + offset for offset in range(5000)]
     listing = Listing(numbers, rows=100)
     assert await list_steps.newer(listing.read, numbers[0]) == str(numbers[1])
     assert listing.reads <= list_steps.ROUNDS_LIMIT
 
 
 async def test_a_step_over_very_many_others_ends_with_a_word() -> None:
-    numbers = [NOW - 5000 + each for each in range(5000)]
+    numbers = [NOW - 5000 + offset for offset in range(5000)]
     listing = Listing(numbers, rows=10, matching={numbers[0], numbers[-1]})
     for step, start in ((list_steps.older, numbers[-1]), (list_steps.newer, numbers[0])):
         listing.reads = 0
@@ -85,7 +85,7 @@ async def test_a_step_over_very_many_others_ends_with_a_word() -> None:
 
 
 async def test_a_burst_later_on_is_reached_in_few_reads() -> None:
-    burst = [NOW - 1000 + each for each in range(list_steps.READ_LIMIT + 30)]
+    burst = [NOW - 1000 + offset for offset in range(list_steps.READ_LIMIT + 30)]
     listing = Listing([NOW - 2 * MINUTE, *burst])
     assert await list_steps.newer(listing.read, NOW - 2 * MINUTE) == str(burst[0])
     assert listing.reads <= 4
@@ -101,11 +101,11 @@ async def test_the_pages_of_a_filtered_list_lead_along_it(
 
     async def delivered() -> bool:
         items = (await admin("GET", "/api/deliveries")).data["items"]
-        return [each["status"] for each in items] == ["DELIVERED"] * 5
+        return [delivery["status"] for delivery in items] == ["DELIVERED"] * 5
 
     await until(delivered, "all are delivered")
     items = (await admin("GET", "/api/deliveries")).data["items"]
-    names = [each["id"] for each in items if each["event"] == "user.created"]
+    names = [delivery["id"] for delivery in items if delivery["event"] == "user.created"]
     query = "event=user.created&status=DELIVERED"
     for name, path in (("deliveries", "/deliveries"), ("webhook", f"/webhooks/{webhook}")):
         page = await visitor.get(f"{path}?{query}")

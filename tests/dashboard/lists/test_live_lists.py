@@ -53,9 +53,9 @@ async def test_the_rows_that_are_shown_are_read_again(
         below = [number for number in stored if before is None or number < before]
         return Page.of_items([Row(f"evt_{number}") for number in below], LIMIT, key=_number)
 
-    found = await live_list.read(asked, read_page)
-    assert [_number(row) for row in found.page.items] == rows
-    assert (found.shown, found.newer) == (shown, newer)
+    listing = await live_list.read(asked, read_page)
+    assert [_number(row) for row in listing.page.items] == rows
+    assert (listing.shown, listing.newer) == (shown, newer)
 
 
 def _number(row: Row) -> int:

@@ -19,8 +19,8 @@ YESTERDAY = AT - timedelta(days=1)
 WEBHOOK = UUID(int=1)
 
 
-def _made(kind: type[Any], **given: Any) -> Any:
-    return kind(**{each.name: given.get(each.name) for each in fields(kind)})
+def _made(kind: type[Any], **values: Any) -> Any:
+    return kind(**{field.name: values.get(field.name) for field in fields(kind)})
 
 
 def attempt(outcome: str, status: int | None = None) -> Attempt:
@@ -28,7 +28,7 @@ def attempt(outcome: str, status: int | None = None) -> Attempt:
     return made
 
 
-def delivery(status: str, attempts: tuple[Attempt, ...] = (), **given: Any) -> Delivery:
+def delivery(status: str, attempts: tuple[Attempt, ...] = (), **values: Any) -> Delivery:
     made: Delivery = _made(
         Delivery,
         **{
@@ -39,7 +39,7 @@ def delivery(status: str, attempts: tuple[Attempt, ...] = (), **given: Any) -> D
             "attempts": len(attempts),
             "attempt_list": attempts,
             "ended_at": AT,
-            **given,
+            **values,
         },
     )
     return made
@@ -102,9 +102,9 @@ def event(*deliveries: Delivery, waiting: str | None = None) -> Event:
     return made
 
 
-def outcome(**given: Any) -> EventOutcome:
+def outcome(**values: Any) -> EventOutcome:
     counts = dict.fromkeys(("delivered", "failed", "cancelled", "retrying", "waiting"), 0)
-    made: EventOutcome = _made(EventOutcome, **{**counts, "is_partial": False, **given})
+    made: EventOutcome = _made(EventOutcome, **{**counts, "is_partial": False, **values})
     return made
 
 
@@ -153,8 +153,8 @@ def test_an_event_without_deliveries_is_answered_by_the_reason(
     assert (answer.text, answer.remedy) == (text, remedy)
 
 
-def webhook(**given: Any) -> Webhook:
-    made: Webhook = _made(Webhook, **{"name": "Initech", "active": True, **given})
+def webhook(**values: Any) -> Webhook:
+    made: Webhook = _made(Webhook, **{"name": "Initech", "active": True, **values})
     return made
 
 

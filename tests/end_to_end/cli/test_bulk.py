@@ -45,11 +45,11 @@ async def test_many_are_cancelled_without_asking_and_the_result_is_json(
 ) -> None:
     await either("webhook", "disable", failed["id"])
     retried = await either("delivery", "retry", "--all", "--yes", "--json")
-    [told] = json.loads(retried.out)
-    assert (told["number"], told["more"]) == (3, False)
-    assert told["bulkAction"]["skipped"] == {"disabled": 3}
-    seen = await either("bulk-action", "get", told["bulkAction"]["id"])
-    action = told["bulkAction"]
+    [result] = json.loads(retried.out)
+    assert (result["number"], result["more"]) == (3, False)
+    assert result["bulkAction"]["skipped"] == {"disabled": 3}
+    seen = await either("bulk-action", "get", result["bulkAction"]["id"])
+    action = result["bulkAction"]
     assert seen.out == (
         f"{action['id']}  DONE  0 queued again\n"
         "  3 left as they are: the webhook is disabled\n"
@@ -59,7 +59,7 @@ async def test_many_are_cancelled_without_asking_and_the_result_is_json(
     cancelled = await either("delivery", "cancel", "--since", "1h", "--yes", "--json")
     assert json.loads(cancelled.out)[0]["number"] == 0
     listed = json.loads((await either("bulk-action", "list", "--json")).out)
-    assert [each["id"] for each in listed] == [told["bulkAction"]["id"]]
+    assert [entry["id"] for entry in listed] == [result["bulkAction"]["id"]]
 
 
 async def test_a_bulk_action_is_listed_and_cancelled(
@@ -118,8 +118,8 @@ async def test_environments_are_counted_one_by_one(
     named = await either("delivery", "retry", "--all", "--dry-run", "--environment", "env_acme")
     assert named.err == f"1 delivery matches.\n{DELIVERED_TOO}"
     for decided in (("retry", "--status", "DELIVERED"), ("cancel", "--all")):
-        told = await either("delivery", *decided, "--dry-run")
-        assert "included" not in told.err
+        dry_run = await either("delivery", *decided, "--dry-run")
+        assert "included" not in dry_run.err
     assert (
         "1 delivery matches in env_acme.\n"
         in (await either("delivery", "retry", "--status", "DELIVERED", "--dry-run")).err

@@ -96,13 +96,13 @@ async def test_a_webhook_is_created_listed_and_deleted(dispatcher: Shell) -> Non
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", webhook["createdAt"])
     webhook["events"].sort()
     assert webhook["events"] == ["role.created", "user.*"]
-    told = {
+    expected = {
         "url": "http://127.0.0.1:9009/in",
         "name": "127.0.0.1",
         "active": True,
         "environmentId": "env_default",
     }
-    assert webhook.items() >= told.items()
+    assert webhook.items() >= expected.items()
     [listed] = json.loads((await dispatcher("webhook", "list", "--json")).out)
     assert "secret" not in listed
     assert listed | {"events": sorted(listed["events"])} == webhook
@@ -144,7 +144,7 @@ async def test_only_creating_a_webhook_needs_a_key_and_makes_the_first(
 
 
 @pytest.mark.parametrize(
-    ("url", "events", "said"),
+    ("url", "events", "message"),
     [
         ("http://10.0.0.1/", "*", "url: a private address"),
         ("ftp://example.com/", "*", "url: the URL must start with https"),
@@ -153,18 +153,18 @@ async def test_only_creating_a_webhook_needs_a_key_and_makes_the_first(
     ],
 )
 async def test_an_invalid_webhook_is_refused(
-    dispatcher: Shell, url: str, events: str, said: str
+    dispatcher: Shell, url: str, events: str, message: str
 ) -> None:
     ended = await dispatcher("webhook", "create", url, "--events", events)
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith(said)
+    assert ended.err.startswith(message)
 
 
 # ── emit ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (["a..b"], 2, "type must be words of A-Z a-z 0-9 _ joined by single dots\n"),
         (["webhook.test"], 2, "type is reserved to the dispatcher\n"),
@@ -181,11 +181,11 @@ async def test_an_invalid_webhook_is_refused(
     ],
 )
 async def test_a_refusal_by_the_database_is_explained_in_a_sentence(
-    dispatcher: Shell, args: list[str], code: int, said: str
+    dispatcher: Shell, args: list[str], code: int, message: str
 ) -> None:
     ended = await dispatcher("emit", *args)
     assert (ended.code, ended.out) == (code, "")
-    assert ended.err.startswith(said)
+    assert ended.err.startswith(message)
 
 
 async def test_a_repeated_idempotency_key_names_the_first_event(
@@ -271,13 +271,13 @@ async def test_migrate_plans_applies_and_writes_the_limits(
     changed = "The database's limit delivery.max_data was changed from"
     assert f"{changed} 262144 to 1000 bytes.\n" in migrated.err
     assert planned[0].startswith("0001_")
-    for command, said in (
+    for command, message in (
         (limited, ""),
         (unmigrated, f"{changed} 1000 to 262144 bytes.\n"),
         (limited, f"{changed} 262144 to 1000 bytes.\n"),
     ):
         again = await command("migrate")
-        assert (again.out, again.err) == ("The schema is up to date.\n", said)
+        assert (again.out, again.err) == ("The schema is up to date.\n", message)
     silent = await limited.setting(database__notify="false")("migrate")
     notify = "The database's setting database.notify was changed from true to false.\n"
     assert (silent.out, silent.err) == ("The schema is up to date.\n", notify)
@@ -387,10 +387,10 @@ async def test_check_tells_whose_daemon_has_the_port(dispatcher: Shell, empty_ds
     port = (await daemon.line(r'"admin":"http://127\.0\.0\.1:(\d+)"'))[1]
     checked = await dispatcher.setting(admin__port=port)("check", "--json")
     assert checked.code == 0
-    said = json.loads(checked.out)
-    assert (said["ok"], said["problems"]) == (True, [])
+    report = json.loads(checked.out)
+    assert (report["ok"], report["problems"]) == (True, [])
     assert (
-        f"admin port: a daemon of this database answers on 127.0.0.1 port {port}" in said["notes"]
+        f"admin port: a daemon of this database answers on 127.0.0.1 port {port}" in report["notes"]
     )
 
     wrong = dispatcher.setting(admin__port=port, secrets__key="", secrets__key_file="/absent")

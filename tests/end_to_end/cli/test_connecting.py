@@ -250,9 +250,9 @@ async def test_producers_emit_through_a_pooler_that_shares_its_servers(
             emitted = await producer.fetchval("SELECT dispatcher.emit('a', '1')")
         await producer.close()
     async with connected(dsn(network.port, database="owned")) as connection:
-        found = await connection.fetch("SELECT id FROM dispatcher.events WHERE type = 'a'")
-    assert len(found) == 2
-    assert emitted in [f"evt_{row['id']}" for row in found]
+        rows = await connection.fetch("SELECT id FROM dispatcher.events WHERE type = 'a'")
+    assert len(rows) == 2
+    assert emitted in [f"evt_{row['id']}" for row in rows]
 
 
 # ── TLS ──────────────────────────────────────────────────────────────────────────────────────────

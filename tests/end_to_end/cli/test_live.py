@@ -48,8 +48,8 @@ async def said(started: Started, pattern: str) -> re.Match[str]:
     assert started.process.stderr is not None
     async with asyncio.timeout(60):
         while line := (await started.process.stderr.readline()).decode():
-            if found := re.search(pattern, line):
-                return found
+            if match := re.search(pattern, line):
+                return match
     raise AssertionError(f"no {pattern!r}")
 
 
@@ -173,9 +173,9 @@ async def test_deliveries_are_printed_as_they_end_and_not_those_before(
     assert tailing.process.stdout is not None
     async with asyncio.timeout(60):
         out = (await tailing.process.stdout.read()).decode()
-    told = [json.loads(line) for line in out.splitlines()]
-    assert sorted(each["event"] for each in told) == ["a.b", "a.c", "a.d", "a.e"]
-    assert {each["status"] for each in told} == {"DELIVERED"}
+    deliveries = [json.loads(line) for line in out.splitlines()]
+    assert sorted(delivery["event"] for delivery in deliveries) == ["a.b", "a.c", "a.d", "a.e"]
+    assert {delivery["status"] for delivery in deliveries} == {"DELIVERED"}
     assert await tailing.process.wait() == 0
 
 
@@ -323,8 +323,8 @@ async def test_a_webhook_that_is_new_has_missed_nothing_unless_its_id_is_given(
     assert (ended.out, ended.err) == ("", "There is nothing to send again.\n")
     named = await either("replay", id_, "--since", "1h", "--dry-run", "--json")
     assert json.loads(named.out)[0]["missed"] == 1
-    told = await either("replay", id_, "--since", "1h", "--dry-run")
-    assert "Missed from before 127.0.0.1 was created: 1. To leave them out: --since 2" in told.err
+    result = await either("replay", id_, "--since", "1h", "--dry-run")
+    assert "Missed from before 127.0.0.1 was created: 1. To leave them out: --since 2" in result.err
 
 
 async def test_emit_returns_the_result_as_json(
@@ -332,9 +332,9 @@ async def test_emit_returns_the_result_as_json(
 ) -> None:
     done = await either("replay", "--since", "1h", "--rate", "1000", "--yes", "--json")
     assert (done.code, done.err) == (0, "")
-    [told] = json.loads(done.out)
-    assert (told["webhookId"], told["failed"], told["missed"]) == (failed["id"], 3, 0)
-    assert (told["recovery"]["state"], told["recovery"]["made"]) == ("DONE", 3)
+    [result] = json.loads(done.out)
+    assert (result["webhookId"], result["failed"], result["missed"]) == (failed["id"], 3, 0)
+    assert (result["recovery"]["state"], result["recovery"]["made"]) == ("DONE", 3)
     await story.ended(DELIVERED=3)
 
 

@@ -43,7 +43,7 @@ async def test_an_environment_is_created_and_listed(either: Shell) -> None:  # n
     chosen = read(await either("environment", "create", "--name", "Beta", "--json"))
     assert re.fullmatch("env_[0-9a-f]{24}", chosen["id"])
     listed = read(await either("environment", "list", "--json"))
-    assert [each["id"] for each in listed] == [chosen["id"], "env_acme", "env_default"]
+    assert [row["id"] for row in listed] == [chosen["id"], "env_acme", "env_default"]
     named = ("--environment", "env_acme", "--limit", "1")  # another one is newer
     [only] = read(await either("environment", "list", *named, "--json"))
     assert only == made
@@ -87,7 +87,7 @@ async def test_events_are_listed_and_shown_with_their_deliveries(
     second = (await either("emit", "order.paid")).out.strip()
     await story.ended(DELIVERED=2)
     listed = read(await either("event", "list", "--json"))
-    assert [each["id"] for each in listed] == [second, first]
+    assert [event["id"] for event in listed] == [second, first]
     [only] = read(await either("event", "list", "--type", "user.*", "--json"))
     assert (only["id"], only["data"]) == (first, {"n": 1})
     assert read(await either("event", "list", "--reference", "other", "--json")) == []
@@ -207,8 +207,10 @@ async def test_a_delivery_is_listed_shown_retried_and_cancelled(
     await either("emit", "a.c")
 
     async def pending() -> list[Any]:
-        found: list[Any] = read(await either("delivery", "list", "--status", "PENDING", "--json"))
-        return found
+        deliveries: list[Any] = read(
+            await either("delivery", "list", "--status", "PENDING", "--json")
+        )
+        return deliveries
 
     while not (waiting := await pending()):
         pass
@@ -238,7 +240,7 @@ async def test_event_types_are_put_listed_and_deleted(either: Shell) -> None:  #
     )
     assert read(await either("event-type", "get", "user.created", "--json")) == changed
     listed = read(await either("event-type", "list", "--json"))
-    assert "user.created" in [each["name"] for each in listed]
+    assert "user.created" in [event_type["name"] for event_type in listed]
     text = (await either("event-type", "list")).out
     assert re.search(r"^user\.created +has a schema +A user$", text, re.MULTILINE)
     wrong = await either(*put, "--schema", "{")
@@ -260,7 +262,9 @@ async def test_event_types_of_every_environment_are_listed(either: Shell) -> Non
         ["z.y", "no", "schema", "env_bit"],
     ]
     one = await either("event-type", "list", "--environment", "env_bit", "--json")
-    assert [(each["name"], each["environmentId"]) for each in read(one)] == [("z.y", "env_bit")]
+    assert [(event_type["name"], event_type["environmentId"]) for event_type in read(one)] == [
+        ("z.y", "env_bit")
+    ]
     assert (await either("event-type", "list", "--environment", "env_bit")).out == (
         "z.y  no schema\n"
     )
@@ -273,8 +277,8 @@ async def quarantined(shell: Shell) -> list[dict[str, Any]]:
     """The events in quarantine, once there is one."""
     while not (events := read(await shell("quarantine", "list", "--json"))):
         pass
-    found: list[dict[str, Any]] = events
-    return found
+    entries: list[dict[str, Any]] = events
+    return entries
 
 
 @pytest.mark.usefixtures("address")

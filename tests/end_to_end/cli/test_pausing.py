@@ -72,20 +72,20 @@ async def test_resuming_all_says_which_environments_stay_paused(either: Shell) -
 async def test_check_says_what_is_paused_and_what_the_setting_will_do(dispatcher: Shell) -> None:
     assert "paused" not in (await dispatcher("check")).err
     setting = dispatcher.setting(delivery__paused="true")
-    said = await setting("check")
-    assert (said.code, "`dispatcher run` will pause sending" in said.err) == (0, True)
+    result = await setting("check")
+    assert (result.code, "`dispatcher run` will pause sending" in result.err) == (0, True)
     await dispatcher("pause", "--all")
-    said = await dispatcher("check")
+    result = await dispatcher("check")
     assert re.search(
         "warning: sending is paused for all environments since 2.*, by cli:.*: "
         "`dispatcher resume --all`",
-        said.err,
+        result.err,
     )
     await dispatcher("resume", "--all")
     await dispatcher("pause")
-    said = await dispatcher("check")
+    result = await dispatcher("check")
     assert re.search(
-        "sending is paused for env_default .*resume --environment env_default", said.err
+        "sending is paused for env_default .*resume --environment env_default", result.err
     )
 
 
@@ -95,8 +95,8 @@ async def test_check_counts_the_pauses_that_it_does_not_name(dispatcher: Shell, 
             "INSERT INTO dispatcher.environments (id, name, paused_at)"
             " SELECT 'env_' || n, n, now() FROM generate_series(1, 102) AS n"
         )
-    said = await dispatcher("check")
-    assert "sending is paused for 2 more environments" in said.err
+    result = await dispatcher("check")
+    assert "sending is paused for 2 more environments" in result.err
 
 
 async def test_check_says_that_the_setting_was_applied(dispatcher: Shell) -> None:

@@ -23,11 +23,11 @@ name = "order.sent"
 
 
 async def names(connection: Connection, environment: str = "env_default") -> list[str]:
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT name FROM dispatcher.event_types WHERE environment_id = $1 ORDER BY name",
         environment,
     )
-    return [row["name"] for row in found]
+    return [row["name"] for row in records]
 
 
 async def test_the_shipped_catalogue_is_loaded_once(
@@ -35,12 +35,12 @@ async def test_the_shipped_catalogue_is_loaded_once(
 ) -> None:
     first, again = await dispatcher.each("seed paylent --json", "seed paylent --json")
     assert (first.code, again.code) == (0, 0), first.err
-    said = json.loads(first.out)
-    assert said["environmentId"] == "env_default"
-    assert sorted(said["added"]) == await names(connection)
-    assert {"user.created", "custom_domain.deleted", "webhook.test"} <= set(said["added"])
-    assert (said["changed"], said["unchanged"]) == ([], [])
-    assert json.loads(again.out) == {**said, "added": [], "unchanged": said["added"]}
+    result = json.loads(first.out)
+    assert result["environmentId"] == "env_default"
+    assert sorted(result["added"]) == await names(connection)
+    assert {"user.created", "custom_domain.deleted", "webhook.test"} <= set(result["added"])
+    assert (result["changed"], result["unchanged"]) == ([], [])
+    assert json.loads(again.out) == {**result, "added": [], "unchanged": result["added"]}
 
 
 async def test_the_command_prints_the_result_as_text(
@@ -73,7 +73,7 @@ async def test_a_file_with_a_mistake_changes_nothing(
     dispatcher: Shell, connection: Connection, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.toml"
-    for mistake, said in (
+    for mistake, message in (
         ('name = "order..sent"', "event_types.1.name: "),
         ('name = "order.sent"\nenforce = true', "event_types.1.enforce: there is no schema"),
         ('name = "order.sent"\ncolour = "red"', "event_types.1.colour: "),
@@ -82,16 +82,16 @@ async def test_a_file_with_a_mistake_changes_nothing(
         file.write_text(FILE.replace('name = "order.sent"', mistake))
         ended = await dispatcher("seed", str(file))
         assert (ended.code, ended.out) == (2, "")
-        assert ended.err.startswith(said)
+        assert ended.err.startswith(message)
     assert await names(connection) == []
 
 
 async def test_a_missing_object_is_reported(dispatcher: Shell, tmp_path: Path) -> None:
-    for args, code, said in (
+    for args, code, message in (
         (["payl"], 2, "payl is neither a file nor one of the shipped catalogues (paylent)"),
         ([str(tmp_path / "none.toml")], 1, f"{tmp_path / 'none.toml'}: No such file"),
         (["paylent", "--environment", "env_x"], 1, "There is no environment 'env_x'"),
     ):
         ended = await dispatcher("seed", *args)
         assert (ended.code, ended.out) == (code, "")
-        assert ended.err.startswith(said)
+        assert ended.err.startswith(message)

@@ -121,7 +121,7 @@ async def test_tokens_of_one_environment_are_listed_apart(dispatcher: Shell) -> 
     token = await created(dispatcher)
     await created(dispatcher, "--environment", "*")
     of_one = await dispatcher("token", "list", "--environment", "env_default", "--json")
-    assert [each["id"] for each in json.loads(of_one.out)] == [token["id"]]
+    assert [entry["id"] for entry in json.loads(of_one.out)] == [token["id"]]
     none = await dispatcher("token", "list", "--environment", "env_x")
     assert (none.code, none.out, none.err) == (0, "", "There are no tokens.\n")
 
@@ -135,7 +135,7 @@ async def test_the_audit_names_the_user_of_the_system(
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (["--environment", "env_x"], 2, "environmentId: there is no environment 'env_x'\n"),
         (["--environment", "env x"], 1, "There is no environment of this name. Give the id of one.\n"),
@@ -143,11 +143,11 @@ async def test_the_audit_names_the_user_of_the_system(
     ],
 )  # fmt: skip
 async def test_an_invalid_token_is_refused(
-    dispatcher: Shell, connection: Connection, args: list[str], code: int, said: str
+    dispatcher: Shell, connection: Connection, args: list[str], code: int, message: str
 ) -> None:
     ended = await dispatcher("token", "create", *args)
     assert (ended.code, ended.out) == (code, "")
-    assert ended.err.startswith(said)
+    assert ended.err.startswith(message)
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.tokens") == 0
 
 

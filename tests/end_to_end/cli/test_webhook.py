@@ -68,8 +68,8 @@ async def test_a_webhook_is_created_changed_and_deleted(either: Shell, receiver:
     made = await created(either, receiver.url, "--name", "Sync", "--more", more)
     secret = made.pop("secret")
     assert re.fullmatch("[0-9a-f]{64}", secret)
-    told = {"url": receiver.url, "name": "Sync", "rateLimit": 5, "headerNames": ["X-Own"]}
-    assert made.items() >= told.items()
+    expected = {"url": receiver.url, "name": "Sync", "rateLimit": 5, "headerNames": ["X-Own"]}
+    assert made.items() >= expected.items()
     id_ = made["id"]
     assert read(await either("webhook", "get", id_, "--json")) == made
     assert read(await either("webhook", "list", "--json")) == [made]
@@ -165,7 +165,7 @@ async def test_missed_events_are_counted_and_replayed(either: Shell, receiver: R
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["create", "http://10.0.0.1/", "--events", "*"], "url: a private address"),
         (["create", "http://127.0.0.1/", "--events", "a..b"], "events.0: 'a..b' is not a pattern"),
@@ -173,12 +173,12 @@ async def test_missed_events_are_counted_and_replayed(either: Shell, receiver: R
     ],
 )
 async def test_an_invalid_catalogue_is_refused_with_the_place(
-    reading: tuple[Shell, Shell], args: list[str], said: str
+    reading: tuple[Shell, Shell], args: list[str], message: str
 ) -> None:
     for shell_ in reading:
         refused = await shell_("webhook", *args)
         assert (refused.code, refused.out) == (2, "")
-        assert refused.err.startswith(said)
+        assert refused.err.startswith(message)
 
 
 async def test_the_named_environment_is_used(
@@ -189,9 +189,9 @@ async def test_the_named_environment_is_used(
     assert elsewhere["environmentId"] == "env_x"
     here = await created(either, receiver.url)
     named = read(await either("webhook", "list", "--environment", "env_x", "--json"))
-    assert [each["id"] for each in named] == [elsewhere["id"]]
+    assert [webhook["id"] for webhook in named] == [elsewhere["id"]]
     every = read(await either("webhook", "list", "--json"))
-    assert [each["id"] for each in every] == [elsewhere["id"], here["id"]]
+    assert [webhook["id"] for webhook in every] == [elsewhere["id"], here["id"]]
     foreign = await either("webhook", "get", here["id"], "--environment", "env_x")
     assert (foreign.code, foreign.err) == (
         1,
@@ -282,7 +282,7 @@ async def test_a_token_of_one_environment_lists_its_webhooks(
     made = read(await dispatcher("token", "create", "--scope", "read", "--json"))
     webhook = await created(over_the_api, receiver.url)
     reader = over_the_api.setting(api_token=made["token"])
-    assert [each["id"] for each in read(await reader("webhook", "list", "--json"))] == [
+    assert [entry["id"] for entry in read(await reader("webhook", "list", "--json"))] == [
         webhook["id"]
     ]
     refused = await reader("webhook", "delete", webhook["id"])
@@ -332,7 +332,7 @@ async def test_tokens_are_made_listed_and_revoked(either: Shell) -> None:
     assert made["token"].startswith("dsp_")
     assert (made["scope"], made["environmentId"]) == ("write", "env_default")
     listed = read(await either("token", "list", "--environment", "env_default", "--json"))
-    assert [each["id"] for each in listed] == [made["id"]]
+    assert [token["id"] for token in listed] == [made["id"]]
     revoked = read(await either("token", "revoke", made["id"], "--json"))
     assert revoked == {"id": made["id"], "revoked": True}
 
@@ -364,7 +364,7 @@ async def test_a_catalogue_is_put_into_the_environment_that_is_said(
     written = "SELECT DISTINCT environment_id FROM dispatcher.event_types"
     assert await connection.fetchval(written) == "env_acme"
     listed = read(await bound("event-type", "list", "--json"))
-    assert {each["environmentId"] for each in listed} == {"env_acme"}
+    assert {event_type["environmentId"] for event_type in listed} == {"env_acme"}
 
 
 async def test_a_catalogue_is_put_in(either: Shell, connection: Connection) -> None:

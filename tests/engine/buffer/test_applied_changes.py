@@ -52,10 +52,10 @@ def amend(buffer: DeliveryBuffer, *notices: ChangeNotice) -> tuple[list[int], li
 
 def taken(buffer: DeliveryBuffer, now: float = NOW) -> list[int]:
     buffer.release_due(now)
-    found = []
+    taken_ids = []
     while one := buffer.take(now):
-        found.append(one.id)
-    return found
+        taken_ids.append(one.id)
+    return taken_ids
 
 
 # ── what is gone ────────────────────────────────────────────────────────────────────────────────

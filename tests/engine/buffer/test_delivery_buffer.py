@@ -53,14 +53,14 @@ def configure(
 
 
 def ids(deliveries: list[Delivery]) -> list[int]:
-    return [each.id for each in deliveries]
+    return [one.id for one in deliveries]
 
 
 def taken(buffer: DeliveryBuffer, now: float = NOW) -> list[int]:
-    found: list[int] = []
+    taken_ids: list[int] = []
     while one := buffer.take(now):
-        found.append(one.id)
-    return found
+        taken_ids.append(one.id)
+    return taken_ids
 
 
 # ── coming in ───────────────────────────────────────────────────────────────────────────────────

@@ -35,7 +35,7 @@ READ_AHEAD, OVERDUE = 20.0, 5.0
 CAPACITY, DEPTH, LIMIT, QUEUE = 6, 10, 2, 2
 
 endpoints, shards = st.sampled_from(ENDPOINTS), st.sampled_from(SHARDS)
-some = st.integers(0, 10)
+picks = st.integers(0, 10)
 then = st.sampled_from(["", "begin to apply", "apply"])
 
 
@@ -108,23 +108,23 @@ class Machine(RuleBasedStateMachine):
         return made
 
     def park(self, deliveries: list[Delivery]) -> None:
-        for each in deliveries:
-            row = self.table.get(each.id)
+        for delivery in deliveries:
+            row = self.table.get(delivery.id)
             if row and row.delivery.shard in self.buffer.owned:
                 row.parked = True
 
-    def select(self, shard: int, low: float, before: float, most: int) -> list[Delivery]:
-        found = [
+    def select(self, shard: int, low: float, before: float, limit: int) -> list[Delivery]:
+        deliveries = [
             row.delivery
             for row in self.table.values()
             if row.delivery.shard == shard
             and not row.parked
             and low <= row.delivery.next_at < before
         ]
-        return sorted(found, key=lambda each: each.next_at)[:most]
+        return sorted(deliveries, key=lambda delivery: delivery.next_at)[:limit]
 
-    def select_parked(self, endpoint_id: UUID, most: int) -> list[Delivery]:
-        found = [
+    def select_parked(self, endpoint_id: UUID, limit: int) -> list[Delivery]:
+        deliveries = [
             row.delivery
             for row in self.table.values()
             if row.parked
@@ -132,8 +132,10 @@ class Machine(RuleBasedStateMachine):
             and row.delivery.shard in self.buffer.owned
             and (row.delivery.next_at <= self.now or endpoint_id == ORDERED)
         ]
-        found.sort(key=lambda each: each.id if endpoint_id == ORDERED else each.next_at)
-        return found[:most]
+        deliveries.sort(
+            key=lambda delivery: delivery.id if endpoint_id == ORDERED else delivery.next_at
+        )
+        return deliveries[:limit]
 
     @initialize(counts=st.tuples(*[st.integers(0, 4)] * 3), ahead=st.booleans())
     def begin_with_rows(self, counts: tuple[int, int, int], ahead: bool) -> None:
@@ -175,10 +177,10 @@ class Machine(RuleBasedStateMachine):
         before = self.now + READ_AHEAD
         low = self.buffer.watermark(shard)
         if shard in self.buffer.owned and low < before:
-            most = self.buffer.count_by_shard()[shard] + room
+            limit = self.buffer.count_by_shard()[shard] + room
             self.buffer.raise_watermark(shard, before)
-            rows = self.select(shard, low, before, most)
-            self.begin(Read(rows, *self.reading(), most, shard, low, before))
+            rows = self.select(shard, low, before, limit)
+            self.begin(Read(rows, *self.reading(), limit, shard, low, before))
 
     @rule(shard=shards)
     def begin_to_search_overdue(self, shard: int) -> None:
@@ -193,9 +195,9 @@ class Machine(RuleBasedStateMachine):
 
     def begin_to_refill(self) -> None:
         for endpoint_id in self.buffer.endpoints_needing_refill():
-            most = self.buffer.rows_to_read(endpoint_id)
-            rows = self.select_parked(endpoint_id, most)
-            self.begin(Read(rows, *self.reading(), most, endpoint_id=endpoint_id))
+            limit = self.buffer.rows_to_read(endpoint_id)
+            rows = self.select_parked(endpoint_id, limit)
+            self.begin(Read(rows, *self.reading(), limit, endpoint_id=endpoint_id))
 
     def reading(self) -> tuple[AbstractContextManager[set[int | UUID]], set[int | UUID], int]:
         reading = self.buffer.reading()
@@ -214,7 +216,7 @@ class Machine(RuleBasedStateMachine):
         self.end_all_reads()
 
     @precondition(lambda self: self.daemon.reads)
-    @rule(which=some, fails=st.sampled_from([False, False, False, True]))
+    @rule(which=picks, fails=st.sampled_from([False, False, False, True]))
     def end_a_read(self, which: int, fails: bool) -> None:
         read = self.daemon.reads.pop(which % len(self.daemon.reads))
         if fails:
@@ -238,13 +240,13 @@ class Machine(RuleBasedStateMachine):
         self.now += seconds
         self.park(self.buffer.release_due(self.now))
 
-    @rule(most=st.integers(1, 5))
-    def take(self, most: int) -> None:
-        for _ in range(most):
+    @rule(limit=st.integers(1, 5))
+    def take(self, limit: int) -> None:
+        for _ in range(limit):
             one = self.buffer.take(self.now)
             if one is None:
                 return
-            assert one.id not in [each.id for each in self.daemon.in_flight]
+            assert one.id not in [delivery.id for delivery in self.daemon.in_flight]
             assert (one.id, one.attempt) not in self.attempted
             assert one.shard in self.buffer.owned
             assert one.next_at <= self.now
@@ -262,21 +264,21 @@ class Machine(RuleBasedStateMachine):
             assert one.id in pending or self.has_notice(one)
 
     @precondition(lambda self: self.daemon.in_flight)
-    @rule(which=some)
+    @rule(which=picks)
     def finish_attempt(self, which: int) -> None:
         one = self.daemon.in_flight.pop(which % len(self.daemon.in_flight))
         self.buffer.finish_attempt(one)
         self.daemon.finished.append(one)
 
     @precondition(lambda self: self.daemon.in_flight)
-    @rule(which=some)
+    @rule(which=picks)
     def give_back(self, which: int) -> None:
         one = self.daemon.in_flight.pop(which % len(self.daemon.in_flight))
         self.attempted.discard((one.id, one.attempt))
         self.buffer.give_back(one)
 
     @precondition(lambda self: self.daemon.finished)
-    @rule(which=some, delay=st.sampled_from([None, None, 0.0, 3.0, 15.0, 100.0]))
+    @rule(which=picks, delay=st.sampled_from([None, None, 0.0, 3.0, 15.0, 100.0]))
     def record(self, which: int, delay: float | None) -> None:
         one = self.daemon.finished.pop(which % len(self.daemon.finished))
         row = self.table.get(one.id)
@@ -293,7 +295,7 @@ class Machine(RuleBasedStateMachine):
         self.daemon.recorded.append((one, again, applied))
 
     @precondition(lambda self: self.daemon.recorded)
-    @rule(which=some)
+    @rule(which=picks)
     def confirm_recorded(self, which: int) -> None:
         one, again, applied = self.daemon.recorded.pop(which % len(self.daemon.recorded))
         if applied:
@@ -316,7 +318,7 @@ class Machine(RuleBasedStateMachine):
     # ── what people do ──────────────────────────────────────────────────────────────────────────
 
     @precondition(lambda self: self.table)
-    @rule(which=some, then=then)
+    @rule(which=picks, then=then)
     def retry_now(self, which: int, then: str) -> None:
         row = self.one_of_the_table(which)
         row.delivery = replace(row.delivery, next_at=min(row.delivery.next_at, self.now))
@@ -324,7 +326,7 @@ class Machine(RuleBasedStateMachine):
         self.notice(row.delivery, then)
 
     @precondition(lambda self: self.table)
-    @rule(which=some, then=then)
+    @rule(which=picks, then=then)
     def cancel(self, which: int, then: str) -> None:
         row = self.one_of_the_table(which)
         self.end(row.delivery.id, row.delivery.attempt)
@@ -350,7 +352,7 @@ class Machine(RuleBasedStateMachine):
             self.end_to_apply(fails=False)
 
     @precondition(lambda self: self.ended)
-    @rule(which=some, shard=shards)
+    @rule(which=picks, shard=shards)
     def send_again(self, which: int, shard: int) -> None:
         """One that ended is pending again, as fan-out makes it so."""
         one = list(self.ended.values())[which % len(self.ended)]
@@ -415,7 +417,7 @@ class Machine(RuleBasedStateMachine):
             self.confirm_recorded(0)
         self.buffer.own(frozenset(owned))
 
-    @rule(which=some, done=st.booleans())
+    @rule(which=picks, done=st.booleans())
     def another_daemon_sends(self, which: int, done: bool) -> None:
         theirs = [
             row

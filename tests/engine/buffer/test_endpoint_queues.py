@@ -50,12 +50,12 @@ def offer(queues: EndpointQueues, *numbers: int, to: UUID = A) -> list[bool]:
     return [queues.offer(delivery(number, to)) for number in numbers]
 
 
-def taken(queues: EndpointQueues, now: float = NOW, most: int = 1000) -> list[int]:
+def taken(queues: EndpointQueues, now: float = NOW, limit: int = 1000) -> list[int]:
     """Take all that can be started."""
-    found: list[int] = []
-    while len(found) < most and (one := queues.take(now)):
-        found.append(one.id)
-    return found
+    taken_ids: list[int] = []
+    while len(taken_ids) < limit and (one := queues.take(now)):
+        taken_ids.append(one.id)
+    return taken_ids
 
 
 # ── whose turn it is ────────────────────────────────────────────────────────────────────────────
@@ -83,7 +83,7 @@ def test_a_queue_keeps_its_own_order() -> None:
 def test_a_new_queue_takes_its_turn_after_the_others() -> None:
     queues = opened(A, B)
     offer(queues, 1, 2, 3, to=A)
-    assert taken(queues, most=1) == [1]
+    assert taken(queues, limit=1) == [1]
     offer(queues, 11, to=B)
     assert taken(queues) == [2, 11, 3]
 
@@ -176,7 +176,7 @@ def test_a_stopped_endpoint_has_no_room() -> None:
 def test_a_queue_that_is_stopped_is_emptied_and_accepts_nothing() -> None:
     queues = opened(A)
     offer(queues, 1, 2, 3)
-    assert taken(queues, most=1) == [1]
+    assert taken(queues, limit=1) == [1]
     assert [d.id for d in configure(queues, A, stopped=True)] == [2, 3]
     assert offer(queues, 4) == [False]
     assert not queues.put_first(delivery(1))
@@ -425,11 +425,11 @@ test_nothing_is_lost_or_started_twice = AnyQueues.TestCase
 
 
 @pytest.mark.parametrize(
-    ("endpoints", "each"),
+    ("endpoints", "depth"),
     [(1, SHORT_DEPTH), (1_250, SHORT_DEPTH), (4_000, 10), (10_000, 4), (15_000, 4)],
 )
-def test_many_queues_in_a_full_memory_are_shorter(endpoints: int, each: int) -> None:
+def test_many_queues_in_a_full_memory_are_shorter(endpoints: int, depth: int) -> None:
     queues = opened(*(UUID(int=n) for n in range(endpoints)))
     assert queues.depth == 100
     queues.count_memory_by(lambda: 0)
-    assert queues.depth == each
+    assert queues.depth == depth

@@ -43,12 +43,12 @@ def offer(queues: EndpointQueues, to: UUID, *numbers: int) -> None:
 
 def taken(queues: EndpointQueues, now: float) -> list[int]:
     """All that can be started, answered at once."""
-    found = []
+    taken_ids = []
     while one := queues.take(now):
-        found.append(one.id)
+        taken_ids.append(one.id)
         queues.finish_attempt(one, 0.001)
         queues.release(one)
-    return found
+    return taken_ids
 
 
 def test_the_next_delivery_waits_for_the_rate_limit() -> None:

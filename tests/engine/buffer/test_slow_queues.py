@@ -43,10 +43,10 @@ def delivery(number: int, to: UUID) -> Delivery:
 
 def taken(queues: EndpointQueues, now: float = NOW) -> list[Delivery]:
     """Everything that can be started now."""
-    found = []
+    deliveries = []
     while (one := queues.take(now)) is not None:
-        found.append(one)
-    return found
+        deliveries.append(one)
+    return deliveries
 
 
 def finish(queues: EndpointQueues, *deliveries: Delivery, took: float) -> None:
@@ -160,11 +160,11 @@ def test_an_endpoint_is_quick_again_when_no_answer_has_been_late_for_a_while() -
     proven(queues, A, took=SLOW_SECONDS)
     late_at = NOW + SLOW_SECONDS
     offer(queues, A)
-    for now, most in ((late_at, 2), (late_at + CLEAR_SECONDS, 10)):
+    for now, expected in ((late_at, 2), (late_at + CLEAR_SECONDS, 10)):
         (first, second) = taken(queues, now)
         finish(queues, first, took=QUICK)
         started = taken(queues, now)
-        assert len(started) + 1 == most
+        assert len(started) + 1 == expected
         finish(queues, second, *started, took=QUICK)
 
 

@@ -93,8 +93,8 @@ async def test_a_failure_is_noted_of_the_replay_whose_step_failed(
             step = asyncio.create_task(Replayer(session).run_once())
             await rows.any_waits_for_lock(connection)
     await step
-    found = await connection.fetch("SELECT id, failures FROM dispatcher.replays ORDER BY id")
-    assert [tuple(row) for row in found] == [(held, 0), (refused, 1)]
+    replay_rows = await connection.fetch("SELECT id, failures FROM dispatcher.replays ORDER BY id")
+    assert [tuple(row) for row in replay_rows] == [(held, 0), (refused, 1)]
 
 
 async def replays(
@@ -180,7 +180,7 @@ async def test_an_environment_whose_replay_another_daemon_holds_is_passed_over(
             "SELECT 1 FROM dispatcher.replays WHERE environment_id = 'env_a' FOR UPDATE"
         )
         await Replayer(session).run_once()
-    found = await connection.fetch(
+    replay_rows = await connection.fetch(
         "SELECT environment_id FROM dispatcher.replays WHERE state = 'DONE'"
     )
-    assert [row["environment_id"] for row in found] == ["env_m"]
+    assert [row["environment_id"] for row in replay_rows] == ["env_m"]

@@ -159,8 +159,8 @@ def test_a_list_is_the_same_in_whatever_order_its_environments_came() -> None:
 def test_with_too_many_floods_all_environments_are_next_again() -> None:
     order = FairOrder()
     names = [f"flood{n}" for n in range(EXCLUDED_LIMIT + 1)]
-    for some in (names[:-1], names[-1:]):
-        order.note_taken(order.next_slice(START), last_id=20, more=True, crowding=some)
+    for crowding in (names[:-1], names[-1:]):
+        order.note_taken(order.next_slice(START), last_id=20, more=True, crowding=crowding)
     assert order.next_slice(START).excluded_environments == ()
 
 

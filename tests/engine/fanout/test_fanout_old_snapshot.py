@@ -42,9 +42,9 @@ class Stuck:
             raise StatementTimeoutError("too much to read")
 
     def _first(self, after_id: int, up_to: int) -> int | None:
-        found = min((id_ for id_ in self.live if after_id < id_ <= up_to), default=None)
-        self._read(after_id, up_to if found is None else found)
-        return found
+        first_id = min((id_ for id_ in self.live if after_id < id_ <= up_to), default=None)
+        self._read(after_id, up_to if first_id is None else first_id)
+        return first_id
 
     async def first(
         self, *, after_id: int, up_to: int, excluded_environments: Sequence[str] = ()

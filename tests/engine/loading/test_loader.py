@@ -22,7 +22,7 @@ def test_without_endpoints_there_are_no_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "at_most", "whole"),
+    ("letters", "at_most", "whole"),
     [
         ("", 3, "abc"),
         ("aa", 3, "abc"),
@@ -33,19 +33,19 @@ def test_without_endpoints_there_are_no_turns() -> None:
     ],
 )
 def test_an_endpoint_behind_the_limit_may_have_more_rows(
-    found: str, at_most: int, whole: str
+    letters: str, at_most: int, whole: str
 ) -> None:
     a, b, c = ids = [UUID(int=n) for n in range(3)]
     named = dict(zip("abc", ids, strict=True))
-    rows = [Delivery(n, n, named[each], 0, 0, 0, 0.0) for n, each in enumerate(found)]
+    rows = [Delivery(n, n, named[letter], 0, 0, 0, 0.0) for n, letter in enumerate(letters)]
     assert list(completely_read({a: 5, b: 5, c: 5}, rows, at_most)) == [
-        named[each] for each in whole
+        named[letter] for letter in whole
     ]
 
 
 def test_a_shard_whose_range_is_full_may_have_more_rows() -> None:
     ranges = [Range(shard, 0.0, 2) for shard in range(3)]
     due = [(0, 1.0), (1, 2.0), (0, 3.0)]
-    found = [Delivery(n, n, UUID(int=1), shard, 0, 0, at) for n, (shard, at) in enumerate(due)]
-    assert unread_from(ranges, found) == {0: 3.0}
+    deliveries = [Delivery(n, n, UUID(int=1), shard, 0, 0, at) for n, (shard, at) in enumerate(due)]
+    assert unread_from(ranges, deliveries) == {0: 3.0}
     assert unread_from(ranges, []) == {}

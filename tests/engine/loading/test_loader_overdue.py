@@ -87,13 +87,13 @@ async def searched(connection: Connection, session: Session, moments: int) -> li
             return left
 
 
-@pytest.mark.parametrize(("sharers", "found"), [(1, 0), (2, 1)])
+@pytest.mark.parametrize(("sharers", "expected"), [(1, 0), (2, 1)])
 async def test_what_another_daemon_parks_is_searched_for_soon_if_there_is_one(
     connection: Connection,
     session: Session,
     monkeypatch: pytest.MonkeyPatch,
     sharers: int,
-    found: int,
+    expected: int,
 ) -> None:
     monkeypatch.setattr(module, "RESCAN_SECONDS", 600.0)
     monkeypatch.setattr(module, "RESCAN_SHARED_SECONDS", 0.0)
@@ -102,7 +102,7 @@ async def test_what_another_daemon_parks_is_searched_for_soon_if_there_is_one(
     await loader.run_once()
     await rows.delivery(connection, endpoint, shard=SHARD, parked=True)
     await loader.run_once()
-    assert len(buffer) == found
+    assert len(buffer) == expected
 
 
 async def test_a_row_that_is_parked_during_a_read_is_found_by_the_next(

@@ -64,7 +64,7 @@ class Table(Deliveries):
     async def due(self, ranges: Sequence[Range], before: float) -> list[Delivery]:
         now = self.clock.now()
         seconds = sum(
-            max(0.0, min(before, now) - max(each.low, now - DEAD_SECONDS)) for each in ranges
+            max(0.0, min(before, now) - max(range_.low, now - DEAD_SECONDS)) for range_ in ranges
         )
         self._pass("due", self.dead * seconds / DEAD_SECONDS)
         return await super().due(ranges, before)
@@ -103,9 +103,9 @@ class Endpoints:
         return HOME
 
     async def load(self, ids: Iterable[UUID]) -> None:
-        for each in set(ids) - self.known:
-            self.buffer.configure(each, QueueSettings(limit=9, is_ordered=each in self.ordered))
-            self.known.add(each)
+        for id_ in set(ids) - self.known:
+            self.buffer.configure(id_, QueueSettings(limit=9, is_ordered=id_ in self.ordered))
+            self.known.add(id_)
 
 
 @dataclass
@@ -122,9 +122,9 @@ class Loading:
         for _ in range(passes):
             with suppress(StatementTimeoutError):
                 await self.loader.run_once()
-            if all(each.id in self.buffer for each in deliveries):
+            if all(delivery.id in self.buffer for delivery in deliveries):
                 return
-        left = [each for each in deliveries if each.id not in self.buffer]
+        left = [delivery for delivery in deliveries if delivery.id not in self.buffer]
         raise AssertionError(f"{len(left)} of {len(deliveries)} are not in memory")
 
 
@@ -173,9 +173,9 @@ async def parked(connection: Connection, endpoint: UUID, shard: int = HOME) -> D
 async def test_a_first_read_that_times_out_continues_with_fewer_shards(
     connection: Connection, loading: Loading
 ) -> None:
-    some = await due(connection, lambda shard: shard * 50.0)
+    deliveries = await due(connection, lambda shard: shard * 50.0)
     loading.table.dead = 0.9  # of each shard: the limit is 1 for a statement
-    await loading.load(some, passes=150)
+    await loading.load(deliveries, passes=150)
     assert loading.table.timeouts > 0
 
 
@@ -183,9 +183,9 @@ async def test_a_read_that_took_long_is_not_followed_by_a_larger_one(
     connection: Connection, loading: Loading, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "GROW_SECONDS", 0.0)
-    some = await due(connection, lambda shard: shard * 50.0)
+    deliveries = await due(connection, lambda shard: shard * 50.0)
     loading.table.dead = 0.9
-    await loading.load(some, passes=80)
+    await loading.load(deliveries, passes=80)
     # The reads of 64 shards, of 16 and of 4, and after the last one the first search.
     assert loading.table.timeouts == 4
 
@@ -193,10 +193,10 @@ async def test_a_read_that_took_long_is_not_followed_by_a_larger_one(
 async def test_what_is_due_in_a_shard_full_of_ended_rows_is_read_lately_due_rows_first(
     connection: Connection, loading: Loading
 ) -> None:
-    some = await due(connection, lambda shard: 1.0 + shard * 50.0)
+    deliveries = await due(connection, lambda shard: 1.0 + shard * 50.0)
     loading.table.dead = 1.5  # even one shard takes too long
-    await loading.load(some[:1], passes=10)
-    await loading.load(some, passes=800)
+    await loading.load(deliveries[:1], passes=10)
+    await loading.load(deliveries, passes=800)
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -232,9 +232,9 @@ async def test_the_search_for_overdue_rows_finds_them_in_pieces(
     connection: Connection, loading: Loading
 ) -> None:
     await loading.load([], passes=1)
-    some = await due(connection, lambda shard: 6.0 + shard * 50.0)  # behind all watermarks
+    deliveries = await due(connection, lambda shard: 6.0 + shard * 50.0)  # behind all watermarks
     loading.table.dead = 0.9
-    await loading.load(some, passes=200)
+    await loading.load(deliveries, passes=200)
     assert loading.table.timeouts > 0
 
 
@@ -254,9 +254,9 @@ async def test_endpoints_with_parked_rows_are_found_beside_many_ended_ones(
     connection: Connection, loading: Loading
 ) -> None:
     endpoints = [await rows.endpoint(connection, id=UUID(int=n << 120)) for n in range(1, 256, 8)]
-    some = [await parked(connection, each) for each in endpoints]
+    deliveries = [await parked(connection, endpoint) for endpoint in endpoints]
     loading.table.dead_parked = {UUID(int=n << 120): 0.3 for n in range(256)}
-    await loading.load(some, passes=200)
+    await loading.load(deliveries, passes=200)
     assert loading.table.timeouts > 0
 
 
@@ -264,22 +264,22 @@ async def test_an_endpoint_whose_ended_rows_take_too_long_delays_no_other(
     connection: Connection, loading: Loading
 ) -> None:
     endpoints = [await rows.endpoint(connection, id=UUID(int=n << 96)) for n in range(1, 40)]
-    some = [await parked(connection, each) for each in endpoints]
+    deliveries = [await parked(connection, endpoint) for endpoint in endpoints]
     await loading.endpoints.load(endpoints)
     loading.buffer.parked.note(endpoints)
     loading.table.dead_parked = {endpoints[20]: 20.0}
-    await loading.load(some[:20] + some[21:], passes=30)
+    await loading.load(deliveries[:20] + deliveries[21:], passes=30)
 
 
 async def test_an_endpoint_whose_ended_rows_take_too_long_is_read_some_shards_at_a_time(
     connection: Connection, loading: Loading
 ) -> None:
     endpoint = await rows.endpoint(connection)
-    some = [await parked(connection, endpoint, shard) for shard in SHARDS]
+    deliveries = [await parked(connection, endpoint, shard) for shard in SHARDS]
     await loading.endpoints.load([endpoint])
     loading.buffer.parked.note([endpoint])
     loading.table.dead_parked = {endpoint: 20.0}
-    await loading.load(some, passes=80)
+    await loading.load(deliveries, passes=80)
 
 
 async def test_an_ordered_endpoint_that_takes_too_long_delays_no_other(
@@ -288,12 +288,12 @@ async def test_an_ordered_endpoint_that_takes_too_long_delays_no_other(
     endpoints = [await rows.endpoint(connection, home=HOME) for _ in range(3)]
     other = await rows.endpoint(connection)
     loading.endpoints.ordered.update(endpoints)
-    some = [await parked(connection, each) for each in (*endpoints, other)]
+    deliveries = [await parked(connection, endpoint) for endpoint in (*endpoints, other)]
     await loading.endpoints.load([*endpoints, other])
     loading.buffer.parked.note([*endpoints, other])
     loading.table.dead_parked = {endpoints[0]: 20.0}
-    await loading.load(some[1:], passes=10)
-    assert some[0].id not in loading.buffer
+    await loading.load(deliveries[1:], passes=10)
+    assert deliveries[0].id not in loading.buffer
 
 
 async def test_a_read_that_failed_for_a_lock_is_repeated_in_full(

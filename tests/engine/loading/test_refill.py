@@ -61,8 +61,8 @@ class Refilling:
         self.admitted = 0
         self.buffer = DeliveryBuffer(capacity=1_000, queues=EndpointQueues(500))
         self.buffer.own(frozenset(SHARDS))
-        for each in (SLOW, OTHER):
-            self.buffer.configure(each, QueueSettings(limit=9))
+        for endpoint_id in (SLOW, OTHER):
+            self.buffer.configure(endpoint_id, QueueSettings(limit=9))
         deliveries = cast(Deliveries, self.table)
         endpoints = cast(EndpointCache, Endpoints())
         admission = Admission(self.buffer, endpoints, deliveries, Clock(), self._count)

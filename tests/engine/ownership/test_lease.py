@@ -49,7 +49,7 @@ class Table:
         return self.answer
 
     async def claim_shards(
-        self, daemon: int, most: int, silent: Sequence[SilentDaemon]
+        self, daemon: int, limit: int, silent: Sequence[SilentDaemon]
     ) -> tuple[Claimed, ...]:
         self.asked.append(silent)
         return self.free

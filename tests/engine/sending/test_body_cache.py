@@ -26,7 +26,7 @@ class Table:
         return [{"id": i, "type": "t", "environment_id": "e", "data": self.data} for i in ids]
 
 
-async def sent_in_order(table: Table, each: int, *, capacity: int) -> int:
+async def sent_in_order(table: Table, times: int, *, capacity: int) -> int:
     """Send all events, each so many times; how often one had to be waited for."""
     misses = sent = 0
 
@@ -35,7 +35,7 @@ async def sent_in_order(table: Table, each: int, *, capacity: int) -> int:
 
     bodies = BodyCache(table, next_events, capacity=capacity)  # type: ignore[arg-type] # as much of it as is used
     for sent in range(1, NUMBER + 1):
-        for _ in range(each):
+        for _ in range(times):
             if bodies.get(sent, ENDPOINT) is None:
                 misses += 1
                 await bodies.read(sent, ENDPOINT)
@@ -43,10 +43,10 @@ async def sent_in_order(table: Table, each: int, *, capacity: int) -> int:
     return misses
 
 
-@pytest.mark.parametrize("each", [1, 10])
-async def test_small_events_are_read_ahead_many_at_once(each: int) -> None:
+@pytest.mark.parametrize("times", [1, 10])
+async def test_small_events_are_read_ahead_many_at_once(times: int) -> None:
     table = Table(size=100)
-    misses = await sent_in_order(table, each, capacity=2**25)
+    misses = await sent_in_order(table, times, capacity=2**25)
     assert len(table.asked) <= NUMBER // EVENTS_LIMIT + 2
     assert max(table.asked) <= EVENTS_LIMIT
     assert misses <= 2  # the first, and perhaps one of the last
@@ -55,5 +55,5 @@ async def test_small_events_are_read_ahead_many_at_once(each: int) -> None:
 @pytest.mark.parametrize("size", [10_000, 100_000])
 async def test_large_events_are_not_read_repeatedly(size: int) -> None:
     table = Table(size)
-    await sent_in_order(table, each=1, capacity=10 * size)
+    await sent_in_order(table, times=1, capacity=10 * size)
     assert sum(table.asked) <= NUMBER + EVENTS_LIMIT  # those of the first statement

@@ -161,10 +161,10 @@ async def test_a_late_failure_of_a_delivery_that_went_on_makes_no_event(
 
 
 async def _exhausted(connection: Connection) -> list[str]:
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT data->>'delivery_id' AS id FROM dispatcher.events WHERE type = 'delivery.exhausted'"
     )
-    return [row["id"] for row in found]
+    return [row["id"] for row in records]
 
 
 @contextmanager

@@ -68,8 +68,8 @@ class Ends:
 async def test_a_refused_result_is_written_without_the_answer() -> None:
     table = Table()
     ends = Ends(table)
-    for each in (result(1), result(2, POISON), result(3)):
-        ends.recorder.put(each)
+    for entry in (result(1), result(2, POISON), result(3)):
+        ends.recorder.put(entry)
     await ends.recorder.run_once()
     assert (table.written, ends.recorded, ends.lost) == ([1, 2, 3], [1, 2, 3], [])
     assert len(ends.recorder) == 0
@@ -91,8 +91,8 @@ async def test_other_daemons_are_notified_of_results_for_their_shards(
 async def test_an_outage_between_two_parts_repeats_only_unwritten_results(away: int) -> None:
     table = Table(away)
     ends = Ends(table)
-    for each in (result(1), result(2), result(3, POISON), result(4)):
-        ends.recorder.put(each)
+    for entry in (result(1), result(2), result(3, POISON), result(4)):
+        ends.recorder.put(entry)
     with pytest.raises(StoreUnavailableError):
         await ends.recorder.run_once()
     assert len(ends.recorder) == 4 - len(ends.recorded)

@@ -66,8 +66,8 @@ class Ends:
         )
 
     def put(self, deliveries: Sequence[Delivery]) -> None:
-        for each in deliveries:
-            self.recorder.put(rows.result(each))
+        for delivery in deliveries:
+            self.recorder.put(rows.result(delivery))
 
     async def record_all(self, limit: int = 200) -> None:
         for _ in range(limit):
@@ -91,17 +91,17 @@ async def locking(dsn: str, deliveries: Sequence[Delivery]) -> AsyncIterator[Non
 async def test_locked_rows_hold_up_no_other_result(
     connection: Connection, recording: Session, dsn: str, number: int
 ) -> None:
-    some = await pending(connection, 200)
-    locked = some[50 : 50 + number]
+    deliveries = await pending(connection, 200)
+    locked = deliveries[50 : 50 + number]
     ends = Ends(recording)
-    ends.put(some)
+    ends.put(deliveries)
     async with locking(dsn, locked):
         await ends.recorder.run_once()
-        assert sorted(ends.recorded) == sorted({d.id for d in some} - {d.id for d in locked})
+        assert sorted(ends.recorded) == sorted({d.id for d in deliveries} - {d.id for d in locked})
         # One wait for a lock, however many rows are locked. To find them by halves took more.
         assert (ends.table.conflicts, len(ends.recorder)) == (1, number)
     await ends.record_all()
-    assert sorted(ends.recorded) == sorted(d.id for d in some)
+    assert sorted(ends.recorded) == sorted(d.id for d in deliveries)
     assert len(await rows.attempts(connection)) == 200
     assert ends.late == []
 
@@ -115,10 +115,10 @@ async def test_later_results_are_recorded_while_a_row_stays_locked(
     ends.put([first])
     async with locking(dsn, [first]):
         await ends.recorder.run_once()
-        for each in others:
-            ends.put([each])
+        for delivery in others:
+            ends.put([delivery])
             await ends.recorder.run_once()
-            assert ends.recorded[-1] == each.id
+            assert ends.recorded[-1] == delivery.id
         assert (ends.table.conflicts, len(ends.recorder)) == (1, 1)
     await ends.record_all()
     assert ends.recorded[-1] == first.id
@@ -133,8 +133,8 @@ async def test_a_look_at_locked_rows_comes_at_most_once_a_second(
     ends.put([first])
     async with locking(dsn, [first]):
         await ends.recorder.run_once()
-    for each in others:  # they wake the recorder, but the row's turn has not come
-        ends.put([each])
+    for delivery in others:  # they wake the recorder, but the row's turn has not come
+        ends.put([delivery])
         await ends.recorder.run_once()
     assert (ends.recorded, len(ends.recorder)) == ([d.id for d in others], 1)
 
@@ -143,15 +143,15 @@ async def test_the_drain_waits_for_results_of_locked_rows(
     connection: Connection, recording: Session, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "LOCKED_SECONDS", 0.01)
-    some = await pending(connection, 3)
+    deliveries = await pending(connection, 3)
     ends = Ends(recording)
-    ends.put(some)
+    ends.put(deliveries)
 
     async def run() -> None:
         while len(ends.recorder):
             await ends.recorder.run_once()
 
-    async with locking(dsn, some[:1]):
+    async with locking(dsn, deliveries[:1]):
         stage = asyncio.create_task(run())
         drain = asyncio.create_task(ends.recorder.drain())
         await until(lambda: len(ends.recorded) == 2, "the others are recorded")
@@ -160,16 +160,16 @@ async def test_the_drain_waits_for_results_of_locked_rows(
         assert not drain.done()
     await asyncio.wait_for(drain, 60)
     await stage
-    assert sorted(ends.recorded) == sorted(d.id for d in some)
+    assert sorted(ends.recorded) == sorted(d.id for d in deliveries)
 
 
 async def test_results_of_locked_rows_count_towards_the_limit(
     connection: Connection, recording: Session, dsn: str
 ) -> None:
-    some = await pending(connection, WAITING_LIMIT)
+    deliveries = await pending(connection, WAITING_LIMIT)
     ends = Ends(recording)
-    ends.put(some)
-    async with locking(dsn, some):
+    ends.put(deliveries)
+    async with locking(dsn, deliveries):
         await ends.recorder.run_once()
         assert (len(ends.recorder), ends.recorder.has_room) == (WAITING_LIMIT, False)
     await ends.record_all()
@@ -186,10 +186,10 @@ async def test_a_pass_fails_if_locked_rows_leave_no_room(
 ) -> None:
     """Then sending stops, and readiness has to see that."""
     monkeypatch.setattr(module, "LOCKED_SECONDS", 0.0)
-    some = await pending(connection, WAITING_LIMIT - missing)
+    deliveries = await pending(connection, WAITING_LIMIT - missing)
     ends = Ends(recording)
-    ends.put(some)
-    async with locking(dsn, some):
+    ends.put(deliveries)
+    async with locking(dsn, deliveries):
         await ends.recorder.run_once()
         for _ in range(3):
             with (
@@ -197,34 +197,34 @@ async def test_a_pass_fails_if_locked_rows_leave_no_room(
             ):
                 await ends.recorder.run_once()
     await ends.record_all()
-    assert sorted(ends.recorded) == sorted(d.id for d in some)
+    assert sorted(ends.recorded) == sorted(d.id for d in deliveries)
 
 
 async def test_results_for_shards_of_others_are_recorded_beside_a_locked_row(
     connection: Connection, recording: Session, dsn: str
 ) -> None:
-    some = await pending(connection, 4)
+    deliveries = await pending(connection, 4)
     ends = Ends(recording, held=())
-    ends.put(some)
-    async with locking(dsn, some[:1]):
+    ends.put(deliveries)
+    async with locking(dsn, deliveries[:1]):
         await ends.recorder.run_once()
-        assert sorted(ends.recorded) == sorted(d.id for d in some[1:])
+        assert sorted(ends.recorded) == sorted(d.id for d in deliveries[1:])
     await ends.record_all()
-    assert sorted(ends.recorded) == sorted(d.id for d in some)
+    assert sorted(ends.recorded) == sorted(d.id for d in deliveries)
 
 
 async def test_late_results_are_recorded_beside_a_locked_row(
     connection: Connection, recording: Session, dsn: str
 ) -> None:
-    some = await pending(connection, 4)
+    deliveries = await pending(connection, 4)
     await connection.execute("UPDATE dispatcher.deliveries SET attempt = 3")
     ends = Ends(recording)
-    ends.put(some)
-    async with locking(dsn, some[:1]):
+    ends.put(deliveries)
+    async with locking(dsn, deliveries[:1]):
         await ends.recorder.run_once()
-        assert sorted(ends.late) == sorted(d.id for d in some[1:])
+        assert sorted(ends.late) == sorted(d.id for d in deliveries[1:])
     await ends.record_all()
-    assert sorted(ends.late) == sorted(d.id for d in some)
+    assert sorted(ends.late) == sorted(d.id for d in deliveries)
     assert len(await rows.attempts(connection)) == 4
 
 
@@ -250,9 +250,9 @@ async def test_a_refused_result_of_a_locked_row_waits_for_its_quarantine(
 async def test_a_lock_on_the_whole_table_keeps_all_results_waiting(
     connection: Connection, recording: Session, dsn: str
 ) -> None:
-    some = await pending(connection, 3)
+    deliveries = await pending(connection, 3)
     ends = Ends(recording)
-    ends.put(some)
+    ends.put(deliveries)
     async with connected(dsn) as holder:
         async with holder.transaction():
             await holder.execute("LOCK TABLE dispatcher.attempts")
@@ -260,4 +260,4 @@ async def test_a_lock_on_the_whole_table_keeps_all_results_waiting(
                 await ends.recorder.run_once()
         assert (len(ends.recorder), ends.recorded) == (3, [])
     await ends.record_all()
-    assert sorted(ends.recorded) == sorted(d.id for d in some)
+    assert sorted(ends.recorded) == sorted(d.id for d in deliveries)

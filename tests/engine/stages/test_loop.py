@@ -46,11 +46,11 @@ class Passes:
     def failed(self, error: Exception, seconds: float) -> None:
         self.failures.append((str(error), seconds))
 
-    async def run(self, wake: asyncio.Event | None = None, most: float = 2.0) -> list[float]:
+    async def run(self, wake: asyncio.Event | None = None, limit: float = 2.0) -> list[float]:
         """Run them all; the seconds between their beginnings."""
         with suppress(asyncio.CancelledError):
             await repeat(
-                self, transient=AwayError, on_failure=self.failed, wake=wake, backoff_limit=most
+                self, transient=AwayError, on_failure=self.failed, wake=wake, backoff_limit=limit
             )
         return [later - earlier for earlier, later in pairwise(self.began)]
 
@@ -109,7 +109,7 @@ async def test_an_event_during_a_pass_is_not_lost() -> None:
 async def test_failures_are_reported_with_delays_that_grow_up_to_a_limit() -> None:
     script = [AwayError(str(n)) for n in range(4)]
     passes = Passes(*script)
-    gaps = await passes.run(most=0.12)
+    gaps = await passes.run(limit=0.12)
     assert passes.failures == [("0", 0.05), ("1", 0.1), ("2", 0.12), ("3", 0.12)]
     assert [
         gap >= delay - 0.005 for gap, (_, delay) in zip(gaps, passes.failures, strict=True)

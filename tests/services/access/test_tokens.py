@@ -234,8 +234,8 @@ async def test_requests_at_the_same_time_share_a_look_up(
     office: Office, clock: list[float]
 ) -> None:
     made = await office.create()
-    found = await asyncio.gather(*(office.whose(made) for _ in range(50)))
-    assert all(found)
+    principals = await asyncio.gather(*(office.whose(made) for _ in range(50)))
+    assert all(principals)
 
 
 async def test_an_unknown_token_is_refused(office: Office) -> None:
@@ -345,7 +345,7 @@ def test_the_configured_token_may_be_a_credential_and_does_not_show(tmp_path: Pa
 def test_a_scope_includes_the_weaker_scopes(scope: Scope, may: set[Scope]) -> None:
     principal = Principal("id", "name", scope, None)
     every: tuple[Scope, ...] = ("read", "write", "admin")
-    assert {each for each in every if principal.may(each)} == may
+    assert {candidate for candidate in every if principal.may(candidate)} == may
 
 
 async def test_an_unknown_environment_is_a_problem_of_its_field(
@@ -362,12 +362,12 @@ async def test_a_foreign_environment_looks_like_a_missing_one(
     office: Office, connection: Connection
 ) -> None:
     await rows.environment(connection, "env_x")
-    said = []
+    messages = []
     for environment_id in ("env_x", "env_y"):
         with pytest.raises(InvalidError) as raised:
             await office.create(environment_id, asked_by="env_default")
-        said.append(str(raised.value).replace(environment_id, "…"))
-    assert said[0] == said[1]
+        messages.append(str(raised.value).replace(environment_id, "…"))
+    assert messages[0] == messages[1]
     assert await office.list() == ()
 
 
@@ -376,7 +376,7 @@ async def test_a_bound_token_manages_tokens_only_in_its_environment(
 ) -> None:
     await rows.environment(connection, "env_x")
     own = await office.create("env_x", "admin", asked_by="env_x")
-    foreign = [await office.create(each) for each in ("env_default", "*")]
+    foreign = [await office.create(environment_id) for environment_id in ("env_default", "*")]
     assert [token.id for token in await office.list("env_x")] == [own.id]
     for token in foreign:
         with pytest.raises(NotFoundError):
@@ -419,7 +419,7 @@ def test_a_form_is_read_from_json_with_the_least_scope_by_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "fields",
     [
         {"name": ""},
         {"name": "a\nb"},
@@ -432,9 +432,9 @@ def test_a_form_is_read_from_json_with_the_least_scope_by_default() -> None:
         {"token": "dsp_mine"},
     ],
 )
-def test_an_invalid_form_is_refused(given: dict[str, Any]) -> None:
+def test_an_invalid_form_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        NewToken.model_validate_json(json.dumps({"name": "ci", "environmentId": "*", **given}))
+        NewToken.model_validate_json(json.dumps({"name": "ci", "environmentId": "*", **fields}))
 
 
 # ── the audit ────────────────────────────────────────────────────────────────────────────────────
@@ -452,9 +452,9 @@ async def test_each_change_is_audited_without_the_token(
         assert row["environment_id"] is None
     assert json.loads(created["detail"]) == {"name": "ci", "scope": "admin", "expires_at": None}
     assert made.token is not None
-    said = f"{created} {revoked}"
-    assert made.token not in said
-    assert hashlib.sha256(made.token.encode()).hexdigest() not in said
+    text = f"{created} {revoked}"
+    assert made.token not in text
+    assert hashlib.sha256(made.token.encode()).hexdigest() not in text
 
 
 async def test_a_rolled_back_change_is_not_audited(

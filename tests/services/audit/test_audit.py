@@ -82,7 +82,7 @@ async def test_a_page_that_is_just_full_is_the_last(pool: Pool) -> None:
 
 @pytest.mark.parametrize("look", [3, 10_000])
 @pytest.mark.parametrize(
-    ("filters", "found"),
+    ("filters", "expected"),
     [
         ({"actor": "token:1"}, ["8", "4", "0"]),
         ({"action": "webhook.delete"}, ["9", "6", "3", "0"]),
@@ -95,15 +95,15 @@ async def test_filters_are_exact_with_any_read_limit(
     pool: Pool,
     monkeypatch: pytest.MonkeyPatch,
     filters: dict[str, str],
-    found: list[str],
+    expected: list[str],
     look: int,
 ) -> None:
     monkeypatch.setattr(audit_log, "PAGE_LIMIT_ROWS", look)
     for n in range(10):
         action = "webhook.update" if n % 3 else "webhook.delete"
         await note(pool, action, str(n), "env_default", "token:2" if n % 4 else "token:1")
-    assert [e.subject for e in await every(pool, "env_default", 2, **filters)] == found
-    assert [e.subject for e in await every(pool, None, 2, **filters)] == found
+    assert [e.subject for e in await every(pool, "env_default", 2, **filters)] == expected
+    assert [e.subject for e in await every(pool, None, 2, **filters)] == expected
 
 
 @pytest.mark.long
@@ -123,13 +123,13 @@ async def test_a_rare_audit_entry_is_found_within_the_read_limit(
             "EXPLAIN (FORMAT JSON, ANALYZE, TIMING off)"
             f" EXECUTE it({environment}, NULL, NULL, 'stranger', NULL, 21, 1000)"
         )
-        most = 0
+        peak = 0
         plans = [json.loads(text)[0]["Plan"]]
         while plans:
             plan = plans.pop()
             plans += plan.get("Plans", ())
-            most = max(most, plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
-        assert most <= 1000
+            peak = max(peak, plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
+        assert peak <= 1000
 
 
 async def test_actors_and_subjects_have_their_names(pool: Pool, connection: Connection) -> None:
@@ -154,9 +154,9 @@ async def test_actors_and_subjects_have_their_names(pool: Pool, connection: Conn
     }
     for action, subject in expected:
         await note(pool, action, subject, "env_default", f"token:{token_id}")
-    found = (await AuditLog(pool).list("env_default")).items
-    assert {(e.action, e.subject): (e.subject_name, e.subject_exists) for e in found} == expected
-    assert {e.actor_name for e in found} == {"Ada"}
+    entries = (await AuditLog(pool).list("env_default")).items
+    assert {(e.action, e.subject): (e.subject_name, e.subject_exists) for e in entries} == expected
+    assert {e.actor_name for e in entries} == {"Ada"}
 
 
 async def test_the_actors_of_an_environment_are_listed_once(

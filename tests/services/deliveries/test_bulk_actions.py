@@ -84,15 +84,15 @@ async def some(
     """Deliveries that failed, of one endpoint."""
     endpoint = await rows.endpoint(connection)
     made = [await rows.delivery(connection, endpoint, **wish) for _ in range(count)]
-    await Deliveries(session).record([result(each, FAILED) for each in made])
+    await Deliveries(session).record([result(delivery, FAILED) for delivery in made])
     return made
 
 
 async def queued_again(connection: Connection) -> set[int]:
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT delivery_id FROM dispatcher.inbox WHERE delivery_id IS NOT NULL"
     )
-    return {row["delivery_id"] for row in found}
+    return {row["delivery_id"] for row in records}
 
 
 Run = Callable[[BulkAction], Awaitable[BulkAction]]
@@ -124,7 +124,7 @@ async def test_filtered_deliveries_are_retried_and_no_others(
     done = await run(started)
     assert (done.state, done.made, done.skipped, done.error) == ("DONE", 5, {}, None)
     assert done.finished_at is not None
-    assert await queued_again(connection) == {each.id for each in (*one, *other)}
+    assert await queued_again(connection) == {delivery.id for delivery in (*one, *other)}
     assert [row["id"] for row in await rows.deliveries(connection)] == [pending.id]
 
 
@@ -136,7 +136,7 @@ async def test_the_filter_may_name_a_webhook_and_an_answer(
     assert (await read.count(OURS, wish, later())).number == 2
     done = await run(await start(wish))
     assert (done.made, done.filters and done.filters.webhook_id) == (2, one[0].endpoint_id)
-    assert await queued_again(connection) == {each.id for each in one}
+    assert await queued_again(connection) == {delivery.id for delivery in one}
     none = await start(form(webhook_id=other[0].endpoint_id, response_status="5xx"))
     assert (none.total, (await run(none)).made) == (0, 0)
 
@@ -159,7 +159,7 @@ async def test_pending_deliveries_are_made_due_or_cancelled(
     ended = await connection.fetch(
         "SELECT delivery_id, error FROM dispatcher.attempts WHERE state = 'CANCELLED'"
     )
-    assert {row["delivery_id"] for row in ended} == {each.id for each in waiting}
+    assert {row["delivery_id"] for row in ended} == {delivery.id for delivery in waiting}
     assert {row["error"] for row in ended} == {"cancelled by hand"}
     assert failed[0].id not in {row["delivery_id"] for row in ended}
     assert await rows.deliveries(connection) == []
@@ -192,7 +192,7 @@ async def test_named_deliveries_are_changed_whatever_their_state(
     connection: Connection, session: Session, start: Start, run: Run
 ) -> None:
     one, two, three = await some(connection, session, 3)
-    names = [ids.delivery_name(each.id) for each in (one, two)]
+    names = [ids.delivery_name(delivery.id) for delivery in (one, two)]
     started = await start(form(delivery_ids=[*names, names[0], "dlv_1"]))
     assert (started.filters, started.total) == (None, 3)
     done = await run(started)
@@ -205,7 +205,7 @@ async def test_named_deliveries_are_in_the_audit_log_and_in_the_bulk_action(
     connection: Connection, session: Session, start: Start, read: BulkActions
 ) -> None:
     made = await some(connection, session, 2)
-    names = [ids.delivery_name(each.id) for each in made]
+    names = [ids.delivery_name(delivery.id) for delivery in made]
     named, filtered = await start(form(delivery_ids=names)), await start(form(status="FAILED"))
     newest_first = tuple(reversed(names))
     assert (await read.get(OURS, named.id)).delivery_ids == newest_first
@@ -248,8 +248,8 @@ async def test_no_step_waits_for_a_delivery_that_is_being_recorded(
     async with asyncio.timeout(30), connection.transaction():
         await connection.execute(hold, held.id)
         assert (await run(started)).made == 1
-        for each in (old, new):  # no lock is kept, so the recorder does not wait either
-            await connection.execute(hold, each.id)
+        for delivery in (old, new):  # no lock is kept, so the recorder does not wait either
+            await connection.execute(hold, delivery.id)
     await connection.execute("UPDATE dispatcher.bulk_actions SET next_at = now()")
     done = await run(started)
     assert (done.state, done.made, done.skipped) == ("DONE", 3, {})
@@ -330,9 +330,9 @@ async def test_a_bulk_action_can_be_cancelled_and_is_listed(
         with pytest.raises(ConflictError, match="Only a running one"):
             await BulkActions(opened, actor).cancel(OURS, other.id)
     page = await read.list(OURS, limit=1)
-    assert ([each.id for each in page.items], page.next is not None) == ([other.id], True)
+    assert ([action.id for action in page.items], page.next is not None) == ([other.id], True)
     page = await read.list(OURS, before=page.next)
-    assert ([each.id for each in page.items], page.next) == ([started.id], None)
+    assert ([action.id for action in page.items], page.next) == ([started.id], None)
     for unknown in ("blk_1", "nonsense"):
         with pytest.raises(NotFoundError):
             await read.get(OURS, unknown)

@@ -64,8 +64,8 @@ def name(of: Delivery) -> str:
 
 
 async def actions(connection: Connection) -> list[tuple[str, str, str]]:
-    found = await connection.fetch("SELECT * FROM dispatcher.audit ORDER BY id")
-    return [(row["action"], row["subject"], row["environment_id"]) for row in found]
+    entries = await connection.fetch("SELECT * FROM dispatcher.audit ORDER BY id")
+    return [(row["action"], row["subject"], row["environment_id"]) for row in entries]
 
 
 # ── retry ───────────────────────────────────────────────────────────────────────────────────────
@@ -208,11 +208,13 @@ async def test_a_delivery_in_quarantine_is_refused_with_the_reason_and_the_entry
     assert await actions(connection) == []
 
 
-@pytest.mark.parametrize("given", ["dlv_1", "dlv_0x1", "evt_1", "", "dlv_" + "9" * 19])
-async def test_an_invalid_delivery_id_is_unknown(retry: Wish, cancel: Wish, given: str) -> None:
+@pytest.mark.parametrize("delivery_id", ["dlv_1", "dlv_0x1", "evt_1", "", "dlv_" + "9" * 19])
+async def test_an_invalid_delivery_id_is_unknown(
+    retry: Wish, cancel: Wish, delivery_id: str
+) -> None:
     for wish in (retry, cancel):
         with pytest.raises(NotFoundError) as raised:
-            await wish(ENVIRONMENT, given)
+            await wish(ENVIRONMENT, delivery_id)
         assert "quarantine" not in str(raised.value)
 
 

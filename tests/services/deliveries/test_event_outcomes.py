@@ -51,16 +51,16 @@ async def test_each_event_has_its_own_counts(
     await rows.delivery(connection, await rows.endpoint(connection, "*"), event_id=second)
     for delivery, outcome in zip(made, (DELIVERED, DELIVERED, FAILED, RETRIED), strict=False):
         await store.record([result(delivery, outcome)])
-    found = await outcomes.of(OURS, [ids.event_name(first), ids.event_name(second)])
-    assert found[ids.event_name(first)].counts == (
+    by_event = await outcomes.of(OURS, [ids.event_name(first), ids.event_name(second)])
+    assert by_event[ids.event_name(first)].counts == (
         ("delivered", 2),
         ("failed", 1),
         ("retrying", 1),
         ("waiting", 1),
     )
-    assert found[ids.event_name(first)].failed_delivery_id == ids.delivery_name(made[2].id)
-    assert found[ids.event_name(second)].counts == (("waiting", 1),)
-    assert found[ids.event_name(second)].failed_delivery_id is None
+    assert by_event[ids.event_name(first)].failed_delivery_id == ids.delivery_name(made[2].id)
+    assert by_event[ids.event_name(second)].counts == (("waiting", 1),)
+    assert by_event[ids.event_name(second)].failed_delivery_id is None
 
 
 async def test_what_others_send_again_hides_nothing(
@@ -164,8 +164,8 @@ async def test_an_event_that_is_not_fanned_out_says_where_it_waits(
         f"INSERT INTO dispatcher.{table} ({columns}) VALUES ({values})",  # noqa: S608 - names of our own
         number,
     )
-    found = await of_one(outcomes, number)
-    assert (found.place, found.counts) == (
+    outcome = await of_one(outcomes, number)
+    assert (outcome.place, outcome.counts) == (
         "schema_check" if table == "unvalidated_events" else table,
         (),
     )
@@ -175,8 +175,8 @@ async def test_an_event_without_a_delivery_is_told_from_one_that_is_too_old(
     connection: Connection, outcomes: EventOutcomes
 ) -> None:
     number = await event(connection)
-    found = await of_one(outcomes, number)
-    assert (found.place, found.counts, found.is_kept) == (None, (), True)
+    outcome = await of_one(outcomes, number)
+    assert (outcome.place, outcome.counts, outcome.is_kept) == (None, (), True)
     assert not (await of_one(outcomes, number >> 1)).is_kept
 
 
@@ -187,11 +187,11 @@ async def test_counting_stops_at_a_limit_and_says_so(
     for _ in range(3):
         await rows.delivery(connection, await rows.endpoint(connection, "*"), event_id=number)
     monkeypatch.setattr(event_outcomes, "OUTCOME_COUNT_LIMIT", 3)
-    found = await of_one(outcomes, number)
-    assert (found.counts, found.is_partial) == ((("waiting", 3),), False)
+    outcome = await of_one(outcomes, number)
+    assert (outcome.counts, outcome.is_partial) == ((("waiting", 3),), False)
     monkeypatch.setattr(event_outcomes, "OUTCOME_COUNT_LIMIT", 2)
-    found = await of_one(outcomes, number)
-    assert (found.counts, found.is_partial) == ((("waiting", 2),), True)
+    outcome = await of_one(outcomes, number)
+    assert (outcome.counts, outcome.is_partial) == ((("waiting", 2),), True)
 
 
 async def test_one_failure_among_many_deliveries_is_counted(
@@ -208,9 +208,9 @@ async def test_one_failure_among_many_deliveries_is_counted(
         number,
         webhook,
     )
-    found = await of_one(outcomes, number)
-    assert found.counts == (("delivered", 1199), ("failed", 1))
-    assert not found.is_partial
+    outcome = await of_one(outcomes, number)
+    assert outcome.counts == (("delivered", 1199), ("failed", 1))
+    assert not outcome.is_partial
 
 
 async def test_deliveries_of_another_environment_are_not_counted(
@@ -218,6 +218,6 @@ async def test_deliveries_of_another_environment_are_not_counted(
 ) -> None:
     number = await event(connection)
     await rows.delivery(connection, await rows.endpoint(connection, "*"), event_id=number)
-    (found,) = (await outcomes.of("env_other", [ids.event_name(number)])).values()
-    assert found.counts == ()
+    (outcome,) = (await outcomes.of("env_other", [ids.event_name(number)])).values()
+    assert outcome.counts == ()
     assert await outcomes.of(OURS, []) == {}

@@ -169,10 +169,14 @@ async def test_a_delivery_in_quarantine_is_found_by_its_id_and_by_its_event(
         " attempt + 1, 'result_refused', 'no room' FROM gone"
     )
     name = ids.delivery_name(pending.id)
-    found = await read.delivery(OURS, name)
-    assert (found.status, found.attempts, found.error) == ("PENDING", 2, "in quarantine: no room")
-    assert (found.ended_at, found.next_retry_at) == (None, None)
-    assert [attempt.number for attempt in found.attempt_list] == [1]
+    delivery = await read.delivery(OURS, name)
+    assert (delivery.status, delivery.attempts, delivery.error) == (
+        "PENDING",
+        2,
+        "in quarantine: no room",
+    )
+    assert (delivery.ended_at, delivery.next_retry_at) == (None, None)
+    assert [attempt.number for attempt in delivery.attempt_list] == [1]
     event = await read.event(OURS, ids.event_name(pending.event_id))
     assert [item.id for item in event.deliveries] == [name]
     assert await read.environment_of(name) == OURS
@@ -243,9 +247,9 @@ async def test_a_queued_retry_is_listed(connection: Connection, read: History) -
     assert (item.id, item.status, item.attempts) == (ids.delivery_name(number), "PENDING", 0)
     assert (await read.delivery(OURS, item.id)).attempt_list == ()
     assert await read.attempts(OURS, item.id) == ()
-    assert [found.id for found in (await read.event(OURS, ids.event_name(event))).deliveries] == [
-        item.id
-    ]
+    assert [
+        delivery.id for delivery in (await read.event(OURS, ids.event_name(event))).deliveries
+    ] == [item.id]
 
 
 async def test_a_late_result_does_not_change_an_ended_delivery(
@@ -490,8 +494,8 @@ async def by_answer(
     """Check the filters by the last attempt. `last` are outcomes."""
     for wish, kept in BY_ANSWER:
         filters = DeliveryFilters.model_validate(wish)
-        wanted = [name for name in every if kept(last.get(name), name in pending)]
-        assert [item.id for item in await listed(read, None, filters, limit)] == wanted, wish
+        expected = [name for name in every if kept(last.get(name), name in pending)]
+        assert [item.id for item in await listed(read, None, filters, limit)] == expected, wish
 
 
 @pytest.mark.long
@@ -546,13 +550,13 @@ async def test_a_rare_match_makes_short_pages_with_a_next_one(
     await connection.execute(
         "UPDATE dispatcher.deliveries SET type = 'rare' WHERE id = $1", rare.id
     )
-    found = [
+    page_ids = [
         [item.id for item in page]
         async for page in pages(read, endpoint, DeliveryFilters(event="rare"), 1)
     ]
-    assert len(found) >= 3
-    assert found[-1] == named(rare)
-    assert not any(found[:-1])
+    assert len(page_ids) >= 3
+    assert page_ids[-1] == named(rare)
+    assert not any(page_ids[:-1])
 
 
 # ── filters ──────────────────────────────────────────────────────────────────────────────────────
@@ -584,11 +588,11 @@ async def test_filters_select_the_listed_deliveries(
             "UPDATE dispatcher.deliveries SET type = $2 WHERE id = $1", made[name].id, type_
         )
     await store.record([result(made["a"]), result(made["b"], FAILED), result(made["c"], FAILED)])
-    for filters, found in FILTERS:
+    for filters, names in FILTERS:
         form = DeliveryFilters.model_validate(filters)
-        wanted = named(*(made[name] for name in reversed(found)))
+        expected = named(*(made[name] for name in reversed(names)))
         for where in (None, endpoint):
-            assert [item.id for item in await listed(read, where, form)] == wanted, filters
+            assert [item.id for item in await listed(read, where, form)] == expected, filters
 
 
 async def test_deliveries_and_events_are_found_by_their_reference(
@@ -603,7 +607,9 @@ async def test_deliveries_and_events_are_found_by_their_reference(
         )
         events.append(name)
         event_id = ids.parse("evt", name)
-        made += [await rows.delivery(connection, each, event_id=event_id) for each in endpoints]
+        made += [
+            await rows.delivery(connection, endpoint, event_id=event_id) for endpoint in endpoints
+        ]
         if number == 0:
             await store.record([result(made[0], FAILED)])
     await connection.execute(
@@ -631,15 +637,15 @@ async def test_deliveries_and_events_are_found_by_their_reference(
     assert page.items == ()
 
 
-@pytest.mark.parametrize(("most", "at_once"), [(5, 2), (12, 5), (100, 100)])
+@pytest.mark.parametrize(("event_limit", "at_once"), [(5, 2), (12, 5), (100, 100)])
 async def test_all_events_with_a_reference_are_searched_page_by_page(
     connection: Connection,
     read: History,
     monkeypatch: pytest.MonkeyPatch,
-    most: int,
+    event_limit: int,
     at_once: int,
 ) -> None:
-    monkeypatch.setattr(delivery_search, "EVENTS_WITH_REFERENCE_LIMIT", most)
+    monkeypatch.setattr(delivery_search, "EVENTS_WITH_REFERENCE_LIMIT", event_limit)
     monkeypatch.setattr(delivery_search, "STATEMENT_LIMIT_EVENTS", at_once)
     endpoint = await rows.endpoint(connection)
     made = []
@@ -735,13 +741,13 @@ async def test_events_are_listed_newest_first_in_pages_and_by_filter(
     made.reverse()
 
     async def walk(filters: EventFilters, limit: int) -> list[str]:
-        found, before = [], None
+        event_ids, before = [], None
         while True:
             page = await read.events(OURS, filters, before=before, limit=limit)
-            found += [item.id for item in page.items]
+            event_ids += [item.id for item in page.items]
             before = page.next
             if before is None:
-                return found
+                return event_ids
 
     for looked_at in (1, 3, 4000):
         monkeypatch.setattr(history, "PAGE_LIMIT_ROWS", looked_at)

@@ -78,8 +78,8 @@ def catalogue(pool: Pool, actor: Actor) -> EventTypes:
 
 
 async def audited(connection: Connection) -> list[tuple[str, str, dict[str, Any]]]:
-    found = await connection.fetch("SELECT * FROM dispatcher.audit ORDER BY id")
-    return [(row["action"], row["subject"], json.loads(row["detail"])) for row in found]
+    entries = await connection.fetch("SELECT * FROM dispatcher.audit ORDER BY id")
+    return [(row["action"], row["subject"], json.loads(row["detail"])) for row in entries]
 
 
 # ── putting ──────────────────────────────────────────────────────────────────────────────────────
@@ -145,7 +145,7 @@ async def test_changes_are_on_record_without_the_texts(
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "place", "said"),
+    ("name", "fields", "place", "reason"),
     [
         ("a..b", {}, "name", "is not an event type"),
         ("a.b", {"enforce": True}, "enforce", "no schema"),
@@ -162,13 +162,13 @@ async def test_an_invalid_input_is_refused_with_place_and_reason(
     name: str,
     fields: dict[str, Any],
     place: str,
-    said: str,
+    reason: str,
 ) -> None:
     with pytest.raises(InvalidError) as refused:
         await changes.put(name, **fields)
     [problem] = refused.value.problems
     assert problem.place == (place,)
-    assert said in problem.reason
+    assert reason in problem.reason
     assert await connection.fetchval("SELECT count(*) FROM dispatcher.event_types") == 0
     assert await audited(connection) == []
 
@@ -261,7 +261,7 @@ async def test_another_environments_types_are_unknown(
     with pytest.raises(NotFoundError):
         await changes.delete("a.b")
     await changes.put("a.b", description="default")
-    assert [each.description for each in await catalogue.list("env_x")] == ["x"]
+    assert [event_type.description for event_type in await catalogue.list("env_x")] == ["x"]
     with pytest.raises(NotFoundError):
         await changes.put("a.b", environment="env_y")
 
@@ -351,7 +351,12 @@ async def test_loading_reports_added_changed_and_unchanged_types(
     entries = ({"name": "a.b", "description": "b"}, {"name": "a.c"}, {"name": "a.d"})
     assert await changes.load(*entries) == {"a.b": "changed", "a.c": "unchanged", "a.d": "added"}
     assert set((await changes.load(*entries)).values()) == {"unchanged"}
-    assert [each.name for each in await catalogue.list(ENV)] == ["a.b", "a.c", "a.d", "a.x"]
+    assert [event_type.name for event_type in await catalogue.list(ENV)] == [
+        "a.b",
+        "a.c",
+        "a.d",
+        "a.x",
+    ]
 
 
 @pytest.mark.parametrize(

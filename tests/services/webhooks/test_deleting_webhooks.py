@@ -66,16 +66,16 @@ async def quarantined(connection: Connection, pool: Pool) -> Delivery:
 
 
 @pytest.mark.parametrize(
-    ("given", "enqueue"), [(ended, retry), (ended, send_test), (quarantined, release)]
+    ("precondition", "enqueue"), [(ended, retry), (ended, send_test), (quarantined, release)]
 )
 async def test_a_deletion_ends_what_was_put_into_the_inbox_at_the_same_time(
     connection: Connection,
     pool: Pool,
     actor: Actor,
-    given: Given,
+    precondition: Given,
     enqueue: Enqueue,
 ) -> None:
-    one = await given(connection, pool)
+    one = await precondition(connection, pool)
     async with pool.transaction() as session:
         await enqueue(session, actor, one)
         deletion = asyncio.create_task(delete(pool, actor, one.endpoint_id))
@@ -87,7 +87,7 @@ async def test_a_deletion_ends_what_was_put_into_the_inbox_at_the_same_time(
 
 
 @pytest.mark.parametrize(
-    ("given", "enqueue", "refusal"),
+    ("precondition", "enqueue", "refusal"),
     [
         (ended, retry, ConflictError),
         (ended, send_test, NotFoundError),
@@ -98,11 +98,11 @@ async def test_nothing_is_put_into_the_inbox_of_a_webhook_that_is_being_deleted(
     connection: Connection,
     pool: Pool,
     actor: Actor,
-    given: Given,
+    precondition: Given,
     enqueue: Enqueue,
     refusal: type[Exception],
 ) -> None:
-    one = await given(connection, pool)
+    one = await precondition(connection, pool)
 
     async def attempt() -> None:
         async with pool.transaction() as session:

@@ -114,8 +114,8 @@ def test_servers_before_version_14_are_refused_with_a_sentence() -> None:
 
 async def test_sockets_notice_that_the_other_machine_is_gone(network: NetworkServer) -> None:
     def option(connection: Any, name: str) -> int:
-        found: int = connection.socket.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
-        return found
+        value: int = connection.socket.getsockopt(socket.IPPROTO_TCP, getattr(socket, name))
+        return value
 
     usual = await opened(dsn(network.port))
     chosen = await opened(dsn(network.port, keepalives_idle="7", tcp_user_timeout="9000"))
@@ -171,9 +171,9 @@ async def test_connecting_to_one_silent_host_ends_at_the_time_limit(network: Net
 
 async def test_the_error_says_why_each_host_failed(network: NetworkServer) -> None:
     closed = free_port()
-    said = await refusal(dsn(closed, host=f"no-such-name.invalid:{network.port},127.0.0.1"))
-    assert "the name no-such-name.invalid" in said
-    assert f"nothing listens on 127.0.0.1 port {closed}" in said
+    message = await refusal(dsn(closed, host=f"no-such-name.invalid:{network.port},127.0.0.1"))
+    assert "the name no-such-name.invalid" in message
+    assert f"nothing listens on 127.0.0.1 port {closed}" in message
 
 
 async def test_each_address_of_a_name_is_tried(
@@ -367,8 +367,8 @@ async def test_files_that_tls_lacks_are_named(
         ({"sslcert": "/no/such/file"}, "sslcert: /no/such/file: No such file"),
         ({"sslcert": str(tmp_path / "not.pem")}, "with the certificate"),
     ):
-        said = await refusal(dsn(network.port, sslmode="require", **parameters))
-        assert sentence in said
+        message = await refusal(dsn(network.port, sslmode="require", **parameters))
+        assert sentence in message
 
 
 async def test_a_server_without_tls_is_reported_as_such(network: NetworkServer) -> None:
@@ -388,9 +388,9 @@ async def test_a_pooler_that_shares_servers_is_refused_in_one_sentence(
 ) -> None:
     async with pgbouncer(open_directory / mode, network.port, mode) as port:
         for _ in range(2):
-            said = await refusal(dsn(port))
-            assert "a connection pooler in transaction mode" in said
-            assert "pool_mode = session" in said
+            message = await refusal(dsn(port))
+            assert "a connection pooler in transaction mode" in message
+            assert "pool_mode = session" in message
 
 
 @needs_pgbouncer

@@ -50,13 +50,13 @@ async def in_force(dsn: str) -> dict[str, str]:
 
 async def ours(dsn: str) -> None:
     """Assert that a session of ours has what the table says."""
-    found = await in_force(dsn)
+    actual = await in_force(dsn)
     expected = {setting.name: setting.value for setting in RELIED_ON}
     units = {"10000": "10s", "5000": "5s"}
     wrong = {
-        name: (value, found[name])
+        name: (value, actual[name])
         for name, value in expected.items()
-        if found[name] not in {value, units.get(value)}
+        if actual[name] not in {value, units.get(value)}
     }
     assert wrong == {}
 
@@ -93,8 +93,8 @@ async def test_our_settings_override_those_of_role_and_database(
 
 
 async def test_our_settings_override_those_of_the_address(dsn: str) -> None:
-    given = "search_path=public array_nulls=off default_transaction_isolation=serializable"
-    options = " ".join(f"-c {setting}" for setting in given.split())
+    settings = "search_path=public array_nulls=off default_transaction_isolation=serializable"
+    options = " ".join(f"-c {setting}" for setting in settings.split())
     await ours(f"{dsn}&options={quote(options)}")
 
 

@@ -49,8 +49,8 @@ async def test_the_backlog_reads_a_limited_number_of_rows_of_each_kind(
     believing: Connection,
 ) -> None:
     rows = await believing.fetch(statement("statistics/pending_by_state"), LIMIT)
-    found = {row["state"]: row["more"] for row in rows}
-    assert found == {"due": True, "scheduled": True, "held": True}
+    has_more = {row["state"]: row["more"] for row in rows}
+    assert has_more == {"due": True, "scheduled": True, "held": True}
     # Of each of four kinds so many, twenty of each shard, each webhook once or twice.
     bound = 4 * LIMIT + 64 * 20 + 3 * WEBHOOKS
     assert await read(believing, "pending_by_state", LIMIT) <= bound

@@ -267,9 +267,9 @@ async def test_the_answer_of_each_pending_delivery_is_looked_up_by_index(
 
 async def test_events_are_found_by_their_reference(statistics: Connection) -> None:
     arguments = ("env_default", "ord_100", LARGEST_ID, 0, 20)
-    found = "delivery_search/events_with_reference"
+    name = "delivery_search/events_with_reference"
     # A row ahead a partition; to plan, the server looks at the ends of each index as well.
-    assert await rows_read(statistics, TABLES, found, *arguments) <= 20 + 2 * 20
+    assert await rows_read(statistics, TABLES, name, *arguments) <= 20 + 2 * 20
     events = [await event_of(statistics, days, 700) for days in range(8)]
     of_events = ("env_default", events, LARGEST_ID, 0, 100, 0, None)
     read = await rows_read(statistics, TABLES, "delivery_search/of_events", *of_events)

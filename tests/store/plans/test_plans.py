@@ -37,18 +37,18 @@ async def full(unfilled: Queues, request: pytest.FixtureRequest) -> Queues:
 
 async def test_no_statement_of_the_engine_has_a_second_plan(full: Queues) -> None:
     ran = await run_all(full)
-    assert [str(each) for each in ran if not each.is_sound] == []
+    assert [str(run) for run in ran if not run.is_sound] == []
 
 
 def test_every_statement_is_listed_for_the_engine_or_for_people(unfilled: Queues) -> None:
     """A new statement of the engine must be in `engine_statements`, so that its plans are tested."""
     engines = {name.partition(":")[0] for name in calls(unfilled)}
-    found = {
+    names = {
         path.relative_to(QUERIES).with_suffix("").as_posix() for path in QUERIES.rglob("*.sql")
     }
-    peoples = {name for name in found if {name, name.partition("/")[0]} & PEOPLES}
-    assert found - engines - peoples == set()
-    assert engines - found == set()
+    peoples = {name for name in names if {name, name.partition("/")[0]} & PEOPLES}
+    assert names - engines - peoples == set()
+    assert engines - names == set()
 
 
 @pytest.mark.parametrize("name", ["deliveries/due", "deliveries/parked"])
@@ -145,8 +145,8 @@ async def id_of(connection: Connection, days_ago: int) -> int:
 
 async def test_events_are_read_from_the_partitions_of_their_ids_only(old: Connection) -> None:
     ids = [await id_of(old, days) for days in (0, 0, 3, 200)]
-    given = f"'{{{','.join(map(str, ids))}}}'"
-    for name, arguments in (("events/with_ids", given), ("events/to_send", f"{given}, 1000")):
+    array = f"'{{{','.join(map(str, ids))}}}'"
+    for name, arguments in (("events/with_ids", array), ("events/to_send", f"{array}, 1000")):
         plan = await explain(old, name, arguments, "custom")
         assert len(partitions(plan, "events")) == 3
 

@@ -374,10 +374,10 @@ async def test_a_result_of_a_delivery_cancelled_during_its_attempt_is_kept(
 
 async def noticed(connection: Connection) -> list[tuple[int, UUID, int]]:
     """Return delivery, endpoint and shard of each change notice."""
-    found = await connection.fetch(
+    notices = await connection.fetch(
         "SELECT delivery_id, endpoint_id, shard FROM dispatcher.change_notices ORDER BY delivery_id"
     )
-    return [tuple(row) for row in found]
+    return [tuple(row) for row in notices]
 
 
 async def test_the_owner_of_an_expired_delivery_gets_a_change_notice(

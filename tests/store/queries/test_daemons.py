@@ -38,10 +38,10 @@ async def silent_for(connection: Connection, daemon: int, seconds: float) -> Non
 
 
 async def owned(connection: Connection, daemon: int | None) -> set[int]:
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT shard FROM dispatcher.shards WHERE owner IS NOT DISTINCT FROM $1", daemon
     )
-    return {row["shard"] for row in found}
+    return {row["shard"] for row in records}
 
 
 async def ends(session: Session, connection: Connection) -> None:
@@ -53,8 +53,8 @@ async def ends(session: Session, connection: Connection) -> None:
     )
 
 
-async def claim(daemons: Daemons, daemon: int, most: int, *silent: SilentDaemon) -> set[int]:
-    return {c.shard for c in await daemons.claim_shards(daemon, most, silent)}
+async def claim(daemons: Daemons, daemon: int, limit: int, *silent: SilentDaemon) -> set[int]:
+    return {c.shard for c in await daemons.claim_shards(daemon, limit, silent)}
 
 
 def quiet(daemon: int, renewals: int = 0) -> SilentDaemon:
@@ -474,8 +474,8 @@ async def test_a_daemon_does_not_forget_itself_while_claiming(
 async def sessions(dsn: str) -> AsyncIterator[list[Session]]:
     opened = [Session(dsn, f"claimer {n}") for n in range(4)]
     yield opened
-    for each in opened:
-        await each.close()
+    for claimer in opened:
+        await claimer.close()
 
 
 async def test_concurrent_claims_never_get_the_same_shard(

@@ -19,8 +19,8 @@ def deliveries(session: Session) -> Deliveries:
     return Deliveries(session)
 
 
-def ids(found: Sequence[Delivery]) -> list[int]:
-    return [delivery.id for delivery in found]
+def ids(batch: Sequence[Delivery]) -> list[int]:
+    return [delivery.id for delivery in batch]
 
 
 async def now(connection: Connection) -> float:
@@ -32,11 +32,11 @@ async def now(connection: Connection) -> float:
 
 async def minutes(connection: Connection) -> dict[int, int]:
     """In how many minutes each delivery is due, rounded."""
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT id, round(extract(epoch FROM next_at - now()) / 60)::int AS minutes"
         " FROM dispatcher.deliveries"
     )
-    return {row["id"]: row["minutes"] for row in found}
+    return {row["id"]: row["minutes"] for row in records}
 
 
 async def flags(connection: Connection) -> dict[int, bool]:
@@ -59,7 +59,7 @@ async def test_a_range_includes_its_start_and_excludes_its_end(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     made = [await rows.delivery(connection, endpoint, due_in=n) for n in (10, 20, 30)]
-    first, _, last = (each.next_at for each in made)
+    first, _, last = (delivery.next_at for delivery in made)
     assert ids(await deliveries.due([Range(3, first, 10)], last)) == ids(made[:2])
     assert ids(await deliveries.due([Range(3, first + 1e-6, 10)], last + 1e-6)) == ids(made[1:])
 
@@ -77,11 +77,11 @@ async def test_reading_on_includes_deliveries_due_at_the_last_time(
     seen: set[int] = set()
     low = EVER
     while True:
-        found = await deliveries.due([Range(3, low, 9)], await now(connection) + 60)
-        if seen.issuperset(ids(found)):
+        batch = await deliveries.due([Range(3, low, 9)], await now(connection) + 60)
+        if seen.issuperset(ids(batch)):
             break
-        seen |= set(ids(found))
-        low = found[-1].next_at
+        seen |= set(ids(batch))
+        low = batch[-1].next_at
     assert seen == set(ids(made))
 
 
@@ -92,11 +92,11 @@ async def test_each_shard_is_read_from_its_own_start_up_to_its_own_limit(
     one = [await rows.delivery(connection, endpoint, shard=1, due_in=n) for n in range(4)]
     two = [await rows.delivery(connection, endpoint, shard=2, due_in=n) for n in range(4)]
     await rows.delivery(connection, endpoint, shard=3)
-    found = await deliveries.due(
+    due = await deliveries.due(
         [Range(1, EVER, 2), Range(2, two[1].next_at, 9), Range(4, EVER, 9)],
         await now(connection) + 60,
     )
-    assert ids(found) == ids(one[:2]) + ids(two[1:])
+    assert ids(due) == ids(one[:2]) + ids(two[1:])
 
 
 async def test_parked_deliveries_are_not_due_by_shard(
@@ -194,7 +194,7 @@ async def test_parked_deliveries_are_read_longest_due_first_up_to_the_limit(
     ]
     assert await deliveries.parked({endpoint: 5}, [0, 1, 2], 100) == made[:2:-1]
     assert await deliveries.parked({endpoint: 100}, [0, 1, 2], 100) == made[::-1]
-    assert [each.shard for each in await deliveries.parked({endpoint: 100}, [1], 100)] == [1, 1, 1]
+    assert [one.shard for one in await deliveries.parked({endpoint: 100}, [1], 100)] == [1, 1, 1]
 
 
 async def test_parked_deliveries_are_read_endpoint_by_endpoint_up_to_each_limit(
@@ -202,12 +202,12 @@ async def test_parked_deliveries_are_read_endpoint_by_endpoint_up_to_each_limit(
 ) -> None:
     endpoints = [await rows.endpoint(connection) for _ in range(4)]
     made = [
-        [await rows.delivery(connection, each, due_in=-n, parked=True) for n in (3, 2, 1)]
-        for each in endpoints
+        [await rows.delivery(connection, endpoint, due_in=-n, parked=True) for n in (3, 2, 1)]
+        for endpoint in endpoints
     ]
-    wanted = dict.fromkeys([endpoints[n] for n in (2, 0, 3, 1)], 2)
+    limits = dict.fromkeys([endpoints[n] for n in (2, 0, 3, 1)], 2)
     expected = made[2][:2] + made[0][:2] + made[3][:1]
-    assert await deliveries.parked(wanted, [3], 5) == expected
+    assert await deliveries.parked(limits, [3], 5) == expected
 
 
 async def test_parked_deliveries_not_due_or_of_other_shards_are_not_read(

@@ -94,8 +94,8 @@ async def test_a_search_by_events_finds_deliveries_in_quarantine(
 async def test_the_outcomes_of_events_count_their_own_deliveries(
     case: Case, state: str, session: Session
 ) -> None:
-    found = await EventOutcomes(session).of_events(OURS, [case.event_id, case.other_event_id], 9)
-    counts = {row["id"]: (row["waiting"], row["delivered"]) for row in found}
+    outcomes = await EventOutcomes(session).of_events(OURS, [case.event_id, case.other_event_id], 9)
+    counts = {row["id"]: (row["waiting"], row["delivered"]) for row in outcomes}
     expected = (1, 0) if state == "pending" else (0, 1)
     assert counts == {case.event_id: expected, case.other_event_id: (0, 0)}
 
@@ -109,7 +109,7 @@ async def test_a_replay_counts_an_event_as_missed_only_without_a_delivery(
 
 
 async def missed(connection: Connection, case: Case, endpoint: UUID) -> list[int]:
-    found = await connection.fetch(
+    records = await connection.fetch(
         """SELECT event_id FROM dispatcher.replayable($1, $2, $3, $4, true, 100)
            WHERE event_id IS NOT NULL ORDER BY event_id""",
         OURS,
@@ -117,7 +117,7 @@ async def missed(connection: Connection, case: Case, endpoint: UUID) -> list[int
         case.event_id - 2 * MILLISECOND,
         case.event_id + 2 * MILLISECOND,
     )
-    return [row["event_id"] for row in found]
+    return [row["event_id"] for row in records]
 
 
 async def test_a_replicated_event_is_sent_only_without_a_delivery(
@@ -128,8 +128,8 @@ async def test_a_replicated_event_is_sent_only_without_a_delivery(
            SELECT unnest($1::bigint[]), 'env_default', 'user.created'""",
         [case.event_id, case.other_event_id],
     )
-    found = await Replicated(session).adopt(after_seconds=0, limit=9, too_old_below=0)
-    assert dict(found) == {case.event_id: "known", case.other_event_id: "inbox"}
+    adopted = await Replicated(session).adopt(after_seconds=0, limit=9, too_old_below=0)
+    assert dict(adopted) == {case.event_id: "known", case.other_event_id: "inbox"}
 
 
 async def test_an_event_is_kept_for_its_pending_delivery(

@@ -44,8 +44,8 @@ async def owe(resends: DeliveryActions, of: Delivery) -> bool:
 async def find(
     resends: DeliveryActions, delivery_id: int, environment_id: str = ENVIRONMENT
 ) -> DeliveryStateRow | None:
-    found = await resends.find([delivery_id], environment_id)
-    return found[0] if found else None
+    states = await resends.find([delivery_id], environment_id)
+    return states[0] if states else None
 
 
 # ── where it is ─────────────────────────────────────────────────────────────────────────────────
@@ -74,14 +74,14 @@ async def test_the_last_attempt_of_an_ended_delivery_counts_even_if_recorded_lat
     connection: Connection, session: Session, resends: DeliveryActions
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
-    found = await find(resends, one.id)
-    assert found is not None
-    assert (found["state"], found["attempt"]) == ("ENDED", 3)
+    row = await find(resends, one.id)
+    assert row is not None
+    assert (row["state"], row["attempt"]) == ("ENDED", 3)
     late = Delivery(one.id, one.event_id, one.endpoint_id, one.shard, 6, 0, 0.0)
     await Deliveries(session).record_late([rows.result(late)])
-    found = await find(resends, one.id)
-    assert found is not None
-    assert found["attempt"] == 7
+    row = await find(resends, one.id)
+    assert row is not None
+    assert row["attempt"] == 7
 
 
 async def test_a_queued_retry_is_found_as_queued_and_then_as_pending(
@@ -89,13 +89,13 @@ async def test_a_queued_retry_is_found_as_queued_and_then_as_pending(
 ) -> None:
     one = await ended(connection, session, await rows.endpoint(connection))
     assert await owe(resends, one)
-    found = await find(resends, one.id)
-    assert found is not None
-    assert (found["state"], found["attempt"]) == ("QUEUED", 3)
+    row = await find(resends, one.id)
+    assert row is not None
+    assert (row["state"], row["attempt"]) == ("QUEUED", 3)
     await Inbox(session).fan_out(limit=10, shard=3, daemon=owner, saturated=[], after_id=0)
-    found = await find(resends, one.id)
-    assert found is not None
-    assert (found["state"], found["attempt"]) == ("PENDING", 3)
+    row = await find(resends, one.id)
+    assert row is not None
+    assert (row["state"], row["attempt"]) == ("PENDING", 3)
 
 
 async def test_a_delivery_in_quarantine_is_not_found_as_its_release_sends_it(
@@ -139,9 +139,9 @@ async def test_a_found_delivery_says_whether_its_endpoint_exists(
     one = await ended(
         connection, session, await rows.endpoint(connection, active=False, deleted=True)
     )
-    found = await find(resends, one.id)
-    assert found is not None
-    assert (found["active"], found["deleted"]) == (False, True)
+    row = await find(resends, one.id)
+    assert row is not None
+    assert (row["active"], row["deleted"]) == (False, True)
 
 
 async def test_events_that_are_kept_stay_until_the_transaction_ends(
@@ -307,8 +307,8 @@ async def test_change_notices_are_read_in_order_for_the_given_shards(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     made = [await rows.delivery(connection, endpoint, shard=shard) for shard in (1, 2, 1)]
-    for each in made:
-        await resends.expedite([each.id])
+    for delivery in made:
+        await resends.expedite([delivery.id])
     first, last = await nudges.waiting([1], 0, 10)
     assert (first.delivery_id, last.delivery_id) == (made[0].id, made[2].id)
     assert await nudges.waiting([1], 0, 1) == [first]
@@ -334,10 +334,10 @@ async def test_a_change_notice_is_unapplied_while_its_shard_has_an_owner(
 ) -> None:
     one = await rows.delivery(connection, await rows.endpoint(connection))
     await resends.cancel([one.id], ENVIRONMENT, "because")
-    found = await find(resends, one.id)
-    assert found is not None
-    assert (found["has_unapplied_notices"], await nudges.unapplied(one.id)) == (True, 1)
+    row = await find(resends, one.id)
+    assert row is not None
+    assert (row["has_unapplied_notices"], await nudges.unapplied(one.id)) == (True, 1)
     await connection.execute("UPDATE dispatcher.shards SET owner = NULL")
-    found = await find(resends, one.id)
-    assert found is not None
-    assert (found["has_unapplied_notices"], await nudges.unapplied(one.id)) == (False, 0)
+    row = await find(resends, one.id)
+    assert row is not None
+    assert (row["has_unapplied_notices"], await nudges.unapplied(one.id)) == (False, 0)

@@ -40,8 +40,8 @@ async def test_an_event_is_entered_in_one_index_of_the_inbox(connection: Connect
     )
     assert indexes == 1
     await rows.event(connection)
-    found = await connection.fetchval("SELECT count(*) FROM ONLY dispatcher.inbox")
-    assert found == 1
+    count = await connection.fetchval("SELECT count(*) FROM ONLY dispatcher.inbox")
+    assert count == 1
 
 
 async def test_a_directed_row_beside_a_plain_one_of_the_same_event_is_a_delivery_of_its_own(

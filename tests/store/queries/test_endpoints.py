@@ -69,11 +69,11 @@ async def test_a_delivery_that_waits_to_be_sent_again_ends_with_its_endpoint(
 
 
 async def patterns(connection: Connection, endpoint_id: UUID) -> list[str]:
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT pattern FROM dispatcher.subscriptions WHERE endpoint_id = $1 ORDER BY 1",
         endpoint_id,
     )
-    return [row["pattern"] for row in found]
+    return [row["pattern"] for row in records]
 
 
 # ── by people ───────────────────────────────────────────────────────────────────────────────────
@@ -297,8 +297,8 @@ async def test_only_the_first_call_disables_an_endpoint(
     answers = await asyncio.gather(
         endpoints.disable(endpoint_id, "gone"), Endpoints(other).disable(endpoint_id, "failing")
     )
-    told = [answer for answer in answers if answer]
-    assert told == [{"environment_id": "env_default", "url": "https://example.com/"}]
+    disabled = [answer for answer in answers if answer]
+    assert disabled == [{"environment_id": "env_default", "url": "https://example.com/"}]
     (row,) = await endpoints.list(None)
     assert row["active"] is False
     assert row["disabled_reason"] == ("gone" if answers[0] else "failing")
@@ -432,8 +432,8 @@ async def test_an_endpoint_with_only_failures_for_long_enough_is_returned_for_di
     await connection.execute(
         f"UPDATE dispatcher.endpoint_health SET failing_since = now() - interval '{began}'"  # noqa: S608
     )
-    told = await endpoints.note_failures({endpoint_id: 1}, 5 * DAY)
-    assert told == ({endpoint_id} if hopeless else set())
+    endpoint_ids = await endpoints.note_failures({endpoint_id: 1}, 5 * DAY)
+    assert endpoint_ids == ({endpoint_id} if hopeless else set())
 
 
 async def test_many_failures_within_a_day_do_not_disable_an_endpoint(
@@ -473,10 +473,10 @@ async def test_an_endpoint_is_found_by_its_name_as_it_is_written(
 ) -> None:
     endpoint = await create(endpoints, "a", name=name)
     await create(endpoints, "a", name="Hooli")
-    wanted = EndpointFind(name, None, None, 10, 10)
-    assert (await EndpointSearch(session).find("env_default", wanted))["ids"] == [endpoint]
-    found = await endpoints.search("env_default", name, look=10, limit=10)
-    assert [row["id"] for row in found] == [endpoint]
+    query = EndpointFind(name, None, None, 10, 10)
+    assert (await EndpointSearch(session).find("env_default", query))["ids"] == [endpoint]
+    matches = await endpoints.search("env_default", name, look=10, limit=10)
+    assert [row["id"] for row in matches] == [endpoint]
 
 
 async def test_endpoints_are_found_by_text_and_state_a_part_at_a_time(
@@ -489,10 +489,10 @@ async def test_endpoints_are_found_by_text_and_state_a_part_at_a_time(
     await create(endpoints, "a", name="Initech", environment="env_x")
 
     async def find(text: str, state: str | None, after: UUID | None, look: int) -> Any:
-        found = await EndpointSearch(session).find(
+        part = await EndpointSearch(session).find(
             "env_default", EndpointFind(text, state, after, look, 10)
         )
-        return found["ids"], found["looked_to"]
+        return part["ids"], part["looked_to"]
 
     assert await find("initech", None, None, 10) == ([first, third], None)
     assert await find("initech", "disabled", None, 10) == ([third], None)

@@ -42,8 +42,8 @@ async def enforced(
 
 
 async def unvalidated_ids(connection: Connection) -> list[int]:
-    found = await connection.fetch("SELECT id FROM dispatcher.unvalidated_events ORDER BY id")
-    return [row["id"] for row in found]
+    records = await connection.fetch("SELECT id FROM dispatcher.unvalidated_events ORDER BY id")
+    return [row["id"] for row in records]
 
 
 async def quarantined(connection: Connection) -> list[rows.Row]:
@@ -188,12 +188,12 @@ async def test_daemons_share_unvalidated_events_like_shards(
     await enforced(connection)
     held = [await rows.event(connection, "a.b") for _ in range(10)]
     ours = {event % 64 for event in held[:4]}
-    found = await unvalidated.waiting(100, ours)
-    assert [each.id for each in found] == [event for event in held if event % 64 in ours]
+    our_events = await unvalidated.waiting(100, ours)
+    assert [entry.id for entry in our_events] == [event for event in held if event % 64 in ours]
     rest = await unvalidated.waiting(100, set(ALL) - ours)
-    assert sorted([each.id for each in (*found, *rest)]) == held
+    assert sorted([entry.id for entry in (*our_events, *rest)]) == held
     assert await unvalidated.waiting(100, []) == []
-    assert [each.id for each in await unvalidated.waiting(3, ALL)] == held[:3]
+    assert [entry.id for entry in await unvalidated.waiting(3, ALL)] == held[:3]
 
 
 async def test_a_waiting_event_passes_once_its_schema_is_no_longer_enforced(
@@ -205,7 +205,7 @@ async def test_a_waiting_event_passes_once_its_schema_is_no_longer_enforced(
         await rows.event(connection, type_)
     await connection.execute("UPDATE dispatcher.event_types SET enforce = false WHERE name = 'a.b'")
     await connection.execute("DELETE FROM dispatcher.event_types WHERE name = 'c.d'")
-    assert [each.schema for each in await unvalidated.waiting(10, ALL)] == [None, None]
+    assert [event.schema for event in await unvalidated.waiting(10, ALL)] == [None, None]
 
 
 async def test_data_is_read_up_to_a_size_and_for_at_least_one_event(

@@ -37,8 +37,8 @@ async def insert(
 
 async def stored(connection: Connection) -> list[str]:
     """The texts of all events, in the order of their ids."""
-    found = await connection.fetch("SELECT data::text AS data FROM dispatcher.events ORDER BY id")
-    return [row["data"] for row in found]
+    records = await connection.fetch("SELECT data::text AS data FROM dispatcher.events ORDER BY id")
+    return [row["data"] for row in records]
 
 
 async def nothing_was_inserted(connection: Connection) -> bool:
@@ -144,8 +144,8 @@ async def test_emit_takes_positions_names_and_defaults(connection: Connection) -
         assert re.fullmatch(
             r"evt_\d{18,19}", await connection.fetchval(f"SELECT dispatcher.{call}")
         )
-    found = await connection.fetch("SELECT environment_id FROM dispatcher.events ORDER BY id")
-    assert [row[0] for row in found] == ["env_default", "env_b", "env_b", "env_default"]
+    records = await connection.fetch("SELECT environment_id FROM dispatcher.events ORDER BY id")
+    assert [row[0] for row in records] == ["env_default", "env_b", "env_b", "env_default"]
 
 
 async def test_a_jsonb_value_is_emitted_by_a_cast(connection: Connection) -> None:
@@ -173,9 +173,9 @@ async def test_an_operational_event_needs_a_subscription_to_its_exact_type(
     ]
     await connection.execute("UPDATE dispatcher.settings SET max_data = 1")  # for producers
     await events.emit_exhausted([(delivery.id, 3) for delivery in ended])
-    (found,) = await exhausted(connection)
-    assert (found["environment_id"], found["source"]) == ("env_default", "dispatcher")
-    assert found["data"] == (
+    (event,) = await exhausted(connection)
+    assert (event["environment_id"], event["source"]) == ("env_default", "dispatcher")
+    assert event["data"] == (
         f'{{"webhook_id":"{ended[0].endpoint_id}","delivery_id":"dlv_{ended[0].id}",'
         f'"event_id":"evt_{ended[0].event_id}","event":"user.created","attempts":3,"error":"äh"}}'
     )
@@ -357,9 +357,9 @@ async def test_data_is_stored_byte_for_byte(
     await insert(connection, text)
     emitted = ids.parse("evt", await events.emit("a.b", text, environment_id="env_default"))
     inserted = await connection.fetchval("SELECT min(id) FROM dispatcher.events")
-    found = {row["id"]: row for row in await events.with_ids([inserted, emitted])}
-    assert found[inserted]["data"] == found[emitted]["data"] == text
-    assert dict(found[emitted]) == {
+    by_id = {row["id"]: row for row in await events.with_ids([inserted, emitted])}
+    assert by_id[inserted]["data"] == by_id[emitted]["data"] == text
+    assert dict(by_id[emitted]) == {
         "id": emitted,
         "environment_id": "env_default",
         "type": "a.b",
@@ -371,16 +371,16 @@ async def test_data_is_stored_byte_for_byte(
 async def test_events_to_send_come_with_data_until_there_is_enough(
     connection: Connection, events: Events, most_bytes: int, read: int
 ) -> None:
-    wanted = [await rows.event(connection, data=f'"{"x" * size}"') for size in (500, 8, 98)]
-    found = {row["id"]: row["data"] for row in await events.to_send(wanted, most_bytes)}
-    assert found.keys() == set(wanted)
-    assert [len(data) for data in found.values() if data] == [10, 100, 502][:read]
+    event_ids = [await rows.event(connection, data=f'"{"x" * size}"') for size in (500, 8, 98)]
+    data_by_id = {row["id"]: row["data"] for row in await events.to_send(event_ids, most_bytes)}
+    assert data_by_id.keys() == set(event_ids)
+    assert [len(data) for data in data_by_id.values() if data] == [10, 100, 502][:read]
 
 
 async def test_reading_events_skips_missing_ids(connection: Connection, events: Events) -> None:
     there = await rows.event(connection)
-    found = await events.with_ids([there, there + 1, 5, ids.LARGEST_ID])
-    assert [row["id"] for row in found] == [there]
+    records = await events.with_ids([there, there + 1, 5, ids.LARGEST_ID])
+    assert [row["id"] for row in records] == [there]
     assert await events.with_ids([]) == []
 
 

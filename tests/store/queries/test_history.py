@@ -127,7 +127,7 @@ async def test_a_retried_delivery_is_not_listed_as_failed(
     endpoint = await rows.endpoint(connection)
     sent = await rows.delivery(connection, endpoint)
     await store.record([result(sent, FAILED)])
-    found = []
+    listings = []
     for state in ("ended", "in the inbox", "pending"):
         if state == "in the inbox":
             await rows.directed(connection, sent.event_id, endpoint, delivery_id=sent.id)
@@ -139,8 +139,8 @@ async def test_a_retried_delivery_is_not_listed_as_failed(
             )
         one = await read.of_endpoints([endpoint], HistoryFilter(status="FAILED"), 9, 9)
         every = await read.of_environment(OURS, HistoryFilter(status="FAILED"), 9, 9)
-        found.append((one.ids, every.ids))
-    assert found == [([sent.id], [sent.id]), ([], []), ([], [])]
+        listings.append((one.ids, every.ids))
+    assert listings == [([sent.id], [sent.id]), ([], []), ([], [])]
 
 
 async def test_a_type_filter_matches_exactly_and_a_prefix_by_its_text(
@@ -148,7 +148,7 @@ async def test_a_type_filter_matches_exactly_and_a_prefix_by_its_text(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     delivery = await rows.delivery(connection, endpoint)
-    for wanted, found in {
+    for filter_, is_listed in {
         HistoryFilter(type="user.created"): True,
         HistoryFilter(type="user.create"): False,
         HistoryFilter(type="user_created"): False,
@@ -156,9 +156,9 @@ async def test_a_type_filter_matches_exactly_and_a_prefix_by_its_text(
         HistoryFilter(type="use_.*", prefix="use_."): False,
         HistoryFilter(type="%.*", prefix="%."): False,
     }.items():
-        ids = [delivery.id] if found else []
-        assert (await read.of_endpoints([endpoint], wanted, 9, 9)).ids == ids
-        assert (await read.of_environment(OURS, wanted, 9, 9)).ids == ids
+        ids = [delivery.id] if is_listed else []
+        assert (await read.of_endpoints([endpoint], filter_, 9, 9)).ids == ids
+        assert (await read.of_environment(OURS, filter_, 9, 9)).ids == ids
 
 
 async def test_the_deliveries_of_an_event_are_listed_in_every_state(
@@ -183,8 +183,8 @@ async def test_items_and_attempts_belong_to_the_given_environment(
     endpoint = await rows.endpoint(connection)
     pending, ended = [await rows.delivery(connection, endpoint) for _ in range(2)]
     await store.record([result(ended), result(pending, RETRIED)])
-    found = await read.items(OURS, [pending.id, ended.id, 5])
-    assert [(row["id"], row["status"]) for row in found] == [
+    items = await read.items(OURS, [pending.id, ended.id, 5])
+    assert [(row["id"], row["status"]) for row in items] == [
         (ended.id, "DELIVERED"),
         (pending.id, "PENDING"),
     ]
@@ -203,8 +203,8 @@ async def test_data_is_read_only_up_to_a_size(connection: Connection, read: Hist
         small: (4, '"é"', None),
         large: (5, None, None),
     }
-    found = await read.event_items(OURS, [small, large, 5], 4)
-    assert [(row["id"], row["size"], row["data"]) for row in found] == [
+    items = await read.event_items(OURS, [small, large, 5], 4)
+    assert [(row["id"], row["size"], row["data"]) for row in items] == [
         (large, 5, None),
         (small, 4, '"é"'),
     ]
@@ -236,11 +236,11 @@ async def test_deliveries_in_quarantine_are_listed_as_pending(
     for delivery in (*made[:3], theirs):
         assert await store.quarantine(delivery, "refused")
     pending = HistoryFilter(status="PENDING")
-    for wanted in (ALL, pending):
-        assert (await read.of_endpoints([endpoint], wanted, 9, 9)).ids == newest_first(*made)
-        assert (await read.of_environment(OURS, wanted, 9, 9)).ids == newest_first(*made)
-        assert (await read.of_endpoints([foreign], wanted, 9, 9)).ids == [theirs.id]
-        assert (await read.of_environment("env_other", wanted, 9, 9)).ids == [theirs.id]
+    for filter_ in (ALL, pending):
+        assert (await read.of_endpoints([endpoint], filter_, 9, 9)).ids == newest_first(*made)
+        assert (await read.of_environment(OURS, filter_, 9, 9)).ids == newest_first(*made)
+        assert (await read.of_endpoints([foreign], filter_, 9, 9)).ids == [theirs.id]
+        assert (await read.of_environment("env_other", filter_, 9, 9)).ids == [theirs.id]
     for cut in (
         await read.of_endpoints([endpoint], pending, 2, 9),
         await read.of_environment(OURS, pending, 2, 9),
@@ -295,8 +295,8 @@ async def test_what_ended_after_the_clock_was_set_back_is_found(
     assert await Owners(session).of_delivery(one.id) == OURS
     (outcome,) = await EventOutcomes(session).of_events(OURS, [event], 9)
     assert outcome["failed_id"] == one.id
-    (found,) = await DeliveryActions(session).find([one.id], OURS)
-    assert (found["state"], found["status"], found["attempt"]) == ("ENDED", "FAILED", 2)
+    (state_row,) = await DeliveryActions(session).find([one.id], OURS)
+    assert (state_row["state"], state_row["status"], state_row["attempt"]) == ("ENDED", "FAILED", 2)
     late = result(replace(one, attempt=7))
     assert await store.record_late([late]) == {one.id}
     assert await store.record_late([late]) == set()

@@ -52,7 +52,7 @@ def batch(owner: int) -> dict[str, Any]:
 
 
 def pairs(done: FannedOut) -> list[tuple[int, UUID]]:
-    return sorted((each.event_id, each.endpoint_id) for each in done.deliveries)
+    return sorted((delivery.event_id, delivery.endpoint_id) for delivery in done.deliveries)
 
 
 async def test_small_events_come_with_the_deliveries_that_are_sent_now(
@@ -64,8 +64,8 @@ async def test_small_events_come_with_the_deliveries_that_are_sent_now(
     fits = await rows.event(connection, data='"é78"')
     await rows.event(connection, data='"é789"')
     await rows.event(connection, "full.one", data='"p"')
-    wanted = {"small_bytes": 6, "small_ids": ids.of_days(time(), 2)}
-    done = await fan_out(session, owner, saturated=[full], **wanted)
+    limits = {"small_bytes": 6, "small_ids": ids.of_days(time(), 2)}
+    done = await fan_out(session, owner, saturated=[full], **limits)
     assert (done.picked, done.made, done.parked) == (3, 5, {full})
     assert done.small_events == [SmallEvent(fits, "user.created", "env_default", '"é78"'.encode())]
     await rows.event(connection)
@@ -143,7 +143,7 @@ async def test_operational_events_go_only_to_endpoints_that_name_their_type(
         """INSERT INTO dispatcher.events (type, data, source)
            VALUES ('endpoint.disabled', '{}', 'dispatcher')"""
     )
-    assert [each.endpoint_id for each in (await fan_out(session, owner)).deliveries] == [asked]
+    assert [one.endpoint_id for one in (await fan_out(session, owner)).deliveries] == [asked]
 
 
 async def test_inactive_deleted_and_foreign_endpoints_get_no_delivery(
@@ -172,8 +172,8 @@ async def test_each_event_of_a_batch_makes_one_delivery_for_each_endpoint_in_ord
     events = [await rows.event(connection) for _ in range(20)]
     done = await fan_out(session, owner)
     assert pairs(done) == sorted((event, endpoint) for event in events for endpoint in endpoints)
-    by_delivery = sorted(done.deliveries, key=lambda each: each.id)
-    assert [each.event_id for each in by_delivery] == [e for e in events for _ in endpoints]
+    by_delivery = sorted(done.deliveries, key=lambda delivery: delivery.id)
+    assert [delivery.event_id for delivery in by_delivery] == [e for e in events for _ in endpoints]
     assert (done.picked, done.last_picked, done.made) == (20, events[-1], 60)
 
 
@@ -480,7 +480,9 @@ async def test_rows_that_were_held_are_taken_in_their_order(
         )
     done = await fan_out(session, owner)
     assert (done.picked, done.last_picked, done.seen, done.chosen) == (6, events[5], 6, 6)
-    assert [each.event_id for each in sorted(done.deliveries, key=lambda one: one.id)] == events
+    assert [
+        delivery.event_id for delivery in sorted(done.deliveries, key=lambda one: one.id)
+    ] == events
     assert await rows.queued(connection) == [(event, endpoint) for event in events]
 
 
@@ -592,7 +594,7 @@ async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
         await old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1")
         await connection.execute(PAST, KEPT)
         await connection.execute("DELETE FROM dispatcher.inbox")
-        for above, most in ((0, None), (await Inbox(session).raise_mark(LARGEST_ID), 300)):
+        for above, limit in ((0, None), (await Inbox(session).raise_mark(LARGEST_ID), 300)):
             plan = await explain(
                 connection,
                 "inbox/fan_out",
@@ -601,4 +603,4 @@ async def test_rows_kept_for_an_old_snapshot_are_not_read_above_the_mark(
                 MEASURED,
                 plan_settings("fanout"),
             )
-            assert plan.blocks <= most if most else plan.blocks > 1000
+            assert plan.blocks <= limit if limit else plan.blocks > 1000

@@ -63,10 +63,10 @@ class Counting:
 
     async def fetch(self, query: str, *args: object) -> list[asyncpg.Record]:
         async with self._connection.transaction():
-            found = await self._connection.fetch(query, *args)
+            records = await self._connection.fetch(query, *args)
             locks = await self._connection.fetchval(LOCKS)
         self.locks = max(self.locks, locks)
-        return found
+        return records
 
 
 class CountingSession(Session):
@@ -77,11 +77,11 @@ class CountingSession(Session):
     async def ask(
         self, connection: "asyncpg.Connection[Any]", query: str, *args: object
     ) -> list[asyncpg.Record]:
-        found = await super().ask(connection, query, *args)
+        records = await super().ask(connection, query, *args)
         if connection.is_in_transaction():
             locks = await connection.fetchval(LOCKS)
             self.locks = max(self.locks, locks)
-        return found
+        return records
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +149,8 @@ async def session(
 
 
 async def ids_of(connection: Connection) -> list[int]:
-    found = await connection.fetch("SELECT id + 1 AS id FROM dispatcher.events ORDER BY id DESC")
-    return [row["id"] for row in found]
+    records = await connection.fetch("SELECT id + 1 AS id FROM dispatcher.events ORDER BY id DESC")
+    return [row["id"] for row in records]
 
 
 @pytest.mark.long
@@ -159,17 +159,17 @@ async def test_a_listing_reaches_all_deliveries_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID, of: str
 ) -> None:
     history = History(asked)
-    found: list[int] = []
+    listed_ids: list[int] = []
     horizon: int | None = LARGEST_ID
     while horizon is not None:
-        wanted = HistoryFilter(high=horizon)
+        filter_ = HistoryFilter(high=horizon)
         if of == "endpoints":
-            seen = await history.of_endpoints([endpoint], wanted, 100, 100)
+            seen = await history.of_endpoints([endpoint], filter_, 100, 100)
         else:
-            seen = await history.of_environment(ENVIRONMENT, wanted, 100, 100)
-        found += seen.ids
+            seen = await history.of_environment(ENVIRONMENT, filter_, 100, 100)
+        listed_ids += seen.ids
         horizon = seen.horizon
-    assert found == await ids_of(long_history)
+    assert listed_ids == await ids_of(long_history)
     assert asked.locks <= LOCKS_LIMIT
 
 
@@ -190,22 +190,22 @@ async def test_the_outcomes_of_events_are_read_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
     events = [id_ - 1 for id_ in await ids_of(long_history)]
-    found = await EventOutcomes(asked).of_events(ENVIRONMENT, events, 100)
-    assert sorted(row["id"] for row in found) == sorted(events)
-    assert {row["delivered"] + row["failed"] for row in found} == {1}
+    outcomes = await EventOutcomes(asked).of_events(ENVIRONMENT, events, 100)
+    assert sorted(row["id"] for row in outcomes) == sorted(events)
+    assert {row["delivered"] + row["failed"] for row in outcomes} == {1}
     assert asked.locks < LOCKS_LIMIT
 
 
 async def test_events_are_listed_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
-    found: list[int] = []
+    listed_ids: list[int] = []
     horizon: int | None = LARGEST_ID
     while horizon is not None:
         seen = await History(asked).events(ENVIRONMENT, HistoryFilter(high=horizon), 100, 100)
-        found += seen.ids
+        listed_ids += seen.ids
         horizon = seen.horizon
-    assert found == [i - 1 for i in await ids_of(long_history)]
+    assert listed_ids == [i - 1 for i in await ids_of(long_history)]
     assert asked.locks <= LOCKS_LIMIT
 
 
@@ -213,19 +213,19 @@ async def test_events_are_listed_in_steps_of_some_days(
 async def test_a_listing_by_response_reaches_all_failures_in_steps_of_some_days(
     long_history: Connection, asked: Counting, endpoint: UUID, of: str
 ) -> None:
-    found: list[int] = []
+    listed_ids: list[int] = []
     horizon: int | None = LARGEST_ID
     while horizon is not None:
-        wanted = HistoryFilter(high=horizon, status="FAILED", outcome="http")
+        filter_ = HistoryFilter(high=horizon, status="FAILED", outcome="http")
         if of == "endpoints":
-            seen = await History(asked).of_endpoints([endpoint], wanted, 100, 100)
+            seen = await History(asked).of_endpoints([endpoint], filter_, 100, 100)
         elif of == "environment":
-            seen = await History(asked).of_environment(ENVIRONMENT, wanted, 100, 100)
+            seen = await History(asked).of_environment(ENVIRONMENT, filter_, 100, 100)
         else:
-            seen = await DeliverySearch(asked).failed(ENVIRONMENT, wanted, 100, 100)
-        found += seen.ids
+            seen = await DeliverySearch(asked).failed(ENVIRONMENT, filter_, 100, 100)
+        listed_ids += seen.ids
         horizon = seen.horizon
-    assert len(found) == len(await ids_of(long_history)) // 2
+    assert len(listed_ids) == len(await ids_of(long_history)) // 2
     assert asked.locks <= LOCKS_LIMIT
 
 
@@ -264,15 +264,15 @@ async def test_events_are_searched_in_steps_of_some_days(
 ) -> None:
     ids = [i - 1 for i in await ids_of(long_history)]
     search = DeliverySearch(asked)
-    found: list[int] = []
+    matched_ids: list[int] = []
     horizon: int | None = LARGEST_ID
     while horizon is not None:
         seen = await search.events_with_text(
             ENVIRONMENT, ["1"], HistoryFilter(high=horizon), rows=100, size_bytes=2**20, limit=100
         )
-        found += seen.ids
+        matched_ids += seen.ids
         horizon = seen.horizon
-    assert found == ids
+    assert matched_ids == ids
     assert asked.locks <= EVENT_LOCKS_LIMIT
 
 

@@ -22,7 +22,7 @@ class Ear:
         self._heard: list[object] = []
 
     async def listen(self) -> None:
-        await self._connection.add_listener("dispatcher", lambda *told: self._heard.append(told[3]))
+        await self._connection.add_listener("dispatcher", lambda *args: self._heard.append(args[3]))
 
     async def heard(self) -> int:
         """Return the number of notifications since the last call. Fail if one has a payload."""
@@ -92,13 +92,13 @@ async def test_an_announcement_from_before_the_clock_was_set_back_is_ignored(
 async def test_an_announcement_far_ahead_stays_until_a_daemon_has_joined(
     connection: Connection, inbox: Inbox
 ) -> None:
-    far = "SELECT last_value > dispatcher.now_ms() + 60000 FROM dispatcher.listen_until"
+    query = "SELECT last_value > dispatcher.now_ms() + 60000 FROM dispatcher.listen_until"
     await inbox.announce_listening(3_600_000)
     await inbox.announce_listening(LISTENING)
-    assert await connection.fetchval(far)
+    assert await connection.fetchval(query)
     await connection.execute("INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (1, now())")
     await inbox.announce_listening(LISTENING)
-    assert not await connection.fetchval(far)
+    assert not await connection.fetchval(query)
 
 
 async def test_a_transaction_rolled_back_sends_no_notification(

@@ -39,16 +39,16 @@ def name(parent: str, day: datetime) -> str:
 
 
 async def attached(connection: Connection, parent: str) -> list[str]:
-    found = await connection.fetch(
+    records = await connection.fetch(
         """SELECT relid::regclass::text AS name FROM pg_partition_tree($1::regclass) WHERE level = 1""",
         f"dispatcher.{parent}",
     )
-    return sorted(row["name"].removeprefix("dispatcher.") for row in found)
+    return sorted(row["name"].removeprefix("dispatcher.") for row in records)
 
 
 async def drop(connection: Connection, *names: str) -> None:
-    for each in names:
-        await connection.execute(f"DROP TABLE dispatcher.{each}")
+    for partition in names:
+        await connection.execute(f"DROP TABLE dispatcher.{partition}")
 
 
 async def past(connection: Connection, parent: str, days_ago: int) -> str:
@@ -59,8 +59,8 @@ async def past(connection: Connection, parent: str, days_ago: int) -> str:
 
 
 async def ids_in(connection: Connection, table: str) -> list[int]:
-    found = await connection.fetch(f"SELECT id FROM dispatcher.{table} ORDER BY id")  # noqa: S608
-    return [row["id"] for row in found]
+    records = await connection.fetch(f"SELECT id FROM dispatcher.{table} ORDER BY id")  # noqa: S608
+    return [row["id"] for row in records]
 
 
 async def old_event(connection: Connection, days_ago: int) -> int:
@@ -196,7 +196,7 @@ async def test_two_daemons_at_once_make_each_partition_once(
     connection: Connection, partitions: Partitions, other: Session
 ) -> None:
     both = await asyncio.gather(partitions.ensure(12), Partitions(other).ensure(12))
-    made = [each for some in both for each in some]
+    made = [partition for names in both for partition in names]
     assert len(made) == len(set(made))
     await partitions.ensure(12)
     assert (

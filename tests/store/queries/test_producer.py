@@ -98,14 +98,14 @@ async def test_a_producer_reads_no_table_view_or_sequence(
 
 @pytest.mark.parametrize("role", ["dispatcher_producer", "public"])
 async def test_a_producer_can_execute_no_other_function(connection: Connection, role: str) -> None:
-    found = await connection.fetch(
+    functions = await connection.fetch(
         """SELECT oid::regprocedure::text AS name FROM pg_proc
            WHERE pronamespace = 'dispatcher'::regnamespace
            AND has_function_privilege($1, oid, 'EXECUTE')""",
         role,
     )
     allowed = EXECUTABLE if role == "dispatcher_producer" else set()
-    assert {row["name"].removeprefix("dispatcher.") for row in found} == allowed
+    assert {row["name"].removeprefix("dispatcher.") for row in functions} == allowed
 
 
 async def test_functions_with_the_owners_rights_choose_their_own_search_path(

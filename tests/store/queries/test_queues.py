@@ -20,8 +20,8 @@ UNVALIDATED = "INSERT INTO dispatcher.unvalidated_events VALUES (8, 'env_default
 
 
 async def with_work(session: Session, after_id: int = 0) -> set[str]:
-    found = await Queues(session).waiting(after_id=after_id)
-    return {queue for queue, has_work in found.items() if has_work}
+    queues = await Queues(session).waiting(after_id=after_id)
+    return {queue for queue, has_work in queues.items() if has_work}
 
 
 async def test_an_empty_queue_has_no_work(session: Session) -> None:

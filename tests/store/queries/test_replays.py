@@ -83,16 +83,16 @@ async def at_once(connection: Connection) -> None:
 
 async def row_of(connection: Connection, replay: int) -> rows.Row:
     (row,) = await connection.fetch("SELECT * FROM dispatcher.replays WHERE id = $1", replay)
-    found: rows.Row = row
-    return found
+    replay_row: rows.Row = row
+    return replay_row
 
 
 async def on_the_way(connection: Connection) -> list[tuple[int, bool, int]]:
     """Directed inbox rows in order: the event, whether it names its delivery, attempts."""
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT * FROM dispatcher.inbox WHERE endpoint_id IS NOT NULL ORDER BY id"
     )
-    return [(r["event_id"], r["delivery_id"] is not None, r["attempt"]) for r in found]
+    return [(r["event_id"], r["delivery_id"] is not None, r["attempt"]) for r in records]
 
 
 async def count(session: Session, endpoint: UUID, **of: Any) -> Counted:
@@ -171,7 +171,7 @@ async def test_failed_and_missed_events_are_replayed_oldest_first(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
-    wanted = [
+    expected = [
         await past_event(connection),
         (await ended(session, connection, endpoint)).event_id,
         await past_event(connection),
@@ -179,21 +179,21 @@ async def test_failed_and_missed_events_are_replayed_oldest_first(
     ]
     await start(session, endpoint)
     assert await step(session)
-    assert [event for event, *_ in await on_the_way(connection)] == wanted
+    assert [event for event, *_ in await on_the_way(connection)] == expected
 
 
 @pytest.mark.parametrize(
-    ("error", "found"), [("expired: the event is about to be dropped", 1), ("by a person", 0)]
+    ("error", "expected"), [("expired: the event is about to be dropped", 1), ("by a person", 0)]
 )
 async def test_of_cancelled_deliveries_only_expired_ones_are_replayed(
-    connection: Connection, session: Session, error: str, found: int
+    connection: Connection, session: Session, error: str, expected: int
 ) -> None:
     endpoint = await rows.endpoint(connection, "*")
     await ended(session, connection, endpoint)
     await connection.execute(
         "UPDATE dispatcher.attempts SET state = 'CANCELLED', error = $1", error
     )
-    assert (await count(session, endpoint)).failed == found
+    assert (await count(session, endpoint)).failed == expected
 
 
 async def test_a_delivery_that_is_pending_again_or_delivered_is_not_replayed(
@@ -333,13 +333,13 @@ async def test_bounded_steps_give_the_same_result_as_one_step(
     connection: Connection, session: Session
 ) -> None:
     endpoint = await rows.endpoint(connection, "user.created")
-    wanted = []
+    expected = []
     for n in range(12):
         await past_event(connection, "order.created")
-        wanted.append(await past_event(connection))
+        expected.append(await past_event(connection))
         failed = await ended(session, connection, endpoint, failed=n % 3 == 0)
         if n % 3 == 0:
-            wanted.append(failed.event_id)
+            expected.append(failed.event_id)
     replay = await start(session, endpoint)
     made, last = [], 0
     while (done := await step(session, look=3, make=2)) is not None:
@@ -349,7 +349,7 @@ async def test_bounded_steps_give_the_same_result_as_one_step(
         last = position
     assert max(made) == 2
     assert 0 in made
-    assert [event for event, *_ in await on_the_way(connection)] == wanted
+    assert [event for event, *_ in await on_the_way(connection)] == expected
     row = await row_of(connection, replay)
     assert (row["state"], row["made"], sum(made)) == ("DONE", 16, 16)
     assert row["finished_at"] >= row["created_at"]
@@ -498,8 +498,8 @@ async def test_two_daemons_replay_no_delivery_twice(
 
 async def row_of_other(session: Session, replay: int) -> rows.Row:
     (row,) = await session.fetch("SELECT * FROM dispatcher.replays WHERE id = $1", replay)
-    found: rows.Row = row
-    return found
+    replay_row: rows.Row = row
+    return replay_row
 
 
 async def test_a_step_skips_a_replay_that_is_being_changed(
@@ -563,8 +563,8 @@ async def test_a_replay_is_read_only_by_its_environment_and_endpoint(
     second = await start(session, endpoint)
 
     async def listed(before: int | None, limit: int) -> list[int]:
-        found = await store.list(ENVIRONMENT, endpoint, before=before, limit=limit)
-        return [row["id"] for row in found]
+        replays = await store.list(ENVIRONMENT, endpoint, before=before, limit=limit)
+        return [row["id"] for row in replays]
 
     assert await listed(None, 9) == [second, first]
     assert await listed(None, 1) == [second]

@@ -30,11 +30,11 @@ async def arrive(replica: Connection, type_: str = "a", environment: str = "env_
     return event
 
 
-async def adopt(session: Session, most: int = 100, too_old_below: int = 0) -> dict[int, str]:
-    found = await Replicated(session).adopt(
-        after_seconds=0, limit=most, too_old_below=too_old_below
+async def adopt(session: Session, limit: int = 100, too_old_below: int = 0) -> dict[int, str]:
+    adopted = await Replicated(session).adopt(
+        after_seconds=0, limit=limit, too_old_below=too_old_below
     )
-    return dict(found)
+    return dict(adopted)
 
 
 async def test_a_replicated_event_without_deliveries_is_sent(
@@ -120,7 +120,7 @@ async def test_replicated_events_are_sent_in_parts_and_recent_ones_wait(
     events = [await arrive(replica) for _ in range(3)]
     later = await Replicated(session).adopt(after_seconds=60, limit=9, too_old_below=0)
     assert later == []
-    assert [list(await adopt(session, most=2)) for _ in range(2)] == [events[:2], events[2:]]
+    assert [list(await adopt(session, limit=2)) for _ in range(2)] == [events[:2], events[2:]]
 
 
 REPLICATED_IN_PARTITIONS = ["event_replicated on events_default"]

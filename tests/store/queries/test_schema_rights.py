@@ -76,8 +76,8 @@ async def test_objects_of_other_schemas_that_our_functions_use_are_named(
            CREATE OR REPLACE FUNCTION dispatcher.now_ms() RETURNS bigint LANGUAGE sql
            RETURN (extract(epoch FROM clock_timestamp()) OPERATOR(public.*) 1000)::bigint"""
     )
-    found = await SchemaRights(session).foreign_parts()
-    assert {row["uses"] for row in found} == {
+    parts = await SchemaRights(session).foreign_parts()
+    assert {row["uses"] for row in parts} == {
         "function public.odd(text)",
         "operator public.*(numeric,integer)",
     }

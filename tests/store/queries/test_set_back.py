@@ -25,11 +25,11 @@ async def set_back(connection: Connection, *shards: int, seconds: float = HOUR) 
 
 async def due_in(connection: Connection) -> dict[int, int]:
     """In how many minutes each delivery is due, rounded."""
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT id, round(extract(epoch FROM next_at - now()) / 60)::int AS minutes"
         " FROM dispatcher.deliveries"
     )
-    return {row["id"]: row["minutes"] for row in found}
+    return {row["id"]: row["minutes"] for row in records}
 
 
 @pytest.fixture
@@ -164,11 +164,11 @@ async def test_rests_asked_for_by_receivers_end_earlier_too(
     version = await connection.fetchval("SELECT version FROM dispatcher.endpoint_version")
     reschedule.set_back(await set_back(connection))
     await run(reschedule, finished)
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT endpoint_id, round(extract(epoch FROM resting_until - now()) / 60)::int AS minutes"
         " FROM dispatcher.endpoint_health"
     )
-    rests = {row["endpoint_id"]: row["minutes"] for row in found}
+    rests = {row["endpoint_id"]: row["minutes"] for row in records}
     assert rests == {resting: 30, elsewhere: 90, over: -1}
     seen_by = await connection.fetch(
         "SELECT id FROM dispatcher.endpoints WHERE version > $1", version

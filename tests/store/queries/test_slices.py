@@ -29,7 +29,7 @@ async def test_slices_reach_every_endpoint_exactly_once_in_endpoint_order(
         (0, 3, None),
         (1, 2, event),
     ]
-    assert [{each.endpoint_id for each in done.deliveries} for done in taken] == [
+    assert [{delivery.endpoint_id for delivery in done.deliveries} for done in taken] == [
         set(endpoints[:3]),
         set(endpoints[3:6]),
         set(endpoints[6:]),
@@ -83,7 +83,7 @@ async def test_two_sessions_take_slices_of_two_events(
             "SELECT 1 FROM dispatcher.inbox WHERE id = $1 FOR UPDATE", events[0]
         )
         done = await take_slice(session, owner)
-        assert {each.event_id for each in done.deliveries} == {events[1]}
+        assert {delivery.event_id for delivery in done.deliveries} == {events[1]}
     while await rows.inbox(connection):
         await take_slice(session, owner)
         await take_slice(other, owner)

@@ -38,13 +38,13 @@ async def test_sums_of_an_endpoint_add_up_within_half_an_hour(
     one, other = sorted((uuid4(), uuid4()))
     await statistics.add_of_endpoints({one: sums(3, 1), other: sums(1, milliseconds=90)})
     await statistics.add_of_endpoints({one: sums(2, 2, milliseconds=31_000)})
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT * FROM dispatcher.endpoint_statistics ORDER BY endpoint_id"
     )
     expected = list(EMPTY)
     expected[bin_of(12)], expected[BINS - 1] = 3, 2
-    assert [row["endpoint_id"] for row in found] == [one, other]
-    first = found[0]
+    assert [row["endpoint_id"] for row in records] == [one, other]
+    first = records[0]
     assert (first["attempts"], first["failed_attempts"], first["delivered"]) == (5, 3, 2)
     assert (first["duration_ms"], first["durations"]) == (3 * 12 + 2 * 31_000, expected)
     assert first["bucket"].timestamp() % 1800 == 0
@@ -55,17 +55,17 @@ async def test_sums_of_an_environment_are_kept_twice(
 ) -> None:
     await statistics.add_of_environments({ALL_ENVIRONMENTS: sums(3), "env_default": sums(3)})
     await statistics.add_of_environments({"env_default": sums(1)})
-    found = await connection.fetch(
+    records = await connection.fetch(
         "SELECT environment_id, span, sum(attempts)::int AS attempts, max(bucket) AS bucket"
         " FROM dispatcher.environment_statistics GROUP BY 1, 2 ORDER BY 1, 2"
     )
-    assert [(r["environment_id"], r["span"], r["attempts"]) for r in found] == [
+    assert [(r["environment_id"], r["span"], r["attempts"]) for r in records] == [
         (ALL_ENVIRONMENTS, 10, 3),
         (ALL_ENVIRONMENTS, 600, 3),
         ("env_default", 10, 4),
         ("env_default", 600, 4),
     ]
-    for row in found:
+    for row in records:
         assert row["bucket"].timestamp() % row["span"] == 0
 
 
@@ -99,17 +99,17 @@ async def test_sums_of_endpoints_add_up_half_hours_of_their_environment(
     )
     for _ in range(3):
         await rows.delivery(connection, mine)
-    found = {
+    by_endpoint = {
         row["id"]: row
         for row in await statistics.of_endpoints("env_default", [mine, idle, foreign], 48, 3)
     }
-    assert found.keys() == {mine, idle}
-    sent = found[mine]
+    assert by_endpoint.keys() == {mine, idle}
+    sent = by_endpoint[mine]
     lists = [sent[name] or [] for name in ("slots", "attempts", "failed_attempts")]
     assert set(zip(*lists, strict=True)) == {(47, 4, 1), (46, 10, 5), (0, 10, 5)}
     assert sum(sent["durations"] or []) == 12
-    assert (sent["pending"], found[idle]["pending"]) == (3, 0)
-    assert found[idle]["slots"] is None
+    assert (sent["pending"], by_endpoint[idle]["pending"]) == (3, 0)
+    assert by_endpoint[idle]["slots"] is None
     few = await statistics.of_endpoints("env_default", [mine], 48, 2)
     assert few[0]["pending"] == 2
 

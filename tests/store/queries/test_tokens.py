@@ -19,7 +19,7 @@ SHA256 = bytes(range(32))
 
 
 async def made(session: Session, **changes: Any) -> Mapping[str, Any]:
-    wanted = {
+    fields = {
         "name": "ci",
         "environment_id": "env_default",
         "scope": "write",
@@ -28,7 +28,7 @@ async def made(session: Session, **changes: Any) -> Mapping[str, Any]:
         "limit": 100,
         **changes,
     }
-    return await Tokens(session).create(**wanted)
+    return await Tokens(session).create(**fields)
 
 
 async def count(connection: Connection) -> int:

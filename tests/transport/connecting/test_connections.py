@@ -200,17 +200,17 @@ async def test_an_early_answer_counts_and_the_rest_of_the_body_is_not_sent(sende
         await until(lambda: len(sender._connections) == 0, "no connection is open")
 
 
-@pytest.mark.parametrize("said", [b"", EMPTY])
-async def test_a_half_closed_connection_ends_the_answer(sender: Sender, said: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", EMPTY])
+async def test_a_half_closed_connection_ends_the_answer(sender: Sender, data: bytes) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(said)
+        writer.write(data)
         writer.write_eof()
         await reader.read()
 
     async with RawReceiver(script) as receiver:
         answer = await sender.post(Post(receiver.url, {}, b"{}", timeout=30))
-    if said:
+    if data:
         assert isinstance(answer, Response)
     else:
         assert isinstance(answer, SendError)
@@ -218,17 +218,17 @@ async def test_a_half_closed_connection_ends_the_answer(sender: Sender, said: by
 
 
 @pytest.mark.parametrize(
-    ("said", "posts"),
+    ("data", "posts"),
     [(b"", 1), (b"SSH-2.0-OpenSSH_9.6\r\n", 1), (EMPTY, 2)],
     ids=["no answer", "no HTTP", "a kept connection that ends"],
 )
 async def test_a_failed_post_leaves_nothing_to_garbage_collection(
-    sender: Sender, said: bytes, posts: int
+    sender: Sender, data: bytes, posts: int
 ) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
-        writer.write(said)
-        if said == EMPTY:
+        writer.write(data)
+        if data == EMPTY:
             await read_request(reader)
 
     gc.collect()

@@ -13,7 +13,7 @@ def identity(number: int, size: int = 100) -> TlsIdentity:
 
 
 def kept(cache: ContextCache[str], *identities: TlsIdentity) -> list[bool]:
-    return [cache.get(each) is not None for each in identities]
+    return [cache.get(key) is not None for key in identities]
 
 
 def test_a_context_is_kept_once_for_all_environments() -> None:
@@ -28,12 +28,12 @@ def test_contexts_are_bounded_by_the_size_of_their_certificates() -> None:
     large = CONTEXT_BYTES + 65_536 * BYTES_PER_CHARACTER
     cache = ContextCache[str](1_000, 3 * large)
     identities = [identity(number, 65_536) for number in range(5)]
-    for each in identities:
-        cache.keep("a", each, "")
+    for key in identities:
+        cache.keep("a", key, "")
     assert kept(cache, *identities) == [False, False, True, True, True]
     small = [identity(number) for number in range(38)]
-    for each in small:
-        cache.keep("a", each, "")
+    for key in small:
+        cache.keep("a", key, "")
     assert kept(cache, *identities[2:]) == [False, True, True]
     assert all(kept(cache, *small))
 
@@ -41,8 +41,8 @@ def test_contexts_are_bounded_by_the_size_of_their_certificates() -> None:
 def test_the_certificate_of_a_client_counts_too() -> None:
     cache = ContextCache[str](9, 2**20)
     pairs = [tls_identity("c" * 65_536, str(number), None) for number in range(2)]
-    for each in pairs:
-        cache.keep("a", each, "")
+    for pair in pairs:
+        cache.keep("a", pair, "")
     assert kept(cache, *pairs) == [False, True]
 
 

@@ -31,7 +31,7 @@ class Sockets:
 
     @property
     def open(self) -> list[socket.socket]:
-        return [each for each in self.made if each.fileno() >= 0]
+        return [sock for sock in self.made if sock.fileno() >= 0]
 
 
 @contextmanager
@@ -45,12 +45,12 @@ def silent() -> Iterator[AddrInfo]:
     """An address that does not answer, as its queue of connections is full."""
     with listening(backlog=0) as address:
         filling = [socket.socket() for _ in range(3)]
-        for each in filling:
-            each.setblocking(False)
-            each.connect_ex(address[-1])
+        for sock in filling:
+            sock.setblocking(False)
+            sock.connect_ex(address[-1])
         yield address
-        for each in filling:
-            each.close()
+        for sock in filling:
+            sock.close()
 
 
 @contextmanager
@@ -117,9 +117,9 @@ def test_without_an_answer_the_error_is_that_of_all_addresses() -> None:
             with pytest.raises(ConnectionRefusedError):
                 await dial(addresses, sockets)
         odd = addr_info("255.255.255.255", 80)  # of the same family, but nothing to connect to
-        with pytest.raises(OSError, match="none of the addresses answers") as told:
+        with pytest.raises(OSError, match="none of the addresses answers") as raised:
             await dial([refusing, odd], sockets)
-        assert told.value.errno is None
+        assert raised.value.errno is None
         assert sockets.open == []
 
     with closed() as refusing:

@@ -93,8 +93,8 @@ def test_receivers_of_one_environment_share_its_handshakes() -> None:
     failed.note("b", origin(), REASON, 0.0)
     moments = [moment * SPACING_SECONDS for moment in range(1, 5 * MANY)]
     tried = [
-        now for now, each in itertools.product(moments, range(MANY))
-        if may_try(failed, "a", origin(each), now)
+        now for now, host in itertools.product(moments, range(MANY))
+        if may_try(failed, "a", origin(host), now)
     ]  # fmt: skip
     assert len(tried) <= moments[-1] / SPACING_SECONDS + MANY
     assert len(tried) >= moments[-1] / SPACING_SECONDS / 2, "but they are tried"

@@ -195,8 +195,8 @@ def test_credentials_come_from_the_setting_or_a_file_and_are_in_no_repr(tmp_path
     file = tmp_path / "credentials"
     file.write_text("me:secret\n", encoding="utf-8")
     file.chmod(0o600)
-    for given in ({"proxy_credentials": "me:secret"}, {"proxy_credentials_file": str(file)}):
-        settings = config(proxy="http://[fd00::1]:8080", **given)
+    for credentials in ({"proxy_credentials": "me:secret"}, {"proxy_credentials_file": str(file)}):
+        settings = config(proxy="http://[fd00::1]:8080", **credentials)
         proxy = proxy_from_config(settings)
         assert proxy == ("fd00::1", 8080, expected)
         assert "secret" not in repr(settings).replace("secrets=", "")

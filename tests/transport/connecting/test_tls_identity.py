@@ -225,7 +225,7 @@ async def test_contexts_of_one_environment_are_built_one_at_a_time_beside_those_
 
     monkeypatch.setattr(ClientContext, "__init__", slow)
     many = [tls_identity(None, None, ca + "\n" * number) for number in range(40)]
-    waiting = [asyncio.create_task(contexts.get(each, "large")) for each in many]
+    waiting = [asyncio.create_task(contexts.get(identity, "large")) for identity in many]
     try:
         await until(lambda: building > 0, "the first context is being built")
         async with asyncio.timeout(10):

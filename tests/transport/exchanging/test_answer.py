@@ -232,8 +232,8 @@ def test_a_body_announced_where_none_may_be_closes_the_connection(
     ],
 )
 def test_the_keep_alive_timeout_of_a_receiver_is_read(head: bytes, seconds: int | None) -> None:
-    found = parse_head(OK + head + b"Content-Length: 0\r\n\r\n")
-    assert (found.is_reusable, found.keep_alive_seconds) == (True, seconds)
+    parsed_head = parse_head(OK + head + b"Content-Length: 0\r\n\r\n")
+    assert (parsed_head.is_reusable, parsed_head.keep_alive_seconds) == (True, seconds)
 
 
 @pytest.mark.parametrize(("spare", "is_reusable"), [(0, True), (1, False)])
