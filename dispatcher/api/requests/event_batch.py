@@ -48,11 +48,12 @@ class BatchFormat(NamedTuple):
     """The format of the events of a body. `data` is the path of an event's data.
 
     A problem of event 3 has the pointer `before` + `/3` and the place in the event. With
-    `is_ndjson`, its message begins with the event's line in the body.
+    `names_lines`, its message begins with the event's line in the body of NDJSON.
     """
 
     dialect: Dialect
     is_ndjson: bool = False
+    names_lines: bool = False
 
     @property
     def before(self) -> str:
@@ -77,7 +78,7 @@ def is_ndjson(content_type: str | None) -> bool:
 def format_of(content_type: str | None, dialect: Dialect, body: bytes) -> BatchFormat | None:
     """Return the format of the events in a body, None if it is not a batch."""
     if is_ndjson(content_type):
-        return BatchFormat(envelope, is_ndjson=True)
+        return BatchFormat(envelope, is_ndjson=True, names_lines=True)
     start = _DOCUMENT if dialect is jsonapi else _ARRAY
     return BatchFormat(dialect) if start.match(body) else None
 
@@ -95,7 +96,7 @@ def read(
     try:
         return _rows(format_, batch, shape, body, most_data)
     except HttpError as error:
-        if format_.is_ndjson:
+        if format_.names_lines:
             error.details = tuple(_with_line(detail, body) for detail in error.details)
         raise
 
