@@ -192,7 +192,7 @@ def _keeping(queues: Queues) -> Rows:
         "statistics/sample_backlog": ("upkeep", "5000", 3 * 5000, 8),
         "bulk_actions/claim": ("upkeep", "2000, 2000", 4000, 1, "bulk_actions_running", "change_notices_pkey", "inbox_directed_delivery"),
         "bulk_actions/advance": ("upkeep", f"{queues.id(1)}, {queues.base}, 5, '{{}}', 0, true, 'env_default'", 1, 20),
-        "bulk_actions/bring_forward": ("upkeep", "", 20, 5, "bulk_actions_running", "bulk_actions_pkey"),
+        "bulk_actions/bring_forward": ("upkeep", "", 20, 5, "bulk_actions_running"),
         "bulk_actions/next": ("upkeep", "", 1, 20, "bulk_actions_running"),
         "bulk_actions/note_failure": ("upkeep", f"{queues.id(1)}, 'error', 20, 'env_default'", 1, 20),
         "bulk_actions/prune": ("upkeep", "86400, 1000", queues.size.inbox // 2, 1),

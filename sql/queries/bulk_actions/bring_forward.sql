@@ -1,7 +1,4 @@
 -- After the database's clock was set back, let running bulk actions take their next step now. Otherwise they
--- would stand still for as long. A step that comes too early does no harm. In the order of their times:
--- several daemons may do this at once.
-WITH late AS MATERIALIZED (
-  SELECT id FROM dispatcher.bulk_actions WHERE state = 'RUNNING' AND next_at > clock_timestamp() ORDER BY next_at FOR UPDATE
-)
-UPDATE dispatcher.bulk_actions SET next_at = clock_timestamp() WHERE id = ANY (ARRAY(SELECT id FROM late))
+-- would stand still for as long. A step that comes too early does no harm. Rows are locked in the order
+-- of the index by times, as several daemons may do this at once.
+UPDATE dispatcher.bulk_actions SET next_at = now() WHERE state = 'RUNNING' AND next_at > now()
