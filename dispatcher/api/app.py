@@ -126,7 +126,7 @@ async def answering(request: web.Request, handler: Handler) -> web.StreamRespons
 async def _complete(request: web.Request, response: web.StreamResponse) -> None:
     """Add the common headers to a response that `answering` has not seen.
 
-    It is the one to an unknown path with an `Expect` that aiohttp does not know.
+    aiohttp itself answers an `Expect` that it does not know on an unknown path.
     """
     if "X-Request-Id" not in response.headers:
         response.headers.update({**HEADERS, "X-Request-Id": request_id(request)})

@@ -78,6 +78,10 @@ def test_the_document_is_valid_openapi(dialect: str) -> None:
     assert [error.message for error in errors] == []
 
 
+def test_figures_of_all_environments_may_be_refused() -> None:
+    assert "403" in document()["paths"]["/api/stats"]["get"]["responses"]
+
+
 def test_titles_of_schemas_are_unique() -> None:
     schemas = document()["components"]["schemas"]
     titles = [schema["title"] for schema in schemas.values() if "title" in schema]

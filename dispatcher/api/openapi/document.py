@@ -216,7 +216,8 @@ def _add_list(
 def _error_statuses(route: Route) -> Iterator[int]:
     """Yield the error statuses that a route may return."""
     yield from ALWAYS
-    if route.scope != "read" or "all" in getattr(route.query, "model_fields", ()):
+    asks_for_all = route.query is not None and "all" in route.query.model_fields
+    if route.scope != "read" or asks_for_all:
         yield 403
     yield 404
     if route.form is not None:

@@ -44,8 +44,8 @@ FORM_LIMIT_VALUES = 10_000
 """A body that has more of both, without its verbatim field, is refused before its validation.
 
 Validation holds the interpreter lock, and copies what is wrong for each error: with 1 MB of small
-values, one client could keep the event loop from its heartbeats for a second. Three PEM
-texts of the greatest length have three quarters of these bytes.
+values, one client could keep the event loop from its heartbeats for a second. The longest valid
+values, three PEM texts, have three quarters of these bytes.
 """
 
 _PAGE_PARAMETERS = {"page[cursor]": "cursor", "page[limit]": "limit", "page[size]": "limit"}

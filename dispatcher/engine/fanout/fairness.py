@@ -139,12 +139,12 @@ class FairOrder:
         """Choose the environments that the next slice excludes.
 
         `more` is True if this slice has more events. Then the next one excludes the environments
-        of `crowding` too, which had the largest part in this one. Otherwise all are next again.
+        of `crowding` too, which had the largest part in this one. Otherwise, or with more than
+        EXCLUDED_LIMIT, all are next again.
         """
         before = slice_.excluded_environments
-        excluded = _listed(*before, *crowding) if more else before
-        is_longer = len(before) < len(excluded) <= EXCLUDED_LIMIT
-        self._excluded = excluded if is_longer else ()
+        excluded = _as_list(*before, *crowding) if more else ()
+        self._excluded = excluded if len(before) < len(excluded) <= EXCLUDED_LIMIT else ()
 
     def exclude_none(self) -> None:
         """Let the next slice have the events of all environments."""
@@ -211,7 +211,7 @@ class FairOrder:
                 self._partly_passed.discard(excluded)
             elif ORDERED_ENVIRONMENTS not in excluded:
                 self._partly_passed.add(excluded)
-                self._excluded = _listed(*excluded, ORDERED_ENVIRONMENTS)
+                self._excluded = _as_list(*excluded, ORDERED_ENVIRONMENTS)
 
     def _next_others(self, now: float, may_pass: bool) -> Slice:
         """Return the slice without the excluded environments."""
@@ -219,7 +219,7 @@ class FairOrder:
             if may_pass:
                 self._pass_rest.note_begin(now)
             else:
-                self._excluded = _listed(*self._excluded, ORDERED_ENVIRONMENTS)
+                self._excluded = _as_list(*self._excluded, ORDERED_ENVIRONMENTS)
         return self._slice(self._passed(self._excluded))
 
     def _next_reread(self, now: float, may_reread: bool) -> Slice | None:
@@ -241,7 +241,7 @@ class FairOrder:
             reread.note_read(up_to_id)
 
 
-def _listed(*environments: str) -> tuple[str, ...]:
+def _as_list(*environments: str) -> tuple[str, ...]:
     """Return them as a list of excluded environments: the same one, in whatever order they came.
 
     Otherwise what is known of a list would not be found by the next one of the same environments.

@@ -1,8 +1,8 @@
 -- $1 id  $2 version
 --
--- deliveries/end_expired_and_deleted.sql cancels the pending deliveries within seconds. Ended ones that wait in the inbox to be sent again get
--- their last attempt here, because their fan-out would leave no trace. The previous secret, the
--- headers and the credentials are deleted at once.
+-- The pending deliveries are cancelled within seconds, by deliveries/end_expired_and_deleted.sql. Ended
+-- ones that wait in the inbox to be sent again get their last attempt here, because their fan-out would
+-- leave no trace. The previous secret, the headers and the credentials are deleted at once.
 WITH gone AS (
   UPDATE dispatcher.endpoints
   SET deleted_at = now(), updated_at = now(), active = false, version = $2, previous_secret = NULL, previous_until = NULL, headers = NULL,

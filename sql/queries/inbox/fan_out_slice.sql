@@ -3,7 +3,7 @@
 --
 -- For an event with more endpoints than one statement may take: make deliveries for the next $1 of
 -- them, in endpoint order. The inbox row stores the last endpoint, and is deleted when none is
--- left. At most 50000 rows are read, see fan_out.sql.
+-- left. With excluded environments, at most 50000 rows are read, see fan_out.sql.
 WITH own AS MATERIALIZED (
   SELECT 1 FROM dispatcher.shards WHERE shard = $2 AND owner = $3 FOR SHARE
 ), in_order AS MATERIALIZED (                -- see fan_out.sql
@@ -15,8 +15,8 @@ WITH own AS MATERIALIZED (
   WHERE (SELECT cardinality(environments) > 0 FROM in_order) AND '' <> ALL ($6::text[]) FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
   SELECT *, dispatcher.patterns_of(type) AS patterns FROM ONLY dispatcher.inbox
-  WHERE id > $5 AND EXISTS (SELECT 1 FROM own) AND id <= (
-      SELECT max(id) FROM (SELECT id FROM ONLY dispatcher.inbox WHERE id > $5 AND id <= $7 ORDER BY id LIMIT 50000) AS next)
+  WHERE id > $5 AND EXISTS (SELECT 1 FROM own) AND id <= CASE WHEN cardinality($6::text[]) > 0 THEN (
+      SELECT max(id) FROM (SELECT id FROM ONLY dispatcher.inbox WHERE id > $5 AND id <= $7 ORDER BY id LIMIT 50000) AS next) ELSE $7 END
     AND CASE WHEN environment_id IN (SELECT unnest($6::text[])) THEN false
              WHEN EXISTS (SELECT 1 FROM order_lock) THEN true
              WHEN environment_id IN (SELECT unnest(environments) FROM in_order) THEN false

@@ -143,6 +143,7 @@ def test_what_was_passed_counts_for_longer_lists_of_excluded_environments_too() 
 
 
 def test_a_list_is_the_same_in_whatever_order_its_environments_came() -> None:
+    """So what was passed is read again: not at once, and in turn with what is new."""
     order, kinds = FairOrder(), []
     for n, crowding in enumerate(("abc", "cab", "bca", "acb")):
         order.exclude_none()

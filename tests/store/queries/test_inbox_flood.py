@@ -73,6 +73,16 @@ async def test_a_look_for_the_first_event_does_not_grow_with_the_flood(
     assert await rows_read(connection, "inbox/first", arguments) <= 1.1 * READ_LIMIT
 
 
+@pytest.mark.parametrize(
+    ("excluded", "rows_limit"), [("{env_flood}", 2.1 * READ_LIMIT), ("{}", 10)]
+)
+async def test_a_part_of_a_large_event_reads_no_more_of_a_flood(
+    connection: Connection, flood: int, owner: int, excluded: str, rows_limit: float
+) -> None:
+    arguments = f"200, {SHARD}::smallint, {owner}, '{{}}', 0, '{excluded}', {LARGEST_ID}"
+    assert await rows_read(connection, "inbox/fan_out_slice", arguments) <= rows_limit
+
+
 async def test_without_excluded_environments_only_a_batch_is_read(
     connection: Connection, flood: int, owner: int
 ) -> None:
