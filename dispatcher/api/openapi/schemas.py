@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from http import HTTPStatus
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -77,11 +78,12 @@ def _jsonapi_answer(route: Route, dialect: Dialect, schemas: Schema) -> Schema:
 
 
 def _jsonapi_resource(kind: type, shape: Shape, dialect: Dialect, schemas: Schema) -> Schema:
-    attributes = _fields(kind, dialect, schemas, without=shape.id)
     name = f"{dialect.schema_prefix}{kind.__name__}Resource"
-    schemas[name] = object_schema(
-        {"type": {"const": shape.type}, "id": {"type": "string"}, "attributes": attributes}
-    )
+    if name not in schemas:
+        attributes = _fields(kind, dialect, schemas, without=shape.id)
+        schemas[name] = object_schema(
+            {"type": {"const": shape.type}, "id": {"type": "string"}, "attributes": attributes}
+        )
     return ref("schemas", name)
 
 
@@ -123,6 +125,12 @@ def _value(hint: Any, dialect: Dialect, schemas: Schema) -> Schema:
         return _resource(hint, dialect, schemas)  # type: ignore[arg-type] # a class
     if isinstance(hint, type) and issubclass(hint, Mapping):
         return {"type": "object"}
+    return _scalar(hint)
+
+
+@cache
+def _scalar(hint: Any) -> Schema:
+    """Return the schema of a number, a text or the like. Fields share it: change nothing in it."""
     schema: Schema = TypeAdapter(hint).json_schema(mode="serialization")
     return schema
 

@@ -101,7 +101,6 @@ def read(directory: Traversable | None = None) -> list[Migration]:
         migrations.append(
             Migration(int(match[1]), match[2], text.decode(), sha256(text).hexdigest())
         )
-        _refuse_own_transaction(migrations[-1])
     migrations.sort(key=lambda migration: migration.number)
     _refuse_gap([migration.number for migration in migrations], "the migration files")
     return migrations
@@ -111,7 +110,7 @@ def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:
     """Return the files still to apply, in order, given the applied ones.
 
     Raise NewerDatabaseError, EditedMigrationError, UnusableDatabaseError or MigrationFilesError if
-    the two do not match.
+    the two do not match, or if a file to apply controls its own transaction.
     """
     if applied and applied[0].name == FIRST_BEFORE_RELEASE:
         raise UnusableDatabaseError(
@@ -132,7 +131,10 @@ def decide(files: list[Migration], applied: list[Applied]) -> list[Migration]:
                 f"{migration.file} is not what was applied as {row.number:04}_{row.name}.sql:"
                 " restore that file, and put the change into a new one"
             )
-    return files[len(applied) :]
+    pending = files[len(applied) :]
+    for migration in pending:
+        _refuse_own_transaction(migration)
+    return pending
 
 
 def _refuse_gap(numbers: list[int], whose: str) -> None:

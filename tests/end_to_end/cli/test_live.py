@@ -36,9 +36,12 @@ def over_the_api(dispatcher: Shell, address: str) -> Shell:
     return dispatcher.setting(database__dsn=nowhere, api_url=address, api_token=TOKEN)
 
 
-@pytest.fixture(params=["over_the_api", "dispatcher"])
+@pytest.fixture(params=["over_the_api", pytest.param("dispatcher", marks=pytest.mark.long)])
 def either(request: pytest.FixtureRequest, dispatcher: Shell, address: str) -> Shell:
-    """One of the two. `dispatcher` has what it needs started before the test that asks first."""
+    """Either of the two; on the database as one of the long tests, since every story takes seconds.
+
+    `dispatcher` has what it needs started before the test that asks first.
+    """
     shell: Shell = request.getfixturevalue(request.param)
     return shell
 

@@ -35,9 +35,12 @@ def over_the_api(dispatcher: Shell, address: str) -> Shell:
     return over(dispatcher, address)
 
 
-@pytest.fixture(params=["over_the_api", "dispatcher"])
+@pytest.fixture(params=["over_the_api", pytest.param("dispatcher", marks=pytest.mark.long)])
 def either(request: pytest.FixtureRequest, dispatcher: Shell) -> Shell:
-    """One of the two. `dispatcher` has the server started before the test that asks first."""
+    """Either of the two; on the database as one of the long tests, since every story takes seconds.
+
+    `dispatcher` has the server started before the test that asks first.
+    """
     chosen: Shell = request.getfixturevalue(request.param)
     return chosen
 

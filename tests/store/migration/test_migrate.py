@@ -459,7 +459,7 @@ def test_files_are_numbered_without_gap_or_repetition(
 )
 def test_a_file_that_ends_its_own_transaction_is_refused(tmp_path: Path, sql: str) -> None:
     with pytest.raises(migrate.MigrationFilesError, match=r"0001_own\.sql .* transaction"):
-        migrate.read(write(tmp_path, _0001_own=sql))
+        migrate.decide(migrate.read(write(tmp_path, _0001_own=sql)), [])
 
 
 def test_other_files_in_the_directory_are_passed_over(tmp_path: Path) -> None:
