@@ -8,7 +8,8 @@ seconds by the database's clock, the others in monotonic seconds.
 
 from dataclasses import dataclass
 
-from dispatcher.engine.loading.pieces import SLOW_SECONDS, Pieces
+from dispatcher.engine.borders import SLOW_SECONDS
+from dispatcher.engine.loading.pieces import Pieces
 
 EVERY_SECONDS = 15.0
 """Time between two searches of the newest piece, and between two rounds of others."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from dispatcher.engine.fanout.inbox_sweep import CUTS_LIMIT, FIRST_PIECE, ROUND_EVERY_SECONDS, Sweep
+from dispatcher.engine.borders import BORDERS_LIMIT
+from dispatcher.engine.fanout.inbox_sweep import FIRST_PIECE, ROUND_EVERY_SECONDS, Sweep
 
 MARK = 91_000_000_000 << 22
 PIECES_LIMIT = 10_000
@@ -76,4 +77,4 @@ def test_a_sweep_has_at_most_so_many_pieces_however_slow_they_are() -> None:
     sweep, pieces = Sweep(), [(0, 0)]
     for number in range(30):
         pieces = a_round(sweep, number * ROUND_EVERY_SECONDS, lambda low, high: 1.0)
-    assert len(pieces) <= CUTS_LIMIT + 4
+    assert len(pieces) <= BORDERS_LIMIT + 1

@@ -1,6 +1,7 @@
 """Pieces of a range: divided where reading takes long, joined where it does not."""
 
-from dispatcher.engine.loading.pieces import CUTS_LIMIT, FAST_SECONDS, SLOW_SECONDS, Pieces
+from dispatcher.engine.borders import BORDERS_LIMIT, FAST_SECONDS, SLOW_SECONDS
+from dispatcher.engine.loading.pieces import Pieces
 
 
 def round_of(pieces: Pieces, top: int, seconds: float) -> list[tuple[int, int]]:
@@ -74,4 +75,4 @@ def test_the_number_of_pieces_is_bounded() -> None:
     for _ in range(20):
         round_of(pieces, 1 << 60, 1.0)
     read = round_of(pieces, 1 << 60, 1.0)
-    assert CUTS_LIMIT // 2 < len(read) <= CUTS_LIMIT + 1
+    assert BORDERS_LIMIT // 2 < len(read) <= BORDERS_LIMIT + 1
