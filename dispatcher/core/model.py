@@ -135,6 +135,11 @@ class Delivery:
         """Return the delivery of its row."""
         return cls(*_columns(row))
 
+    @property
+    def attempts_of_schedule(self) -> int:
+        """Return the number of attempts since the current retry schedule began."""
+        return self.attempt - self.base
+
 
 class ChangeNoticeRow(DeliveryRow):
     """The columns of a change notice and its delivery, whose columns are None if it was deleted."""

@@ -70,11 +70,11 @@ def broken_attempt(delivery: Delivery, error: Exception) -> Outcome:
     It has a schedule of its own, as the endpoint's may have caused the error. It fails from attempt
     number `BROKEN_RETRIES` + 1 on; earlier attempts count, however they ended.
     """
-    attempt = delivery.attempt - delivery.base
+    attempts = delivery.attempts_of_schedule
     reason = f"internal error: {type(error).__name__}"
-    if attempt >= BROKEN_RETRIES:
+    if attempts >= BROKEN_RETRIES:
         return Outcome("protocol", reason, "FAILED", None, None, None)
-    return Outcome("protocol", reason, None, BROKEN_RETRY_SECONDS * 2**attempt, None, None)
+    return Outcome("protocol", reason, None, BROKEN_RETRY_SECONDS * 2**attempts, None, None)
 
 
 def unreadable_event(reason: str) -> Outcome:
@@ -99,7 +99,7 @@ def _retry_or_fail(
 ) -> tuple[State | None, float | None]:
     if attempt > policy.retries:
         return "FAILED", None
-    return None, max(next_delay(policy, attempt - 1, chance), at_least)
+    return None, max(next_delay(policy, attempt, chance), at_least)
 
 
 def _requested_rest(response: Response, now: float) -> float | None:

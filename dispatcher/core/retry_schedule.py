@@ -23,9 +23,9 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?(e[0-9]+)?", re.IGNORECASE)
 
 
 def next_delay(policy: RetryPolicy, retry: int, chance: float) -> float:
-    """Return the seconds to wait before retry number `retry`, counted from 0.
+    """Return the seconds to wait before retry number `retry`, counted from 1.
 
-    `chance` in [0, 1) selects within the jitter: 0 is the shortest delay, 0.5 the delay without
+    It follows the attempt with the same number. `chance` in [0, 1) selects within the jitter: 0 is the shortest delay, 0.5 the delay without
     jitter.
     """
     return max(0.0, _delay_without_jitter(policy, retry) * (1 + policy.jitter * (2 * chance - 1)))
@@ -37,7 +37,7 @@ def longest_span(policy: RetryPolicy) -> float:
     This is the schedule alone, without the duration of attempts and the delays that receivers ask
     for.
     """
-    return sum(_delay_without_jitter(policy, n) for n in range(policy.retries)) * (
+    return sum(_delay_without_jitter(policy, n) for n in range(1, policy.retries + 1)) * (
         1 + policy.jitter
     )
 
@@ -60,7 +60,7 @@ def _delay_without_jitter(policy: RetryPolicy, retry: int) -> float:
     if policy.base <= 0:
         return 0.0
     try:
-        delay = policy.base * float(policy.factor) ** retry
+        delay = policy.base * float(policy.factor) ** (retry - 1)
     except OverflowError:
         delay = math.inf
     return min(policy.cap, delay)

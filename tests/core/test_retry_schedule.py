@@ -17,21 +17,21 @@ NOW = 1772107200.25
 @pytest.mark.parametrize(
     ("retry", "chance", "seconds"),
     [
-        (0, 0.5, 10),
-        (1, 0.5, 120),
-        (2, 0.5, 1440),
-        (3, 0.5, 17_280),
-        (4, 0.5, 207_360),
-        (0, 0.0, 8),
-        (0, 0.25, 9),
-        (0, 0.75, 11),
-        (4, 0.0, 165_888),
+        (1, 0.5, 10),
+        (2, 0.5, 120),
+        (3, 0.5, 1440),
+        (4, 0.5, 17_280),
+        (5, 0.5, 207_360),
+        (1, 0.0, 8),
+        (1, 0.25, 9),
+        (1, 0.75, 11),
+        (5, 0.0, 165_888),
         # The cap limits the delay before jitter.
-        (5, 0.5, 604_800),
-        (5, 0.0, 483_840),
-        (5, 0.75, 665_280),
-        (400, 0.5, 604_800),
-        (10**9, 0.5, 604_800),
+        (6, 0.5, 604_800),
+        (6, 0.0, 483_840),
+        (6, 0.75, 665_280),
+        (401, 0.5, 604_800),
+        (10**9 + 1, 0.5, 604_800),
     ],
 )
 def test_the_default_schedule_multiplies_by_twelve(
@@ -43,17 +43,17 @@ def test_the_default_schedule_multiplies_by_twelve(
 @pytest.mark.parametrize(
     ("changes", "retry", "chance", "seconds"),
     [
-        ({"jitter": 0.0}, 2, 0.99, 1440),
-        ({"factor": 1.0}, 10**6, 0.5, 10),
-        ({"factor": 0.5}, 1, 0.5, 5),
-        ({"factor": 0.5}, 10**6, 0.5, 0),
-        ({"base": 0.0}, 10**6, 0.99, 0),
-        ({"base": 1e300}, 300, 0.5, 604_800),
-        ({"cap": 0.0}, 3, 0.5, 0),
-        ({"cap": 60.0}, 0, 0.5, 10),
-        ({"cap": 60.0}, 1, 0.5, 60),
+        ({"jitter": 0.0}, 3, 0.99, 1440),
+        ({"factor": 1.0}, 10**6 + 1, 0.5, 10),
+        ({"factor": 0.5}, 2, 0.5, 5),
+        ({"factor": 0.5}, 10**6 + 1, 0.5, 0),
+        ({"base": 0.0}, 10**6 + 1, 0.99, 0),
+        ({"base": 1e300}, 301, 0.5, 604_800),
+        ({"cap": 0.0}, 4, 0.5, 0),
+        ({"cap": 60.0}, 1, 0.5, 10),
+        ({"cap": 60.0}, 2, 0.5, 60),
         # A jitter larger than the delay cannot give a time in the past.
-        ({"jitter": 1.5}, 0, 0.0, 0),
+        ({"jitter": 1.5}, 1, 0.0, 0),
     ],
 )
 def test_a_custom_policy_is_followed(
@@ -72,7 +72,7 @@ def test_a_custom_policy_is_followed(
         jitter=st.floats(0, 1),
         cap=st.floats(0, 1e7),
     ),
-    st.integers(0, 10**12),
+    st.integers(1, 10**12),
     st.floats(0, 1, exclude_max=True),
 )
 def test_every_delay_is_a_number_between_zero_and_the_jittered_cap(
@@ -99,7 +99,7 @@ def test_the_longest_span_adds_up_the_longest_delays(policy: RetryPolicy, second
 @given(st.integers(0, 50), st.floats(0, 1, exclude_max=True))
 def test_no_schedule_outlasts_the_longest_span(retries: int, chance: float) -> None:
     policy = replace(DEFAULT, retries=retries)
-    span = sum(retry_schedule.next_delay(policy, retry, chance) for retry in range(retries))
+    span = sum(retry_schedule.next_delay(policy, retry, chance) for retry in range(1, retries + 1))
     assert span <= retry_schedule.longest_span(policy) * (1 + 1e-9)
 
 

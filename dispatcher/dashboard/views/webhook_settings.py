@@ -85,10 +85,10 @@ def tries(configured: RetryPolicy, form: Schedule) -> tuple[Try, ...]:
     changes = {name: value for name, value in form.given().items() if value is not None}
     policy = replace(configured, **changes)
     made, after = [Try(1, 0.0, 0.0)], 0.0
-    for retry in range(policy.retries):
+    for retry in range(1, policy.retries + 1):
         delay = retry_schedule.next_delay(policy, retry, 0.5)
         after += delay
-        made.append(Try(retry + 2, delay, after))
+        made.append(Try(retry + 1, delay, after))
     return tuple(made)
 
 

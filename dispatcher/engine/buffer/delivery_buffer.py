@@ -165,7 +165,7 @@ class DeliveryBuffer:
         ids_in_memory, owned = self._in_memory.ids, self.owned
         for delivery in deliveries:
             if delivery.id in ids_in_memory:
-                is_resent = 0 < delivery.attempt == delivery.base
+                is_resent = delivery.attempt > 0 and not delivery.attempts_of_schedule
                 if is_resent and self._queues.is_under_way(delivery.endpoint_id, delivery.id):
                     self._resent_while_recording[delivery.id] = delivery
             elif stale and (delivery.id in stale or delivery.endpoint_id in stale):
@@ -341,7 +341,7 @@ class DeliveryBuffer:
         """Put a delivery into its queue or into the heap; return False if it is to be parked."""
         # A delivery without attempts is due at once. Otherwise a clock that is a little behind
         # the database's would put it into the heap.
-        is_later = delivery.next_at > now and delivery.attempt > delivery.base
+        is_later = delivery.next_at > now and delivery.attempts_of_schedule > 0
         if not is_later or self._queues.is_ordered(delivery.endpoint_id):
             return self._in_memory.offer(delivery)
         if not self.room or not self._in_memory.keep_for_later(delivery):

@@ -131,7 +131,7 @@ class EndpointQueue:
             until = max(until, self.ready_at)
         if settings.is_ordered and self.waiting:
             head = self.waiting[0]
-            if head.attempt > head.base:
+            if head.attempts_of_schedule:
                 until = max(until, head.next_at)
         if self.is_slow is None and len(self.in_flight) >= PROBE_LIMIT:
             until = max(until, self.oldest_start() + SLOW_SECONDS)

@@ -112,7 +112,7 @@ class AttemptRunner:
             answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
         outcome = outcomes.decide(
             answer,
-            attempt=delivery.attempt - delivery.base + 1,
+            attempt=delivery.attempts_of_schedule + 1,
             policy=self.endpoints.policy(endpoint),
             now=started_at + answer.duration,
             chance=random(),  # noqa: S311 - jitter, not a secret
