@@ -25,8 +25,9 @@ _SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?(e[0-9]+)?", re.IGNORECASE)
 def next_delay(policy: RetryPolicy, retry: int, chance: float) -> float:
     """Return the seconds to wait before retry number `retry`, counted from 1.
 
-    It follows the attempt with the same number. `chance` in [0, 1) selects within the jitter: 0 is the shortest delay, 0.5 the delay without
-    jitter.
+    It follows the attempt with the same number. `chance` in [0, 1) selects within the jitter: 0 is
+    the shortest delay, 0.5 the delay without jitter. `deliveries/record.sql` adds the delay to the
+    database's time.
     """
     return max(0.0, _delay_without_jitter(policy, retry) * (1 + policy.jitter * (2 * chance - 1)))
 
