@@ -97,7 +97,7 @@ class HandlerResult(Generic[T_co]):
     - `shape` replaces the route's shape.
     - `location` is the path of the created resource under /api. The response names the same under
       /apps if the client needs that.
-    - `is_replayed` means that an earlier request made the resource, which had the same key.
+    - `is_replayed` means that an earlier request with the same key made the resource.
     - `wait_until_applied` runs after the commit and before the response is sent. It takes a second
       or two at most and returns True if every daemon has applied the change. It must not raise,
       because the change is already committed.

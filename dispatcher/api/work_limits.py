@@ -18,7 +18,7 @@ SHARES = 4
 THREADS_LIMIT = 2
 """Threads for large bodies. They compete for the interpreter lock, so more would not help."""
 LISTING_REST_FACTOR = 8.0
-"""An environment rests so many times as long as its long list took, but at most REST_SECONDS: its
+"""An environment rests this many times as long as its long list took, but at most REST_SECONDS: its
 lists take at most a ninth of the time, unless one takes longer than an eighth of a second."""
 LISTINGS_LIMIT = 4
 """Long lists that are built at a time, by all environments together."""

@@ -58,7 +58,7 @@ class Deliveries(MethodGroup[C]):
 
     @ApiMethod
     def get(self, delivery_id: str) -> Call[Resource]:
-        """Return one delivery, with every attempt in `attempt_list`."""
+        """Return one delivery, with its newest 200 attempts in `attempt_list`."""
         return requests.get(path("deliveries", delivery_id))
 
     @ApiMethod

@@ -3,10 +3,12 @@
 | response                     | the delivery               | the endpoint                      |
 |------------------------------|----------------------------|-----------------------------------|
 | 2xx                          | delivered                  |                                   |
-| 410                          | held until it is enabled   | disabled: its owner removed it    |
-| 429 or 503 and `Retry-After` | retried, not before that   | resting until then                |
-| any other, redirects too     | retried, at last failed    |                                   |
-| none                         | retried, at last failed    |                                   |
+| 410                          | held until it is enabled¹  | disabled: its owner removed it    |
+| 429 or 503 and `Retry-After` | retried¹, not before that  | resting until then                |
+| any other, redirects too     | retried¹                   |                                   |
+| none                         | retried¹                   |                                   |
+
+¹ failed if the schedule has no retry left
 
 Everything but a 2xx is retried: receivers have bad deployments, and a 404 at 12:00 may be a 200 at
 13:00. The policy of the endpoint says when, and how often until the delivery has failed. An error
@@ -33,8 +35,7 @@ LOCATION_LIMIT_CHARACTERS = 200
 
 BROKEN_RETRIES = 5
 BROKEN_RETRY_SECONDS = 30.0
-"""Delay after an error in the daemon, if that was the first attempt of the schedule; doubled for
-each attempt before it."""
+"""Delay after the first attempt of the schedule; each later attempt doubles it."""
 
 _DELIVERED = Outcome(code="ok", error=None, state="DELIVERED", delay=None, rest=None, disable=None)
 

@@ -12,8 +12,8 @@ from json.encoder import encode_basestring as quoted
 from dispatcher.core import ids
 
 DATA_LIMIT_BYTES = 8 * 2**20
-"""Most bytes of an event's data. The database has the same limit; `delivery.max_data` may be
-lower."""
+"""Most bytes of an event's data. The database has the same limit, in the migrations 0001 and 0004;
+`delivery.max_data` may be lower."""
 
 
 def build(event_id: int, type: str, environment_id: str, data: str) -> bytes:

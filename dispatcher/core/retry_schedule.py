@@ -26,8 +26,8 @@ def next_delay(policy: RetryPolicy, retry: int, chance: float) -> float:
     """Return the seconds to wait before retry number `retry`, counted from 1.
 
     It follows the attempt with the same number. `chance` in [0, 1) selects within the jitter: 0 is
-    the shortest delay, 0.5 the delay without jitter. `deliveries/record.sql` adds the delay to the
-    database's time.
+    the shortest delay, 0.5 the delay without jitter. With jitter it may be longer than the cap.
+    `deliveries/record.sql` adds the delay to the database's time.
     """
     return max(0.0, _delay_without_jitter(policy, retry) * (1 + policy.jitter * (2 * chance - 1)))
 

@@ -307,7 +307,7 @@ class Daemon:
                 systemd.watchdog()
             vitals = self._engine.vitals(stages_failing=len(self._runner.failing()))
             if vitals.unrecorded == 0:
-                self._runner.rests("record")
+                self._runner.note_idle("record")
             self._runner.log_changes()
             observe.daemon.vitals(vitals)
             await asyncio.sleep(aligned(min(WATCH_SECONDS, interval or WATCH_SECONDS), monotonic()))

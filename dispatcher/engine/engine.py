@@ -124,7 +124,7 @@ class Engine:
         """Build the stages that write what sending finds out."""
         self.recorder = Recorder(
             Deliveries(self.sessions.record),
-            held=lambda: self.lease.held,
+            kept=lambda: self.lease.kept,
             on_recorded=self.buffer.confirm_recorded,
             on_late=self.buffer.note_late,
             on_unrecordable=self.lease.note_unrecordable,

@@ -1,4 +1,4 @@
-"""List quarantined events, which could not be fanned out, and release or discard them."""
+"""List what is in quarantine, events and deliveries, and release or discard it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +18,11 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedEvent:
-    """An event in quarantine.
+    """An event in quarantine, or a delivery whose result the database refused.
 
-    `id` is `q_` and a number, because one event can be here for several webhooks. `webhook_id` and
-    `delivery_id` are set if the event was for one webhook alone. `reason` is a stable code,
-    `detail` the problem.
+    `id` is `q_` and a number, because one event can be here for several webhooks. `webhook_id` is
+    set if the entry is for one webhook alone, `delivery_id` if it is about a delivery. `reason` is
+    a stable code, `detail` the problem.
     """
 
     id: str

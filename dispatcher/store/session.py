@@ -1,7 +1,7 @@
 """Keep one connection: open it when first needed, and again after it was lost.
 
-A pool would hand out any connection. The lease, the fan-out and the record stage each need the same
-connection with its own settings, and none may wait for another's statement.
+A pool would hand out any connection. The lease, the fan-out and the record stage each need one of
+their own, always the same, with settings of its own, and none may wait for another's statement.
 """
 
 import asyncio

@@ -43,7 +43,7 @@ STORE_FAILURES = Counter(
 )
 STAGE_FAILURES = Counter(
     "dispatcher_stage_failures",
-    "Passes of a stage that failed and are tried again",
+    "Passes of a stage, or statements of one, that failed and are tried again",
     ["stage"],
     registry=REGISTRY,
 )

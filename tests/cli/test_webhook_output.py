@@ -68,7 +68,7 @@ def test_every_setting_that_is_not_the_default_has_a_line_in_words() -> None:
         "  flight  at most 1 request at one time",
         "  timeout 2.5 s for an attempt",
         "  retry   1 retry, the first after 10 min, each delay 3 times the one before,"
-        " changed at random by up to 10 %, no delay above 2 h",
+        " changed at random by up to 10 %, no delay above 2 h before that",
         "  signs   by standard, stripe",
         "  headers X-Own, X-Two; their values are not shown",
         '  meta    {"team": "büro"}',

@@ -16,7 +16,7 @@ def borders() -> Borders:
 
 
 def upwards(borders: Borders) -> list[int]:
-    """Where the pieces end."""
+    """The ends of the pieces."""
     ends = [0]
     while ends[-1] < TOP:
         ends.append(borders.above(ends[-1], TOP))

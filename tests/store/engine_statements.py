@@ -38,7 +38,7 @@ def calls(queues: Queues) -> Mapping[str, Call]:
 
 
 PEOPLES = frozenset({
-    *("connection_settings", "delivery_actions", "delivery_search", "endpoint_search", "environments", "event_types", "history", "migrator", "owners", "pauses"),
+    *("connection_settings", "delivery_actions", "delivery_search", "endpoint_search", "environments", "event_types", "history", "migrator", "pauses"),
     *("schema_rights", "sealed_values", "server", "settings", "setup", "statistics/backlog_series"),
     *(f"bulk_actions/{name}" for name in ("cancel", "get", "list", "lock", "start")),
     *(f"endpoints/{name}" for name in ("for_people", "names", "search", "unwell")),
@@ -177,8 +177,8 @@ def _keeping(queues: Queues) -> Rows:
     return {
         "deliveries/end_expired_and_deleted": ("upkeep", f"2000, {queues.base}", 2000, 1, "deliveries_pkey"),
         "deliveries/end_expired_and_deleted:expired": ("upkeep", f"2000, {queues.id(50_000)}", 4000, 12, "deliveries_pkey"),
-        "daemons/forget_dead": ("upkeep", "", 1, 10),
-        "daemons/forget_status": ("upkeep", "", 1, 10),
+        "daemons/prune": ("upkeep", "", 1, 10),
+        "daemons/prune_status": ("upkeep", "", 1, 10),
         "endpoints/note_failures": ("upkeep", f"{_hundred()}, {_times('1', 100)}, 5", 100, 15),
         "endpoints/note_successes": ("upkeep", _hundred(), 100, 20),
         "endpoints/disable": ("upkeep", f"'{endpoint(5)}', 'gone', NULL", 1, 40, "subscriptions_pkey"),
@@ -188,7 +188,7 @@ def _keeping(queues: Queues) -> Rows:
         "statistics/prune": ("upkeep", "1000", 1, 20),
         "partitions/ensure": ("upkeep", "7", 1, 600),
         "partitions/drop_one": ("upkeep", "'events', 8640000", 1, 1000),
-        "partitions/forget_keys": ("upkeep", "5, 5000", 1, 10),
+        "partitions/prune_keys": ("upkeep", "5, 5000", 1, 10),
         "statistics/sample_backlog": ("upkeep", "5000", 3 * 5000, 8),
         "bulk_actions/claim": ("upkeep", "2000, 2000", 4000, 1, "bulk_actions_running", "change_notices_pkey", "inbox_directed_delivery"),
         "bulk_actions/advance": ("upkeep", f"{queues.id(1)}, {queues.base}, 5, '{{}}', 0, true, 'env_default'", 1, 20),

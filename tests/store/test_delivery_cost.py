@@ -102,7 +102,7 @@ async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Seq
     recorded: list[UUID] = []
     recorder = Recorder(
         Deliveries(sessions["record"]),
-        held=lambda: range(64),
+        kept=lambda: range(64),
         on_recorded=lambda delivery, _: recorded.append(delivery.endpoint_id),
         on_late=lambda _: None,
         on_unrecordable=lambda _: None,

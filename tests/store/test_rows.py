@@ -100,7 +100,7 @@ ROWS: dict[type[Any], tuple[str, ...]] = {
     statistics.SpeedRow: ("statistics/speed",),
     tokens.NewTokenRow: ("tokens/create",),
     tokens.RevokedTokenRow: ("tokens/revoke",),
-    tokens.TokenOwnerRow: ("tokens/authenticate",),
+    tokens.AuthenticatedTokenRow: ("tokens/authenticate",),
     tokens.TokenRow: ("tokens/list",),
 }
 

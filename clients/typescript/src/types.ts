@@ -40,7 +40,7 @@ export interface PageParams {
 }
 
 export interface WebhookFilters {
-  /** A text in the name or the URL, in upper or lower case. */
+  /** A text in the name or the URL, ignoring case. */
   search?: string;
   state?: "active" | "failing" | "resting" | "disabled";
 }

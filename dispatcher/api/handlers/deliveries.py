@@ -38,7 +38,7 @@ async def list_deliveries(
 
 @routes.get(ONE, scope="read")
 async def get_delivery(call: Call) -> HandlerResult[Delivery]:
-    """Return a delivery with all its attempts."""
+    """Return a delivery with its attempts, at most the newest 200."""
     delivery_name = call.path["delivery_id"]
     return HandlerResult(await call.services.history.delivery(call.environment_id, delivery_name))
 

@@ -16,7 +16,7 @@ routes = Routes(SHAPE)
 async def list_event_types(
     call: Call, query: EventTypeQuery
 ) -> HandlerResult[tuple[EventType, ...]]:
-    """List the event types by name; a page if a cursor or limit is given, or if they are many."""
+    """List the event types by name; a page if a cursor or limit is given, or if there are many."""
     page = await call.services.event_types.page(
         call.environment_id,
         after=call.position or "",

@@ -16,7 +16,7 @@ routes = Routes(Shape("quarantined_event"))
 async def list_quarantined_events(
     call: Call, query: ListQuery
 ) -> HandlerResult[tuple[QuarantinedEvent, ...]]:
-    """List the events in quarantine with the reason of each, newest first."""
+    """List the entries in quarantine with the reason of each, newest first."""
     page = await call.services.quarantine.list(
         call.environment_id, before=call.before, limit=page_limit(query)
     )
@@ -25,21 +25,21 @@ async def list_quarantined_events(
 
 @routes.get(ONE, scope="read")
 async def get_quarantined_event(call: Call) -> HandlerResult[QuarantinedEvent]:
-    """Return an event in quarantine."""
+    """Return an entry in quarantine."""
     quarantine_id = call.path["quarantine_id"]
     return HandlerResult(await call.services.quarantine.get(call.environment_id, quarantine_id))
 
 
 @routes.post(f"{ONE}/release", scope="write", status=204, transaction=True)
 async def release_quarantined_event(call: Call, form: Empty) -> HandlerResult[None]:
-    """Release an event from quarantine, so that it is fanned out."""
+    """Release an entry: its event is fanned out, or its delivery is sent again."""
     await call.services.quarantine.release(call.environment_id, call.path["quarantine_id"])
     return NO_CONTENT
 
 
 @routes.delete(ONE, scope="write", transaction=True)
 async def discard_quarantined_event(call: Call) -> HandlerResult[None]:
-    """Discard an event in quarantine, so that it is not fanned out.
+    """Discard an entry: its event is not fanned out, or its delivery is cancelled.
 
     The event itself is kept. A recovery that covers its time still sends it.
     """

@@ -12,7 +12,9 @@ routes = Routes(Shape("token"))
 
 @routes.get("/api/tokens", scope="admin", all_environments=True)
 async def list_tokens(call: Call, query: TokenQuery) -> HandlerResult[tuple[Token, ...]]:
-    """List the tokens without their text, newest first; a page if a cursor or limit is given.
+    """List the tokens without their text, newest first.
+
+    It is a page if a cursor or limit is given, or if there are many.
 
     A token of one environment sees only those of its environment.
     """

@@ -82,7 +82,7 @@ async def get_webhook(call: Call) -> HandlerResult[Webhook]:
     if_match=True,
 )
 async def update_webhook(call: Call, form: WebhookChanges) -> HandlerResult[Webhook]:
-    """Change the given fields of a webhook, with If-Match only if it has not changed before.
+    """Change the given fields of a webhook; with If-Match, only if it has not changed since.
 
     If credentials change, the response waits briefly for all daemons to use the new ones.
     """

@@ -30,7 +30,7 @@ ALWAYS = (400, 401, 406, 408, 413, 415, 429, 503)
 
 TAGS = {
     "webhooks": "Receive events at a URL: the URL, the event types, and how to send.",
-    "deliveries": "One event for one webhook, with all of its attempts.",
+    "deliveries": "One event for one webhook, with its attempts.",
     "bulk-actions": "Retry or cancel many deliveries at once, of any webhooks.",
     "recoveries": "Send failed or missed events again, many at once.",
     "events": "Emit events and read them.",

@@ -29,7 +29,7 @@ DIALECTS_BY_NAME: Mapping[str, tuple[Dialect, ...]] = {
 FAILURES = {
     400: "The body, a header or a query parameter cannot be read",
     401: "There is no token, or it is not valid, was revoked or has expired",
-    403: "The token lacks the scope for this operation",
+    403: "The token lacks the scope for this operation, or is for one environment alone",
     404: "The resource does not exist in this environment",
     406: "No media type in Accept is available",
     408: "The body did not arrive in time",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def delivery() -> None:
-    """List deliveries, show every attempt of one, retry or cancel one or many."""
+    """List deliveries, show the attempts of one, retry or cancel one or many."""
 
 
 @delivery.command(name="list")
@@ -72,7 +72,7 @@ def list_(target: Target, filters: dict[str, Any], limit: int, as_json: bool) ->
 @as_json_option
 @with_target
 def get(target: Target, delivery_id: str, as_json: bool) -> None:
-    """Show one delivery with every attempt."""
+    """Show one delivery with its newest 200 attempts."""
     _print(target, lambda api: api.deliveries.get(delivery_id), as_json)
 
 

@@ -38,7 +38,7 @@ _id = click.argument("quarantine_id", metavar="ID")
 
 @click.group()
 def quarantine() -> None:
-    """List events that could not be fanned out, release or discard one."""
+    """List what could not be fanned out or recorded, release or discard it."""
 
 
 @quarantine.command(name="list")
@@ -46,7 +46,7 @@ def quarantine() -> None:
 @as_json_option
 @with_target
 def list_(target: Target, limit: int, as_json: bool) -> None:
-    """List the events in quarantine, newest first, without --environment those of all."""
+    """List the entries, newest first, without --environment those of all."""
     events = call_newest(target, lambda api, size: api.quarantine.each(limit=size), limit)
     print_items(events, COLUMNS, as_json=as_json, empty="Nothing is in quarantine.", limit=limit)
 
@@ -56,7 +56,7 @@ def list_(target: Target, limit: int, as_json: bool) -> None:
 @as_json_option
 @with_target
 def get(target: Target, quarantine_id: str, as_json: bool) -> None:
-    """Show one event in quarantine, and the reason."""
+    """Show one entry, and the reason."""
     row = call_about_one(target, lambda api: api.quarantine.get(quarantine_id))
     print_item(row, print_row, as_json=as_json)
 
@@ -66,7 +66,7 @@ def get(target: Target, quarantine_id: str, as_json: bool) -> None:
 @as_json_option
 @with_target
 def release(target: Target, quarantine_id: str, as_json: bool) -> None:
-    """Release an event, so that it is fanned out."""
+    """Release an entry: its event is fanned out, or its delivery sent again."""
     call_about_one(target, lambda api: api.quarantine.release(quarantine_id))
     _print_change(quarantine_id, "released", as_json)
 
@@ -76,7 +76,7 @@ def release(target: Target, quarantine_id: str, as_json: bool) -> None:
 @as_json_option
 @with_target
 def discard(target: Target, quarantine_id: str, as_json: bool) -> None:
-    """Discard an event, so that it is not fanned out, or cancel the delivery of the entry.
+    """Discard an entry: its event is not fanned out, or its delivery cancelled.
 
     The event itself is kept. A replay that covers its time still sends it.
     """

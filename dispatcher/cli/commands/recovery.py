@@ -1,4 +1,4 @@
-"""The commands of `dispatcher webhook` for recoveries, which the API starts for `replay` too."""
+"""The commands of `dispatcher webhook` for recoveries. `dispatcher replay` starts one too."""
 
 import json
 from datetime import datetime

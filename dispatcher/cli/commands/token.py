@@ -58,7 +58,8 @@ def token() -> None:
     default="read",
     show_default=True,
     help="What the token allows. Each includes those before it: support adds retrying, replaying"
-    " and the audit log to read, write adds changes, and admin adds tokens and environments.",
+    " and the audit log to read, write adds changes, and admin adds tokens, environments"
+    " and pauses.",
 )
 @click.option(
     "--name",

@@ -107,7 +107,7 @@ def _retry_text(retry: Mapping[str, float | None]) -> str:
         "base": lambda seconds: f"the first after {durations.precise(seconds)}",
         "factor": lambda factor: f"each delay {factor:g} times the one before",
         "jitter": lambda part: f"changed at random by up to {part * 100:g} %",
-        "cap": lambda seconds: f"no delay above {durations.precise(seconds)}",
+        "cap": lambda seconds: f"no delay above {durations.precise(seconds)} before that",
     }
     values = {name: value for name in texts if (value := retry.get(name)) is not None}
     return ", ".join(texts[name](value) for name, value in values.items())

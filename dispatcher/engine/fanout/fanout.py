@@ -302,7 +302,7 @@ class Fanout:
         self, slice_: Slice, events: int, error: StatementTimeoutError
     ) -> None:
         """Make the next statement smaller; quarantine an event that times out even in parts."""
-        observe.events.fan_out_too_large(events)
+        observe.events.fan_out_timed_out(events)
         first = slice_.up_to_id if slice_.is_one_event else await self._find_first(slice_)
         if first is None:
             return

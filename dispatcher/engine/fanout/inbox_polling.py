@@ -1,7 +1,8 @@
 """Decide when to read the inbox next, and whether to open a polling window.
 
 Notifications make commits queue for one lock. So a daemon polls the inbox while it is busy, and
-announces this as a polling window in the database; during the window, emitters do not notify. Pure.
+announces this as a polling window in the database; during the window, producers do not notify.
+Pure.
 """
 
 from collections import deque

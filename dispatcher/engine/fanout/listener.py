@@ -1,4 +1,4 @@
-"""Keep the LISTEN connection, which wakes fan-out and schema check when an event was committed.
+"""Keep the LISTEN connection, which wakes fan-out and schema check when the inbox has new rows.
 
 It also wakes the loader when another daemon parked deliveries in a shard of this one. Nothing else
 uses the connection. A notification may be lost with it, so the backstop looks for events once a
@@ -16,13 +16,13 @@ CHANNEL = "dispatcher"
 KEEPALIVE_SECONDS = 3.0
 """Seconds between two statements that test the connection."""
 ANNOUNCED_MS = 10_000
-"""Time after the last keepalive for which emitters notify, so that they stop without a daemon."""
+"""Time after the last keepalive for which producers notify: none does when no daemon runs."""
 
 
 class Listener:
     """The stage that listens, on its own session.
 
-    `on_events` is called when events were committed, `on_parked` when a daemon parked deliveries.
+    `on_events` is called when the inbox has new rows, `on_parked` when a daemon parked deliveries.
     """
 
     def __init__(
@@ -38,9 +38,10 @@ class Listener:
         return self._session.listens_to(CHANNEL)
 
     async def run_once(self) -> float:
-        """Listen if the session does not yet, and test the connection with a statement.
+        """Listen if the session does not yet, and announce it, so that producers notify.
 
-        Return the seconds to the next test. Raise StoreError or StatementTimeoutError.
+        The announcement is a statement, and so tests the connection. Return the seconds to the
+        next one. Raise StoreError or StatementTimeoutError.
         """
         await self._session.listen(PARKED_CHANNEL, self._on_parked)
         is_new = await self._session.listen(CHANNEL, self._on_events)

@@ -21,8 +21,8 @@ from dispatcher.store.queries.unvalidated_events import UnvalidatedEvents, Waiti
 from dispatcher.telemetry import observe
 
 EVENTS_LIMIT = 100
-"""Events that one statement reads, or moves; DATA_LIMIT_BYTES bounds their data."""
-DATA_LIMIT_BYTES = 2**20
+"""Events that one statement reads, or moves; READ_LIMIT_BYTES bounds their data."""
+READ_LIMIT_BYTES = 2**20
 """Bytes of data read at once; a single event may be larger."""
 PASS_SECONDS = 0.1
 """Longest time of checks in a pass: then the checked events are moved before more are checked."""
@@ -157,7 +157,7 @@ class SchemaCheck:
         data: dict[int, str | None] = {}
 
         async def read(batch: Sequence[int]) -> None:
-            data.update(await self._events.with_data(batch, DATA_LIMIT_BYTES))
+            data.update(await self._events.with_data(batch, READ_LIMIT_BYTES))
 
         def reject(event_id: int, error: Exception) -> None:
             rejected.append(Rejected(event_id, "unreadable", describe(error)))

@@ -81,7 +81,7 @@ class Lease:
         return boottime() - self._confirmed_at < VALID_SECONDS
 
     @property
-    def held(self) -> frozenset[int]:
+    def kept(self) -> frozenset[int]:
         """Return the shards that no other daemon has now: the owned and those being released."""
         return self.owned | self._releasing if self.is_valid else frozenset()
 

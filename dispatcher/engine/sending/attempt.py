@@ -40,7 +40,7 @@ is written and read back."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRunner:
-    """A maker of attempts, which passes each result to the recorder.
+    """Makes attempts, and passes each result to the recorder.
 
     `timeout` is the limit of one attempt in seconds, for endpoints without their own.
     """
@@ -68,7 +68,7 @@ class AttemptRunner:
             event = self.bodies.get(
                 delivery.event_id, delivery.endpoint_id
             ) or await self._read_event(delivery)
-            if event is None or not self._may_start(delivery):
+            if event is None or not self._still_may_start(delivery):
                 self.buffer.give_back(delivery)
                 return
             if isinstance(event, Outcome):
@@ -83,7 +83,10 @@ class AttemptRunner:
         self.buffer.finish_attempt(delivery, seconds)
 
     async def _read_event(self, delivery: Delivery) -> Event | Outcome | None:
-        """Return the event, the outcome if there is none, or None if it cannot be read now."""
+        """Return the event, or None if it cannot be read now.
+
+        Return the final outcome if it is gone or cannot be decoded.
+        """
         try:
             event = await self.bodies.read(delivery.event_id, delivery.endpoint_id)
         except (StoreError, StatementTimeoutError):
@@ -93,8 +96,8 @@ class AttemptRunner:
             return outcomes.unreadable_event(str(error))
         return event or outcomes.missing_event()
 
-    def _may_start(self, delivery: Delivery) -> bool:
-        """Return False if the lease or the endpoint changed since the delivery was taken."""
+    def _still_may_start(self, delivery: Delivery) -> bool:
+        """Return False if the shard was lost, or sending stopped, since the delivery was taken."""
         return self.lease.covers(delivery.shard) and self.endpoints[delivery.endpoint_id].may_send
 
     async def _send(self, delivery: Delivery, event: Event) -> tuple[Result, float]:
@@ -160,7 +163,7 @@ def result_of(
     sent: Sent | None,
     answer: Response | SendError | None,
 ) -> Result:
-    """Return the row of an attempt; `answer` is None if no request was made."""
+    """Return the result to record; `answer` is None if no request was made."""
     status = response_headers = body = None
     duration_ms, timings = 0, NO_TIMINGS
     if answer is not None:

@@ -37,7 +37,7 @@ LOCKED_SECONDS = 1.0
 class Recorder:
     """The stage that records results.
 
-    `held` returns the shards that no other daemon has now.
+    `kept` returns the shards that no other daemon has now.
     `on_recorded(delivery, retry)` is called for each recorded result; `retry` is the delivery with
     its next attempt, None if it has ended. `on_late(delivery)` is called if the row was
     changed since the delivery was read, `on_unrecordable(delivery)` if the database refuses its
@@ -49,7 +49,7 @@ class Recorder:
         self,
         deliveries: Deliveries,
         *,
-        held: Callable[[], Collection[int]],
+        kept: Callable[[], Collection[int]],
         on_recorded: Callable[[Delivery, Delivery | None], None],
         on_late: Callable[[Delivery], None],
         on_unrecordable: Callable[[Delivery], None],
@@ -57,7 +57,7 @@ class Recorder:
         on_batch: Callable[[Sequence[Result]], None],
     ) -> None:
         self._deliveries = deliveries
-        self._held = held
+        self._kept = kept
         self._on_recorded = on_recorded
         self._on_late = on_late
         self._on_unrecordable = on_unrecordable
@@ -193,8 +193,8 @@ class Recorder:
 
         It is another daemon if this one has lost a shard since it began to send.
         """
-        held = self._held()
-        if all(result.delivery.shard in held for result in batch):
+        kept = self._kept()
+        if all(result.delivery.shard in kept for result in batch):
             return await self._deliveries.record(batch)
         return await self._deliveries.record_for_others(batch)
 

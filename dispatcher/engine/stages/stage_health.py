@@ -18,7 +18,7 @@ class _Stage:
     failing_since: float | None = None
 
     def stuck_since(self) -> float | None:
-        """Return since when it may make no progress; None while it waits between two passes."""
+        """Return since when it may have made no progress; None while it waits for a pass."""
         return self.began_at if self.failing_since is None else self.failing_since
 
 
@@ -44,7 +44,7 @@ class StageHealth:
             state.failing_since = self._now() if state.began_at is None else state.began_at
         state.began_at = None
 
-    def rests(self, stage: str) -> None:
+    def note_idle(self, stage: str) -> None:
         """Note that the current pass only waits for work: it counts as if it began now."""
         state = self._stages.setdefault(stage, _Stage())
         if state.began_at is not None:

@@ -15,7 +15,7 @@ from dispatcher.store.errors import StatementTimeoutError, StoreError
 from dispatcher.telemetry import observe
 
 TRANSIENT = (StoreError, StatementTimeoutError)
-"""Errors of the database, after which a statement is tried again."""
+"""Errors of the database, after which a pass is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Stage:
 
     `run_once` is one pass; it returns the seconds until the stage wants to run again. `wake` ends
     the wait between two passes. `backoff_limit` is the longest delay in seconds after a failed
-    pass. `ends_daemon` is True if an unexpected error ends the daemon, as the stage holds
-    deliveries; other stages try again after any error. Otherwise they would end sending.
+    pass. `ends_daemon` is True if an unexpected error ends the daemon, as what is in memory may be
+    wrong after it; any other stage tries again after any error, so that sending goes on.
     """
 
     name: str
@@ -60,9 +60,9 @@ class StageRunner:
         """Return the seconds without progress of each stage that counts as failing."""
         return self._health.failing()
 
-    def rests(self, stage: str) -> None:
+    def note_idle(self, stage: str) -> None:
         """Note that the current pass of a stage only waits for work."""
-        self._health.rests(stage)
+        self._health.note_idle(stage)
 
     def log_changes(self) -> None:
         """Log which stages began to fail, and which recovered, since the last call."""
@@ -79,7 +79,7 @@ class StageRunner:
 
     def _note_failure(self, stage: str, error: Exception, retry_in: float) -> None:
         self._health.failed(stage)
-        # The line of this failure may be missing, as such lines are limited over all stages.
+        # This failure may have no line in the log: there is one a second over all stages.
         self._errors[stage] = str(error) if isinstance(error, TRANSIENT) else type(error).__name__
         if isinstance(error, TRANSIENT):
             observe.stages.database_failed(stage, error, retry_in)

@@ -35,19 +35,20 @@ from dispatcher.telemetry import observe
 DAYS_AHEAD = 7
 """Partitions are made this many days ahead, as inserts fail without one."""
 TRIGGERS_SECONDS = 15.0
-"""Events are not sent while a trigger is disabled, so people must see it, and its end, soon. The
-check reads a few rows of the catalogue."""
+"""Events are not sent while a trigger is disabled, so people must soon see it, and when it is
+enabled again. The check reads a few rows of the catalogue."""
 CANCEL_SECONDS = 5.0
-"""Seconds between two passes of the most frequent step, and so the longest wait of the stage."""
+"""Seconds between two passes of the most frequent steps, and so the longest wait of the stage."""
 REPLICATED_SECONDS = 5.0
-"""The rows that show an event's fate are replicated too, up to this many seconds after it."""
+"""Seconds between two searches for replicated events, and their least age: the rows that show what
+became of an event may be replicated so many seconds after it."""
 REPLICATED_AGE_LIMIT_SECONDS = DAY_SECONDS
 """Oldest replicated event that is sent. Otherwise an initial copy would send all old events."""
 BACKOFF_FIRST_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 600.0
 """The delay of a step after its first failure, and the longest one: each failure doubles it."""
 UNSET_CLOCK_SECONDS = 0.25
-"""Seconds between two looks if the first heartbeat has set the clock, before the first pass."""
+"""Seconds between two checks whether the first heartbeat has set the clock."""
 CANCEL_LIMIT = 2_000
 """Deliveries of each kind cancelled per statement: expired ones, and those of deleted endpoints."""
 KEYS_LIMIT = 5_000
@@ -56,8 +57,6 @@ SUMS_LIMIT = 5_000
 """Rows of statistics deleted per statement."""
 ROWS_LIMIT = 1_000
 """Rows of other kinds per statement."""
-RESPONSES_LIMIT = 1_000
-"""Idempotent responses removed per statement: fewer, as each may hold a long body."""
 
 
 @dataclass(slots=True)
@@ -78,8 +77,8 @@ class Step:
 class Maintenance:
     """The stage that runs the due steps, in the order of their table.
 
-    `is_clock_set` returns False before the database's time is known. No step runs then: with the
-    wall clock of this machine, one that is a month ahead would cancel all that is pending.
+    `is_clock_set` returns False before the database's time is known. No step runs then: by this
+    machine's clock, if it were a month ahead, a step would cancel all that is pending.
     """
 
     def __init__(self, steps: Iterable[Step], *, is_clock_set: Callable[[], bool]) -> None:
@@ -157,7 +156,7 @@ class MaintenanceSteps:
             _prune(
                 "prune_idempotent_responses",
                 partial(self._responses.prune, DAY_SECONDS),
-                RESPONSES_LIMIT,
+                ROWS_LIMIT,
             ),
             Step("sample_backlog", self._sample_backlog, MINUTE_SECONDS),
             _prune("prune_statistics", self._statistics.prune, SUMS_LIMIT),
@@ -170,7 +169,9 @@ class MaintenanceSteps:
         )
 
     async def _cancel_deliveries(self) -> bool:
-        cancelled = await self._deliveries.end_expired_and_deleted(CANCEL_LIMIT, self._expired())
+        cancelled = await self._deliveries.end_expired_and_deleted(
+            CANCEL_LIMIT, self._expired_below()
+        )
         if cancelled:
             observe.deliveries.cancelled(cancelled)
         return cancelled >= CANCEL_LIMIT
@@ -191,13 +192,13 @@ class MaintenanceSteps:
             observe.maintenance.partitions_created(created)
 
     async def _expire_quarantine(self) -> bool:
-        expired = await self._quarantine.expire(self._expired(), ROWS_LIMIT)
+        expired = await self._quarantine.expire(self._expired_below(), ROWS_LIMIT)
         for event_id, reason in expired:
             observe.events.quarantine_expired(event_id, reason)
         return len(expired) == ROWS_LIMIT
 
     async def _skip_dropped_events(self) -> None:
-        for replay in await self._replays.skip_dropped_events(self._expired()):
+        for replay in await self._replays.skip_dropped_events(self._expired_below()):
             observe.replays.dropped_events_skipped(replay)
 
     async def _drop_attempts(self) -> bool:
@@ -214,7 +215,7 @@ class MaintenanceSteps:
 
     async def _prune_keys(self, limit: int) -> int:
         oldest = self._floor(self._keep.events + DAY_SECONDS)
-        return await self._partitions.forget_keys(oldest, limit)
+        return await self._partitions.prune_keys(oldest, limit)
 
     async def _sample_backlog(self) -> None:
         await self._statistics.sample_backlog(BACKLOG_COUNT_LIMIT)
@@ -223,11 +224,11 @@ class MaintenanceSteps:
         return await self._audit.prune(self._floor(self._keep.audit), limit)
 
     async def _prune_daemons(self) -> None:
-        await self._daemons.forget_dead()
-        await self._daemons.forget_status()
+        await self._daemons.prune()
+        await self._daemons.prune_status()
 
-    def _expired(self) -> int:
-        """Return the id below which everything must end now: its events are dropped in a day."""
+    def _expired_below(self) -> int:
+        """Return the id below which everything must end now: such events are dropped in a day."""
         return self._floor(self._keep.events - DAY_SECONDS)
 
     def _floor(self, age: float) -> int:

@@ -97,11 +97,11 @@ class Tokens:
             expires_at=form.expires_at,
             limit=self._limit,
         )
-        if not row["known"]:
+        if not row["environment_exists"]:
             raise _unknown_environment(form)
-        if not row["lasting"]:
+        if not row["expires_later"]:
             raise InvalidError.field("expires_at", "must be in the future")
-        if not row["room"]:
+        if not row["has_room"]:
             raise ConflictError(
                 f"There are {self._limit} tokens, the most that limits.tokens allows."
                 " Revoke some first."

@@ -250,7 +250,9 @@ class BulkActions:
 def _criteria(form: NewBulkAction, now: datetime) -> HistoryFilter:
     """Return the deliveries that a bulk action concerns: none that are made after `now`."""
     filters = form.filters or BulkFilters()
-    before = None if form.below is None else _delivery_id("below", form.below)
+    before = None
+    if form.below is not None:
+        before = _delivery_id("below", form.below, "must be the id of a delivery, dlv_…")
     criteria = delivery_criteria.of_deliveries(
         filters, webhook_id=filters.webhook_id, before=before
     )
@@ -266,11 +268,13 @@ def _criteria(form: NewBulkAction, now: datetime) -> HistoryFilter:
 
 def _numbers(form: NewBulkAction) -> list[int]:
     """Return the numbers of the deliveries that are named, each once."""
-    return sorted({_delivery_id("delivery_ids", name) for name in form.delivery_ids}, reverse=True)
+    problem = "must be ids of deliveries, dlv_…"
+    numbers = {_delivery_id("delivery_ids", name, problem) for name in form.delivery_ids}
+    return sorted(numbers, reverse=True)
 
 
-def _delivery_id(field: str, name: str) -> int:
+def _delivery_id(field: str, name: str, problem: str) -> int:
     try:
         return ids.parse(ids.DELIVERY_PREFIX, name)
     except ValueError:
-        raise InvalidError.field(field, "must be ids of deliveries, dlv_…") from None
+        raise InvalidError.field(field, problem) from None

@@ -22,9 +22,10 @@ row is the end of one: a delivery that was sent again has several.
 class EventOutcome:
     """How the deliveries of an event went, or where it waits for its fan-out.
 
-    It names the newest delivery that failed. It is partial if not all deliveries were counted: at
-    most 100,000 pending and 100,000 ends are, and a delivery that was sent again has several. It is
-    not kept if its attempts are too old, so that none may be found.
+    `failed_delivery_id` is the newest delivery that failed. `is_partial` is true if not all
+    deliveries were counted: at most 100,000 pending ones and 100,000 ends are, and a delivery that
+    was sent again has several ends. `is_kept` is false if the event is so old that its attempts may
+    have been deleted.
     """
 
     place: Place | None

@@ -37,8 +37,8 @@ from dispatcher.store.queries.delivery_search import (
     is_of_type,
     read_page,
 )
+from dispatcher.store.queries.environments import Environments
 from dispatcher.store.queries.history import RECENT_DAYS, HistoryFilter
-from dispatcher.store.queries.owners import Owners
 from dispatcher.store.session import Queryable
 
 LISTED_DATA_LIMIT_BYTES: Final = 16 * 1024
@@ -61,7 +61,7 @@ class History:
     def __init__(self, session: Queryable) -> None:
         self._stored = stored.History(session)
         self._search = DeliverySearch(session)
-        self._owners = Owners(session)
+        self._environments = Environments(session)
 
     async def deliveries(
         self,
@@ -186,14 +186,14 @@ class History:
         Return None if the object does not exist or is no longer kept.
         """
         if (event_id := ids.parse_or_none(ids.EVENT_PREFIX, id_)) is not None:
-            return await self._owners.of_event(event_id)
+            return await self._environments.of_event(event_id)
         if (delivery_id := ids.parse_or_none(ids.DELIVERY_PREFIX, id_)) is not None:
-            return await self._owners.of_delivery(delivery_id)
+            return await self._environments.of_delivery(delivery_id)
         try:
             webhook_id = UUID(id_)
         except ValueError:
             return None
-        return await self._owners.of_webhook(webhook_id)
+        return await self._environments.of_webhook(webhook_id)
 
     async def _deliveries_of(
         self, environment_id: str, event_id: int, before: int, limit: int

@@ -140,7 +140,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Delivery(DeliveryItem):
-    """One event on its way to one webhook, with every attempt, oldest first.
+    """One event on its way to one webhook, with its newest 200 attempts, oldest first.
 
     `waits_for` is the first pending delivery of an `ordered` webhook, which must end before this
     one is sent, whatever `next_retry_at` says. It is None if nothing is in the way.
@@ -199,8 +199,8 @@ class EventItem:
 class Event(EventItem):
     """One event with its newest deliveries, at most 100.
 
-    It says where it waits, if its deliveries are not made yet. It says if there are more deliveries
-    than those here: the listing of its deliveries has all.
+    `waiting` is where the event waits while its deliveries are not made yet. `more_deliveries` is
+    true if it has more deliveries than these: the listing of its deliveries has all.
     """
 
     waiting: Place | None

@@ -91,7 +91,7 @@ class SignedRequests:
         """Return the endpoint with its secrets, and how its requests authenticate."""
         rows = await self._endpoints.for_sending([shown.webhook_id])
         if not rows or rows[0]["deleted"]:
-            raise ConflictError("The webhook was deleted, and its secret with it.")
+            raise ConflictError("The webhook was deleted, so its secret signs no more.")
         if self._cipher is None:
             raise ConflictError("There is no key to read the secret of the webhook with.")
         try:

@@ -54,7 +54,7 @@ class EventTypePut(Form):
     model_config = ConfigDict(validate_by_name=False)
 
     description: Description = ""
-    """What it means that such an event is emitted, for people."""
+    """What the event means, for people."""
     example: Annotated[Any, AfterValidator(_moderate)] = None
     """Any JSON that could be the `data` of such an event, or null for none."""
     schema_: Annotated[

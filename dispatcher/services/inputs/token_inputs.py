@@ -29,9 +29,10 @@ class NewToken(Form):
     environment_id: Annotated[str, StringConstraints(pattern=ENVIRONMENT_ID_OR_ALL)]
     """The environment that the token is bound to, or `*` for all environments."""
     scope: Scope = "read"
-    """`read` looks, `support` also retries, replays and reads the audit log, `write` also changes
+    """`read` can only read. `support` can also retry, replay and read the audit log.
 
-    webhooks and deliveries, `admin` also changes tokens and environments.
+    `write` can also change webhooks and deliveries. `admin` can also change tokens and
+    environments, and pause sending.
     """
     expires_at: Moment | None = None
     """When the token expires. If it is missing, the token never expires."""

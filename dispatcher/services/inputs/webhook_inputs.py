@@ -140,11 +140,11 @@ class Schedule(Form):
     jitter: Annotated[float, Field(ge=0, le=1)] | None = None
     """The largest random change of a delay, as a fraction of it."""
     cap: Seconds | None = None
-    """The longest delay in seconds."""
+    """The longest delay in seconds, before the random change."""
 
 
 class WebhookSettings(WithCredentials):
-    """Hold the fields that have a configured default, which null stands for."""
+    """Hold the fields that may be null, for the configured default or for no limit."""
 
     rate_limit: PerSecond | None = None
     """The most requests a second."""
@@ -230,7 +230,7 @@ class WebhookQuery(Form):
     search: (
         Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL)] | None
     ) = None
-    """Only webhooks whose name or URL contains this text, in upper or lower case."""
+    """Only webhooks whose name or URL contains this text, ignoring case."""
     state: WebhookState | None = None
     """Only webhooks of this state. A failing or resting webhook is not `active` here."""
     cursor: str | None = None

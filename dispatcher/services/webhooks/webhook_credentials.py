@@ -100,7 +100,10 @@ def check_exclusive(headers: Mapping[str, Any], authentication: object) -> None:
 
 
 def _read(name: str, pem: str | None) -> list[x509.Certificate]:
-    """Return the certificates of a PEM text, which must be valid now."""
+    """Return the certificates of a PEM text.
+
+    Raise InvalidError if one cannot be read or has expired.
+    """
     if pem is None:
         return []
     try:

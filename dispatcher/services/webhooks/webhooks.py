@@ -101,7 +101,7 @@ class Webhooks:
         after: UUID | None = None,
         limit: int | None = None,
     ) -> tuple[Webhook, ...]:
-        """Return the first page, at most `limit` webhooks."""
+        """Return the webhooks that come after `after`, oldest first: one page."""
         return (await self.page(environment_id, after=after, limit=limit)).items
 
     async def page(
@@ -222,7 +222,7 @@ class Webhooks:
     async def delete(
         self, webhook_id: UUID, environment_id: str | None = None, *, revision: int | None = None
     ) -> None:
-        """Delete a webhook. Its pending deliveries are cancelled within seconds."""
+        """Delete a webhook. Its pending deliveries are cancelled soon, by maintenance."""
         version = await self._endpoints.next_version()
         row = await self._row(webhook_id, environment_id)
         _check_revision(row, revision)

@@ -1,10 +1,10 @@
 """Apply `sql/migrations/NNNN_name.sql` in order, forward only, each once.
 
-Several processes may try at the same time. A file is one transaction, unless it begins with `--
-no-transaction`. Then each of its statements is one, and the file must be safe to run again after it
-failed half-way. Files hold plain SQL without BEGIN and COMMIT, and `psql -f` accepts them too.
-`dispatcher.migrations` records what was applied, with the SHA-256 of each file. An applied file is
-never edited again.
+Several processes may try at the same time. A file is one transaction, unless it begins with
+`-- no-transaction`. Then each of its statements is one, and the file must be safe to run again
+after it failed half-way. Files hold plain SQL without BEGIN and COMMIT, and `psql -f` accepts them
+too. `dispatcher.migrations` records what was applied, with the SHA-256 of each file. An applied
+file is never edited again.
 """
 
 import asyncio

@@ -138,17 +138,17 @@ class Daemons:
         """Remove the daemon. Its shards become free."""
         await self._session.fetch(statement("daemons/leave"), daemon)
 
-    async def forget_dead(self) -> None:
+    async def prune(self) -> None:
         """Remove daemons that own no shard and sent no heartbeat for an hour."""
-        await self._session.fetch(statement("daemons/forget_dead"))
+        await self._session.fetch(statement("daemons/prune"))
 
     async def publish_status(self, daemon: int, status: str) -> None:
         """Store the status that the daemon publishes about itself. `status` is JSON."""
         await self._session.fetch(statement("daemons/publish_status"), daemon, status)
 
-    async def forget_status(self) -> None:
+    async def prune_status(self) -> None:
         """Remove the published status of daemons that no longer exist."""
-        await self._session.fetch(statement("daemons/forget_status"))
+        await self._session.fetch(statement("daemons/prune_status"))
 
     async def list(self) -> Sequence[DaemonRow]:
         """Return the daemons, those with most shards first.

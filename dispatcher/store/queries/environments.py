@@ -1,9 +1,13 @@
-"""Read and write environments."""
+"""Read and write environments, and find that of an event, delivery or webhook."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TypedDict
+from uuid import UUID
 
+import asyncpg
+
+from dispatcher.store.queries.history import History
 from dispatcher.store.rows import all_rows, first_row
 from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
@@ -81,3 +85,25 @@ class Environments:
         """
         rows = await self._session.fetch(statement("environments/search"), text, look, limit)
         return all_rows(EnvironmentRow, rows)
+
+    async def of_event(self, event_id: int) -> str | None:
+        """Return the id of an event's environment, or None if there is no such event."""
+        return _id(await self._session.fetch(statement("environments/of_event"), event_id))
+
+    async def of_delivery(self, delivery_id: int) -> str | None:
+        """Return the id of a delivery's environment, pending or ended, or None if there is none."""
+        for above, until in await History(self._session).spans(delivery_id):
+            rows = await self._session.fetch(
+                statement("environments/of_delivery"), delivery_id, above, until
+            )
+            if rows:
+                return _id(rows)
+        return None
+
+    async def of_webhook(self, webhook_id: UUID) -> str | None:
+        """Return the id of a webhook's environment, also of a deleted one, or None."""
+        return _id(await self._session.fetch(statement("environments/of_webhook"), webhook_id))
+
+
+def _id(rows: Sequence[asyncpg.Record]) -> str | None:
+    return rows[0]["environment_id"] if rows else None

@@ -27,9 +27,9 @@ class Partitions:
         dropped: str | None = rows[0][0]
         return dropped
 
-    async def forget_keys(self, below: int, limit: int) -> int:
+    async def prune_keys(self, below: int, limit: int) -> int:
         """Delete up to `limit` idempotency keys of events with ids below `below`.
 
         A key lives as long as its event. Return how many were deleted.
         """
-        return len(await self._session.fetch(statement("partitions/forget_keys"), below, limit))
+        return len(await self._session.fetch(statement("partitions/prune_keys"), below, limit))

@@ -13,7 +13,7 @@ from dispatcher.store.statements import statement
 
 
 class TokenRow(TypedDict):
-    """A token. Without an environment, it is for all of them."""
+    """A token. Without an environment, it is for all environments."""
 
     id: UUID
     name: str
@@ -26,15 +26,11 @@ class TokenRow(TypedDict):
 
 
 class NewTokenRow(TokenRow):
-    """A new token, and whether each condition was met. If one was not, there is no token.
+    """A new token, and whether each condition was met. If one was not, all of the token is None."""
 
-    `known`: the environment exists. `lasting`: the expiry is in the future. `room`: there are not
-    too many.
-    """
-
-    known: bool
-    lasting: bool
-    room: bool
+    environment_exists: bool
+    expires_later: bool
+    has_room: bool
 
 
 class RevokedTokenRow(TypedDict):
@@ -44,8 +40,8 @@ class RevokedTokenRow(TypedDict):
     environment_id: str | None
 
 
-class TokenOwnerRow(TypedDict):
-    """A valid token, as a request shows it."""
+class AuthenticatedTokenRow(TypedDict):
+    """A valid token that a request presents."""
 
     id: UUID
     name: str
@@ -72,8 +68,9 @@ class Tokens:
     ) -> NewTokenRow:
         """Create a token, unless a condition fails. Return the conditions and the new row.
 
-        `known` is true if the environment exists, `lasting` if the expiry is in the future, and
-        `room` if there are fewer than `limit` tokens. If one is false, no token is created.
+        `expires_later` is True if the expiry is in the future, `has_room` if there are fewer than
+        `limit` valid tokens of the environment. If one is False, no token is created, and the
+        fields of the token are None.
         """
         rows = await self._session.fetch(
             statement("tokens/create"), name, environment_id, scope, sha256, expires_at, limit
@@ -86,7 +83,7 @@ class Tokens:
         after: CreationPosition | None = None,
         limit: int = 1000,
     ) -> Sequence[TokenRow]:
-        """Return at most `limit` tokens older than `after`, newest first.
+        """Return at most `limit` tokens beyond the position `after`, newest first.
 
         Revoked and expired ones are included. Without an environment, return those of all
         environments.
@@ -105,13 +102,13 @@ class Tokens:
         rows = await self._session.fetch(statement("tokens/revoke"), token_id, environment_id)
         return first_row(RevokedTokenRow, rows)
 
-    async def authenticate(self, sha256: bytes) -> TokenOwnerRow | None:
-        """Return `id name scope environment_id seconds_left` of a valid token, or None.
+    async def authenticate(self, sha256: bytes) -> AuthenticatedTokenRow | None:
+        """Return a valid token, or None; note its use, at most once a minute.
 
         `seconds_left` is the time until it expires, None if it does not.
         """
         rows = await self._session.fetch(statement("tokens/authenticate"), sha256)
-        return first_row(TokenOwnerRow, rows)
+        return first_row(AuthenticatedTokenRow, rows)
 
     async def prune(self, keep: float, limit: int) -> int:
         """Delete up to `limit` tokens that have been unusable for `keep` seconds.

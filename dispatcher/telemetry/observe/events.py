@@ -18,7 +18,7 @@ def fanned_out(events: int, deliveries: int) -> None:
     _log.debug("fanned out", events=events, deliveries=deliveries)
 
 
-def fan_out_too_large(events: int) -> None:
+def fan_out_timed_out(events: int) -> None:
     """Log that a fan-out of up to `events` timed out; the next one takes fewer."""
     _log.warning("fan-out timed out, taking fewer events", events=events)
 

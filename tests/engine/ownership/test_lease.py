@@ -287,23 +287,23 @@ async def test_a_shard_is_kept_until_its_rows_were_moved_after_a_clock_step(
     assert table.answer.shards == (frozenset() if is_draining else set(range(32)))
 
 
-async def test_shards_are_held_until_they_are_released(
+async def test_shards_are_kept_until_they_are_released(
     lease: Lease, table: Table, buffer: DeliveryBuffer
 ) -> None:
-    assert lease.held == frozenset()
+    assert lease.kept == frozenset()
     table.answer = renewal(shards=ALL)
     await lease.run_once()
     delivery = in_flight(buffer, 4)
     lease.drain()
-    assert lease.held == ALL
+    assert lease.kept == ALL
     await lease.run_once()
-    assert lease.held == {4}
+    assert lease.kept == {4}
     buffer.confirm_recorded(delivery, None)
     await lease.run_once()
-    assert lease.held == frozenset()
+    assert lease.kept == frozenset()
 
 
-async def test_nothing_is_held_without_a_valid_lease(
+async def test_nothing_is_kept_without_a_valid_lease(
     lease: Lease, table: Table, buffer: DeliveryBuffer
 ) -> None:
     table.answer = renewal(shards=ALL)
@@ -312,10 +312,10 @@ async def test_nothing_is_held_without_a_valid_lease(
     lease.drain()
     await lease.run_once()
     lease.give_up()
-    assert lease.held == frozenset()
+    assert lease.kept == frozenset()
     table.answer = renewal()
     await lease.run_once()
-    assert lease.held == frozenset(), "others may have them since"
+    assert lease.kept == frozenset(), "others may have them since"
 
 
 async def test_a_claim_that_ends_after_the_drain_began_starts_nothing(

@@ -130,7 +130,7 @@ async def test_lost_answers_make_no_event_about_a_failed_delivery_be_missing_or_
     delivery = await rows.delivery(connection, await rows.endpoint(connection, "user.*"))
     recorder = Recorder(
         Deliveries(session),
-        held=lambda: range(64),
+        kept=lambda: range(64),
         on_recorded=lambda *_: None,
         on_late=lambda _: None,
         on_unrecordable=lambda _: None,

@@ -56,7 +56,7 @@ class Ends:
         self.lost: list[int] = []
         self.recorder = Recorder(
             table,  # type: ignore[arg-type] # as much of it as the recorder uses
-            held=lambda: OURS,
+            kept=lambda: OURS,
             on_recorded=lambda delivery, _: self.recorded.append(delivery.id),
             on_late=lambda delivery: self.lost.append(delivery.id),
             on_unrecordable=lambda _: None,

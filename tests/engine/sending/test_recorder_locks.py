@@ -51,13 +51,13 @@ class Table(Deliveries):
 class Ends:
     """A recorder, and what became of its results."""
 
-    def __init__(self, session: Session, held: Collection[int] = range(64)) -> None:
+    def __init__(self, session: Session, kept: Collection[int] = range(64)) -> None:
         self.table = Table(session)
         self.recorded: list[int] = []
         self.late: list[int] = []
         self.recorder = Recorder(
             self.table,
-            held=lambda: held,
+            kept=lambda: kept,
             on_recorded=lambda delivery, _: self.recorded.append(delivery.id),
             on_late=lambda delivery: self.late.append(delivery.id),
             on_unrecordable=lambda _: None,
@@ -204,7 +204,7 @@ async def test_results_for_shards_of_others_are_recorded_beside_a_locked_row(
     connection: Connection, recording: Session, dsn: str
 ) -> None:
     deliveries = await pending(connection, 4)
-    ends = Ends(recording, held=())
+    ends = Ends(recording, kept=())
     ends.put(deliveries)
     async with locking(dsn, deliveries[:1]):
         await ends.recorder.run_once()

@@ -24,7 +24,7 @@ def health(clock: Clock) -> StageHealth:
 
 
 def test_a_stage_that_never_began_does_not_fail(clock: Clock, health: StageHealth) -> None:
-    health.rests("record")
+    health.note_idle("record")
     clock.now += 1_000
     assert health.failing() == {}
 
@@ -80,7 +80,7 @@ def test_a_pass_that_does_not_end_fails_when_it_has_taken_too_long(
 def test_a_pass_that_waits_for_work_is_not_late(clock: Clock, health: StageHealth) -> None:
     health.began("record")
     clock.now += 50
-    health.rests("record")
+    health.note_idle("record")
     clock.now += 9
     assert health.failing() == {}
     clock.now += 2
@@ -92,7 +92,7 @@ def test_resting_does_not_hide_failures(clock: Clock, health: StageHealth) -> No
     health.failed("record")
     clock.now += 11
     health.began("record")
-    health.rests("record")
+    health.note_idle("record")
     assert health.failing() == {"record": pytest.approx(11.0)}
 
 

@@ -540,6 +540,6 @@ async def test_dead_daemons_without_shards_are_forgotten(
            INSERT INTO dispatcher.daemons (id, renewed_at) VALUES (4, now() - interval '2 hours');
            UPDATE dispatcher.shards SET owner = 4 WHERE shard = 0"""
     )
-    await daemons.forget_dead()
+    await daemons.prune()
     left = await connection.fetch("SELECT id FROM dispatcher.daemons ORDER BY id")
     assert [row["id"] for row in left] == [3, 4]

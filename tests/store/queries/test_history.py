@@ -10,9 +10,9 @@ from dispatcher.core.model import Delivery
 from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.delivery_actions import DeliveryActions
 from dispatcher.store.queries.delivery_search import DeliverySearch
+from dispatcher.store.queries.environments import Environments
 from dispatcher.store.queries.event_outcomes import EventOutcomes
 from dispatcher.store.queries.history import History, HistoryFilter
-from dispatcher.store.queries.owners import Owners
 from dispatcher.store.session import Session
 from tests.conftest import Connection
 from tests.store import rows
@@ -292,7 +292,7 @@ async def test_what_ended_after_the_clock_was_set_back_is_found(
     assert [row["attempt"] for row in await read.attempts(OURS, one.id, 9)] == [1, 2]
     assert await read.of_event(OURS, event, LARGEST_ID, 9) == [one.id]
     assert (await read.of_endpoints([endpoint], ALL, 9, 9)).ids == [one.id]
-    assert await Owners(session).of_delivery(one.id) == OURS
+    assert await Environments(session).of_delivery(one.id) == OURS
     (outcome,) = await EventOutcomes(session).of_events(OURS, [event], 9)
     assert outcome["failed_id"] == one.id
     (state_row,) = await DeliveryActions(session).find([one.id], OURS)

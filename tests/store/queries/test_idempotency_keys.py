@@ -147,7 +147,7 @@ async def test_a_repeatable_read_transaction_sees_a_serialization_failure_not_a_
     assert await count(connection) == 1
 
 
-async def test_twenty_emitters_of_one_key_at_once_get_one_event(dsn: str) -> None:
+async def test_twenty_producers_of_one_key_at_once_get_one_event(dsn: str) -> None:
     async with asyncpg.create_pool(dsn, min_size=20, max_size=20) as pool:
         names = await asyncio.gather(*(pool.fetchval(EMIT, "k", str(n)) for n in range(20)))
         assert len(set(names)) == 1

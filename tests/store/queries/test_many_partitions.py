@@ -26,10 +26,10 @@ from dispatcher.store.queries.deliveries import Deliveries
 from dispatcher.store.queries.delivery_actions import DeliveryActions as StoredActions
 from dispatcher.store.queries.delivery_search import DeliverySearch
 from dispatcher.store.queries.endpoints import Endpoints
+from dispatcher.store.queries.environments import Environments
 from dispatcher.store.queries.event_outcomes import EventOutcomes
 from dispatcher.store.queries.history import History, HistoryFilter
 from dispatcher.store.queries.inbox import Inbox
-from dispatcher.store.queries.owners import Owners
 from dispatcher.store.queries.replays import Replays
 from dispatcher.store.session import Session, without_locks
 from dispatcher.store.statements import statement
@@ -329,8 +329,8 @@ async def test_the_environment_of_the_oldest_delivery_is_found(
     long_history: Connection, asked: Counting, endpoint: UUID
 ) -> None:
     oldest = (await ids_of(long_history))[-1]
-    assert await Owners(asked).of_delivery(oldest) == ENVIRONMENT
-    assert await Owners(asked).of_delivery(oldest + 7) is None
+    assert await Environments(asked).of_delivery(oldest) == ENVIRONMENT
+    assert await Environments(asked).of_delivery(oldest + 7) is None
     assert asked.locks <= LOCKS_LIMIT
 
 

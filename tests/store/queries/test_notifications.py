@@ -1,4 +1,4 @@
-"""An emitter notifies only while a daemon listens and none has opened a polling window."""
+"""A producer notifies only while a daemon listens and none has opened a polling window."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -122,7 +122,7 @@ async def test_a_repeated_key_sends_no_notification(
     assert await ear.heard() == 0
 
 
-async def test_emitters_do_not_notify_during_a_polling_window(
+async def test_producers_do_not_notify_during_a_polling_window(
     connection: Connection, ear: Ear, inbox: Inbox
 ) -> None:
     await inbox.announce_listening(LISTENING)
@@ -160,7 +160,7 @@ async def test_a_shorter_polling_window_does_not_end_a_longer_one(
 async def test_polling_windows_are_seen_before_they_are_committed(
     connection: Connection, dsn: str
 ) -> None:
-    """They are sequences: no emitter waits for the row of another."""
+    """They are sequences: no producer waits for the row of another."""
     async with connected(dsn) as emitter, connection.transaction():
         await connection.execute("SELECT setval('dispatcher.listen_until', 5)")
         async with asyncio.timeout(30):

@@ -319,8 +319,8 @@ async def test_keys_of_old_events_are_forgotten_in_parts(
         """INSERT INTO dispatcher.idempotency_keys
            SELECT 'env_default', 'k' || n, n FROM generate_series(1, 9) AS n"""
     )
-    assert await partitions.forget_keys(6, 3) == 3
-    assert await partitions.forget_keys(6, 3) == 2
-    assert await partitions.forget_keys(6, 3) == 0
+    assert await partitions.prune_keys(6, 3) == 3
+    assert await partitions.prune_keys(6, 3) == 2
+    assert await partitions.prune_keys(6, 3) == 0
     left = await connection.fetch("SELECT event_id FROM dispatcher.idempotency_keys ORDER BY 1")
     assert [row["event_id"] for row in left] == [6, 7, 8, 9]

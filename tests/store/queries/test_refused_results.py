@@ -45,7 +45,7 @@ class Ends:
         self.unrecordable: list[int] = []
         self.recorder = Recorder(
             Deliveries(session),
-            held=lambda: range(64),
+            kept=lambda: range(64),
             on_recorded=lambda delivery, _: self.settled.append(delivery.id),
             on_late=lambda delivery: self.lost.append(delivery.id),
             on_unrecordable=lambda delivery: self.unrecordable.append(delivery.id),

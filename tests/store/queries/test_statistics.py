@@ -269,6 +269,6 @@ async def test_the_status_of_a_dead_daemon_is_forgotten(
     await connection.execute(
         "UPDATE dispatcher.daemon_status SET published_at = now() - interval '2 hours' WHERE daemon_id < 9"
     )
-    await daemons.forget_status()
+    await daemons.prune_status()
     left = await connection.fetch("SELECT daemon_id FROM dispatcher.daemon_status ORDER BY 1")
     assert [row["daemon_id"] for row in left] == [owner, 9]

@@ -48,7 +48,7 @@ async def used_at(connection: Connection) -> datetime | None:
 
 async def test_a_new_row_is_answered_without_its_hash(session: Session) -> None:
     row = await made(session)
-    assert (row["known"], row["lasting"]) == (True, True)
+    assert (row["environment_exists"], row["expires_later"]) == (True, True)
     assert (row["name"], row["environment_id"], row["scope"]) == ("ci", "env_default", "write")
     assert (row["expires_at"], row["last_used_at"], row["revoked_at"]) == (None, None, None)
     assert "hash" not in row
@@ -56,14 +56,14 @@ async def test_a_new_row_is_answered_without_its_hash(session: Session) -> None:
 
 async def test_a_token_for_every_environment_names_none(session: Session) -> None:
     row = await made(session, environment_id=None)
-    assert (row["known"], row["environment_id"]) == (True, None)
+    assert (row["environment_exists"], row["environment_id"]) == (True, None)
 
 
 async def test_no_token_is_created_for_an_unknown_environment(
     session: Session, connection: Connection
 ) -> None:
     row = await made(session, environment_id="env_x")
-    assert (row["known"], row["lasting"], row["id"]) == (False, True, None)
+    assert (row["environment_exists"], row["expires_later"], row["id"]) == (False, True, None)
     assert await count(connection) == 0
 
 
@@ -71,7 +71,7 @@ async def test_no_token_is_created_that_has_expired_by_the_databases_clock(
     session: Session, connection: Connection
 ) -> None:
     row = await made(session, expires_at=datetime.now(UTC) - timedelta(seconds=5))
-    assert (row["known"], row["lasting"], row["id"]) == (True, False, None)
+    assert (row["environment_exists"], row["expires_later"], row["id"]) == (True, False, None)
     assert await count(connection) == 0
 
 
