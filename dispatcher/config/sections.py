@@ -87,7 +87,7 @@ class Database(_Section):
 
 
 class Delivery(_Section):
-    """How requests are sent, and when an endpoint that only fails is disabled."""
+    """How events are sent, how large one may be, and when a failing endpoint is disabled."""
 
     concurrency: Annotated[int, Field(ge=1, le=10_000)] = 256
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 32

@@ -32,6 +32,7 @@ ErrorCode = Literal[
 ]
 """Why an attempt got no response; `authentication` if there was no access token to send.
 
+An internal error of the daemon has the code `protocol`, with a reason that says so.
 A response that is not 2xx has the code `http`, a 2xx has `ok`.
 `cancelled` marks the last row of a delivery that ended without an attempt.
 """

@@ -53,6 +53,8 @@ VERBS = (
     "audit",
     "pause",
     "resume",
+    "bulk-action",
+    "key",
 )
 WEBHOOK_VERBS = (
     "create",
@@ -91,7 +93,8 @@ def dispatcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dispatcher:
 def test_the_help_names_every_verb_and_exits_with_0(dispatcher: Dispatcher) -> None:
     result = dispatcher("--help")
     assert result.exit_code == 0
-    assert set(VERBS) <= set(re.findall(r"^  ([\w-]+)  ", result.stdout, re.MULTILINE))
+    shown = re.findall(r"^  ([\w-]+)  ", result.stdout, re.MULTILINE)
+    assert set(VERBS) == set(main.commands) == {name for name in shown if not name.startswith("--")}
 
 
 def test_check_names_the_file_of_the_configuration(dispatcher: Dispatcher, tmp_path: Path) -> None:

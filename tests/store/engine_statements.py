@@ -175,8 +175,8 @@ def _leasing(queues: Queues) -> Rows:
 def _keeping(queues: Queues) -> Rows:
     sums = ", ".join([*[_times("1", 100)] * 5, _times(f"{_times('1', 26)}::text", 100)])
     return {
-        "deliveries/end_expired_and_deleted": ("upkeep", f"2000, {queues.base}", 2000, 1, "deliveries_pkey"),
-        "deliveries/end_expired_and_deleted:expired": ("upkeep", f"2000, {queues.id(50_000)}", 4000, 12, "deliveries_pkey"),
+        "deliveries/cancel_expired_and_deleted": ("upkeep", f"2000, {queues.base}", 2000, 1, "deliveries_pkey"),
+        "deliveries/cancel_expired_and_deleted:expired": ("upkeep", f"2000, {queues.id(50_000)}", 4000, 12, "deliveries_pkey"),
         "daemons/prune": ("upkeep", "", 1, 10),
         "daemons/prune_status": ("upkeep", "", 1, 10),
         "endpoints/note_failures": ("upkeep", f"{_hundred()}, {_times('1', 100)}, 5", 100, 15),

@@ -85,7 +85,7 @@ async def test_a_late_attempt_makes_no_second_row(connection: Connection, sessio
 
 async def test_cancelled_deliveries_are_listed(connection: Connection, session: Session) -> None:
     await rows.delivery(connection, await rows.endpoint(connection, deleted=True), attempt=2)
-    await Deliveries(session).end_expired_and_deleted(10, 0)
+    await Deliveries(session).cancel_expired_and_deleted(10, 0)
     row = await only(connection)
     assert (row["state"], row["attempts"], row["last_error"]) == (
         "CANCELLED",

@@ -189,7 +189,7 @@ class Fanout:
         daemon, shards = self._lease.daemon, sorted(self._lease.owned)
         if daemon is None or not shards:
             return NOTHING
-        shard = shards[next(self._shard_turn) % len(shards)]
+        shard = shards[next(self._shard_turn) % len(shards)]  # for all without a home shard
         if slice_.is_oversized:
             return await self._inbox.fan_out_slice(
                 limit=self._size.scale(OVERSIZED_LIMIT),

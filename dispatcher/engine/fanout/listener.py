@@ -8,11 +8,10 @@ first LISTEN, then read.
 
 from collections.abc import Callable
 
-from dispatcher.store.queries.inbox import PARKED_CHANNEL, Inbox
+from dispatcher.store.queries.inbox import EVENTS_CHANNEL, PARKED_CHANNEL, Inbox
 from dispatcher.store.session import Session
 from dispatcher.telemetry import observe
 
-CHANNEL = "dispatcher"
 KEEPALIVE_SECONDS = 3.0
 """Seconds between two statements that test the connection."""
 ANNOUNCED_MS = 10_000
@@ -35,7 +34,7 @@ class Listener:
 
     @property
     def is_listening(self) -> bool:
-        return self._session.listens_to(CHANNEL)
+        return self._session.listens_to(EVENTS_CHANNEL)
 
     async def run_once(self) -> float:
         """Listen if the session does not yet, and announce it, so that producers notify.
@@ -44,7 +43,7 @@ class Listener:
         next one. Raise StoreError or StatementTimeoutError.
         """
         await self._session.listen(PARKED_CHANNEL, self._on_parked)
-        is_new = await self._session.listen(CHANNEL, self._on_events)
+        is_new = await self._session.listen(EVENTS_CHANNEL, self._on_events)
         await self._inbox.announce_listening(ANNOUNCED_MS)
         if is_new:
             observe.daemon.listening()

@@ -169,7 +169,7 @@ class MaintenanceSteps:
         )
 
     async def _cancel_deliveries(self) -> bool:
-        cancelled = await self._deliveries.end_expired_and_deleted(
+        cancelled = await self._deliveries.cancel_expired_and_deleted(
             CANCEL_LIMIT, self._expired_below()
         )
         if cancelled:

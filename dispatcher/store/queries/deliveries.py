@@ -166,14 +166,14 @@ class Deliveries:
         )
         return [Delivery.from_row(row) for row in uncopied_rows(DeliveryRow, rows)]
 
-    async def end_expired_and_deleted(self, limit: int, expire_below: int) -> int:
+    async def cancel_expired_and_deleted(self, limit: int, expire_below: int) -> int:
         """Cancel deliveries that are too old, or of deleted endpoints, up to `limit` of each kind.
 
         A delivery is too old if its id is below `expire_below`. Return how many were cancelled.
         """
         return len(
             await self._session.fetch(
-                statement("deliveries/end_expired_and_deleted"), limit, expire_below
+                statement("deliveries/cancel_expired_and_deleted"), limit, expire_below
             )
         )
 

@@ -271,7 +271,10 @@ class Endpoints:
         await self._session.fetch(statement("endpoints/lock"), endpoint_id)
 
     async def delete(self, endpoint_id: UUID, version: int) -> None:
-        """Mark an endpoint as deleted, and delete its subscriptions. Its history stays."""
+        """Mark an endpoint as deleted, and delete its subscriptions and credentials.
+
+        Retries and replays to it that wait in the inbox are cancelled. Its history stays.
+        """
         await self._session.fetch(statement("endpoints/delete"), endpoint_id, version)
 
     async def disable(

@@ -17,6 +17,8 @@ DELIVERIES_LIMIT = 20_000
 """Most deliveries that one statement makes; it takes as many events as fit."""
 READ_LIMIT = 50_000
 """Most rows that a statement with excluded environments reads; the number is in its text too."""
+EVENTS_CHANNEL = "dispatcher"
+"""The channel that is notified when the inbox has new rows."""
 PARKED_CHANNEL = "dispatcher_parked"
 """The channel on which daemons say that they parked deliveries in shards of others."""
 

@@ -1,10 +1,9 @@
 -- $1 id  $2 version
 --
 -- The pending deliveries are cancelled soon, by the step of maintenance that runs
--- deliveries/end_expired_and_deleted.sql. Ended
--- ones that wait in the inbox to be sent again get their last attempt here, because their fan-out would
--- leave no trace. The previous secret, the headers and the credentials are deleted at once. The secret
--- stays, encrypted, and nothing is signed with it.
+-- deliveries/cancel_expired_and_deleted.sql. Ended ones that wait in the inbox to be sent again get their
+-- last attempt here, because their fan-out would leave no trace. The previous secret, the headers and the
+-- credentials are deleted at once. The secret stays, encrypted, and nothing is signed with it.
 WITH gone AS (
   UPDATE dispatcher.endpoints
   SET deleted_at = now(), updated_at = now(), active = false, version = $2, previous_secret = NULL, previous_until = NULL, headers = NULL,

@@ -205,7 +205,7 @@ async def test_the_history_of_a_deleted_webhook_can_be_read(
 ) -> None:
     endpoint = await rows.endpoint(connection, deleted=True)
     pending = await rows.delivery(connection, endpoint, attempt=2)
-    await store.end_expired_and_deleted(10, 0)
+    await store.cancel_expired_and_deleted(10, 0)
     item = await only(read, endpoint)
     assert (item.status, item.error_code) == ("CANCELLED", "cancelled")
     assert (item.attempts, item.error) == (2, "the endpoint was deleted")
@@ -367,7 +367,7 @@ async def test_the_end_without_a_request_has_no_headers(
     endpoint = await rows.endpoint(connection, deleted=True)
     sent = await rows.delivery(connection, endpoint)
     await store.record([result(sent, RETRIED)])
-    await store.end_expired_and_deleted(10, 0)
+    await store.cancel_expired_and_deleted(10, 0)
     made = await read.attempts(OURS, ids.delivery_name(sent.id))
     assert [(attempt.number, attempt.outcome) for attempt in made] == [
         (1, "http"),

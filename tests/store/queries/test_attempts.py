@@ -308,7 +308,7 @@ async def test_deliveries_of_deleted_endpoints_end_with_an_attempt_that_says_why
     deleted = await rows.endpoint(connection, deleted=True)
     kept = await rows.delivery(connection, await rows.endpoint(connection, active=False))
     gone = await rows.delivery(connection, deleted, attempt=2, due_in=600, parked=True)
-    assert await deliveries.end_expired_and_deleted(10, 0) == 1
+    assert await deliveries.cancel_expired_and_deleted(10, 0) == 1
     assert [row["id"] for row in await rows.deliveries(connection)] == [kept.id]
     (row,) = await rows.attempts(connection)
     assert (row["delivery_id"], row["event_id"], row["endpoint_id"]) == (
@@ -322,7 +322,7 @@ async def test_deliveries_of_deleted_endpoints_end_with_an_attempt_that_says_why
         0,
         None,
     )
-    assert await deliveries.end_expired_and_deleted(10, 0) == 0
+    assert await deliveries.cancel_expired_and_deleted(10, 0) == 0
 
 
 async def test_cancelling_does_not_wait_for_a_delivery_that_is_being_recorded(
@@ -335,7 +335,7 @@ async def test_cancelling_does_not_wait_for_a_delivery_that_is_being_recorded(
             "SELECT 1 FROM dispatcher.deliveries WHERE id = $1 FOR UPDATE", busy.id
         )
         async with asyncio.timeout(30):
-            assert await deliveries.end_expired_and_deleted(10, 0) == 1
+            assert await deliveries.cancel_expired_and_deleted(10, 0) == 1
     assert [row["id"] for row in await rows.deliveries(connection)] == [busy.id]
     assert [row["delivery_id"] for row in await rows.attempts(connection)] == [idle.id]
 
@@ -345,9 +345,9 @@ async def test_deliveries_below_a_bound_expire_oldest_first_some_at_a_time(
 ) -> None:
     endpoint = await rows.endpoint(connection)
     made = [await rows.delivery(connection, endpoint) for _ in range(6)]
-    assert await deliveries.end_expired_and_deleted(2, made[5].id) == 2
+    assert await deliveries.cancel_expired_and_deleted(2, made[5].id) == 2
     assert [row["id"] for row in await rows.deliveries(connection)] == [d.id for d in made[2:]]
-    assert await deliveries.end_expired_and_deleted(9, made[5].id) == 3
+    assert await deliveries.cancel_expired_and_deleted(9, made[5].id) == 3
     errors = {row["error"] for row in await rows.attempts(connection)}
     assert errors == {"expired: the event is about to be dropped by retention"}
 
@@ -356,7 +356,7 @@ async def test_an_expired_delivery_of_a_deleted_endpoint_ends_once(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     doomed = await rows.delivery(connection, await rows.endpoint(connection, deleted=True))
-    assert await deliveries.end_expired_and_deleted(10, doomed.id + 1) == 1
+    assert await deliveries.cancel_expired_and_deleted(10, doomed.id + 1) == 1
     assert len(await rows.attempts(connection)) == 1
 
 
@@ -364,7 +364,7 @@ async def test_a_result_of_a_delivery_cancelled_during_its_attempt_is_kept(
     connection: Connection, deliveries: Deliveries
 ) -> None:
     under_way = await rows.delivery(connection, await rows.endpoint(connection, deleted=True))
-    await deliveries.end_expired_and_deleted(10, 0)
+    await deliveries.cancel_expired_and_deleted(10, 0)
     await late(connection, deliveries, result(under_way))
     assert [(n, outcome, state) for _, n, outcome, state in await written(connection)] == [
         (0, "cancelled", "CANCELLED"),
@@ -391,7 +391,7 @@ async def test_the_owner_of_an_expired_delivery_gets_a_change_notice(
     in_order = await rows.delivery(connection, ordered, shard=5, parked=True)
     last = in_order.id
     await rows.delivery(connection, deleted)
-    assert await Deliveries(session).end_expired_and_deleted(10, last + 1) == 4
+    assert await Deliveries(session).cancel_expired_and_deleted(10, last + 1) == 4
     assert await noticed(connection) == [
         (held.id, plain, 4),
         (parked.id, plain, 3),
