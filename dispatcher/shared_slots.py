@@ -125,7 +125,7 @@ class SharedSlots:
             raise BusyError("too many wait already")
         newest = self._queues[longest].pop()
         if not newest.done():  # else its caller has just given up
-            newest.set_exception(BusyError("others wait for their first one"))
+            newest.set_exception(BusyError("its place went to one of whom fewer wait"))
 
     def _has_room(self, key: str) -> bool:
         return self._free > 0 and self._held[key] < self._slots_of_one

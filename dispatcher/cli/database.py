@@ -110,15 +110,26 @@ def demo_config(config: "Config") -> "Config":
 
 @contextmanager
 def start_lock(directory: Path) -> Iterator[None]:
-    """Hold the lock that a process needs to start the server of this directory."""
+    """Hold the lock that a process needs to start the server of this directory.
+
+    Raise CommandError if another process holds it for START_LIMIT_SECONDS.
+    """
+    from dispatcher.cli.errors import CommandError
     from dispatcher.embedded_postgres.process import lock
 
-    held = lock(directory / "turn", START_LIMIT_SECONDS) if os.path.exists(directory) else None
+    if not os.path.exists(directory):
+        yield
+        return
+    held = lock(directory / "turn", START_LIMIT_SECONDS)
+    if held is None:
+        raise CommandError(
+            f"Another process has been starting the PostgreSQL in {directory} for"
+            f" {START_LIMIT_SECONDS:.0f} seconds. Wait until it is ready, or end it."
+        )
     try:
         yield
     finally:
-        if held is not None:
-            os.close(held)
+        os.close(held)
 
 
 def _server(config: "Config", directory: Path) -> "EmbeddedPostgres":

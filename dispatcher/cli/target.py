@@ -145,12 +145,19 @@ async def _environment_id(client: "AsyncApi", text: str) -> str:
 
 
 async def _named(client: "AsyncApi", text: str) -> list[str]:
-    """Return the ids of environments with this id or name, none if there are too many to tell."""
+    """Return the ids of environments with this id or name.
+
+    Raise CommandError if there are more environments than can be looked at for a name.
+    """
     ids, count = [], 0
     async for environment in client.within(None).environments.each(limit=100):
         count += 1
         if count > ENVIRONMENTS_LIMIT:
-            return []
+            if is_environment_id(text):
+                return []
+            raise CommandError(
+                "There are too many environments to look for a name. Give the id of one."
+            )
         if text in (environment.id, environment.name):
             ids.append(str(environment.id))
     return ids

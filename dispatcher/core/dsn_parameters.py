@@ -87,7 +87,7 @@ def _hosts(value: str) -> str | None:
         return "names an abstract socket, which is not supported: give the directory of the socket"
     if any(re.search(r"[@:\s]", part) for part in value.split(",") if not _is_address(part)):
         return (
-            "is no name of a host; in a user or password write %40 for @, %2F for / and %3A for :"
+            "is not the name of a host; in a user or password write %40 for @, %2F for /, %3A for :"
         )
     return None
 

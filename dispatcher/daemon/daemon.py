@@ -91,9 +91,9 @@ class Daemon:
 
     @property
     def dashboard(self) -> "Dashboard":
-        """Return the dashboard. Raise RuntimeError until the daemon is ready."""
+        """Return the dashboard. Raise RuntimeError until the admin port is built."""
         if self._admin is None:
-            raise RuntimeError("the daemon is not ready")
+            raise RuntimeError("the admin port is not built yet")
         return self._admin.dashboard
 
     def stop(self) -> None:

@@ -36,7 +36,7 @@ COOKIE: Final = "dispatcher_session"
 SECURE_COOKIE: Final = f"__Host-{COOKIE}"
 """Browsers accept a cookie with this prefix only over TLS and from this exact host. Otherwise a
 site on a sibling host name could set it."""
-KEPT_FORM_LIMIT_BYTES: Final = 256 * 1024
+KEPT_FORM_LIMIT_CHARACTERS: Final = 256 * 1024
 """A larger form is dropped at a sign-in, because it travels to the browser and back twice."""
 SMALL_FORM_LIMIT_BYTES: Final = 8 * 1024
 LARGE_FORMS_LIMIT: Final = 16
@@ -185,7 +185,7 @@ class SignInPages:
         if not is_surely_ours(request):
             return None
         kept = KeptForm.of(request.rel_url.raw_path_qs, (await self._fields(request)).items())
-        if sum(len(n) + len(v) for n, v in kept.fields) > KEPT_FORM_LIMIT_BYTES:
+        if sum(len(n) + len(v) for n, v in kept.fields) > KEPT_FORM_LIMIT_CHARACTERS:
             return None
         return kept
 

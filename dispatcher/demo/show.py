@@ -144,7 +144,8 @@ class Show:
             requests = "1 request was" if count == 1 else f"{count:,} requests were"
             click.echo(f"{requests} not verified: {fault}", err=True)
         missing = tally.expected - len(tally.latencies)
-        click.echo(f"{missing} of {tally.expected} events did not arrive.", err=True)
+        if missing > 0:
+            click.echo(f"{missing} of {tally.expected} events did not arrive.", err=True)
         for line in await self._application.unfinished(self._webhook_id, PROBLEMS_LIMIT):
             click.echo(f"  {line}", err=True)
 

@@ -96,9 +96,7 @@ class Sandbox:
                 self.used_seconds, answer = orjson.loads(line)
                 return Rejection(*answer) if answer else None
         self.used_seconds = PROCESSOR_SECONDS
-        return Rejection(
-            "too_expensive", "comparing it with the schema takes too much time or memory"
-        )
+        return Rejection("too_expensive", "checking it takes too much time or memory")
 
     async def close(self) -> None:
         """End the process. The next check starts another."""

@@ -56,6 +56,8 @@ class Events:
                 idempotency_key=key,
                 reference=form.reference,
             )
+        except stored.UnknownEnvironmentError:
+            raise no_environment(environment_id) from None
         except stored.EventRejectedError as error:
             raise InvalidError.field("data", str(error)) from None
         if key is not None:

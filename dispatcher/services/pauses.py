@@ -170,7 +170,7 @@ class Pauses:
             return await self.get(environment_id)
         pause = await self.get(environment_id)
         if pause.paused:
-            raise ConflictError('All environments are paused. Resume them with {"all": true}.')
+            raise ConflictError("All environments are paused. Resume all of them.")
         return pause
 
     async def apply_configured(self) -> ConfiguredPause:

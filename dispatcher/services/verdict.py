@@ -50,7 +50,7 @@ class UnwellWebhook:
             environment_id=row["environment_id"],
             name=row["name"],
             active=row["active"],
-            since=row["failing_since"],
+            since=row["failing_since"] if row["active"] else None,
             code=code if row["active"] else "",
             why=(row["error"] or code or "no attempt on record") if row["active"] else disabled,
             waiting=min(row["pending"], PENDING_COUNTED_LIMIT),

@@ -30,6 +30,9 @@ WAITING_LIMIT = 512
 SEPARATE_SECONDS = 2.0
 """After a wait for a key in vain, how long the requests of one statement are repeated, each on its
 own."""
+KEYS_HELD = (
+    "earlier requests waited too long for idempotency keys that open transactions hold: try again"
+)
 SEPARATE_LOCK_MS = 20
 """How long each of them waits for a key. The statement of all of them has waited long already."""
 
@@ -150,7 +153,7 @@ async def _insert_separately(
         if emission.result.done():  # its caller has given up
             continue
         if monotonic() >= until:
-            _fail(together[place:], TransactionConflictError("others with used keys took too long"))
+            _fail(together[place:], TransactionConflictError(KEYS_HELD))
             return
         try:
             async with pool.transaction() as opened:

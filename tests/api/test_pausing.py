@@ -56,9 +56,8 @@ async def test_resuming_one_environment_while_all_are_paused_is_a_conflict(
     await admin("POST", "/api/pause", {"all": True})
     refused = await admin("POST", "/api/resume", {})
     assert (refused.status, refused.code) == (409, "conflict")
-    assert (
-        'All environments are paused. Resume them with {"all": true}.'
-        in refused.body.decode().replace("\\", "")
+    assert "All environments are paused. Resume all of them." in refused.body.decode().replace(
+        "\\", ""
     )
 
     await admin("POST", "/api/pause", {})

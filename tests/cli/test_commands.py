@@ -137,8 +137,8 @@ def test_the_version_is_the_packages(dispatcher: Dispatcher) -> None:
             "those of all environments that the token may see, or that the database",
         ),
         ("replay", "those of all environments that the token may see, or that the database has"),
-        ("pause", "Without --environment and --all, it is env_default"),
-        ("resume", "Without --environment and --all, it is env_default"),
+        ("pause", "Without --environment and --all, the environment is env_default"),
+        ("resume", "Without --environment and --all, the environment is env_default"),
     ],
 )
 def test_help_says_where_a_command_works_by_default(

@@ -116,7 +116,7 @@ def test_parameters_that_are_honoured_or_ask_for_nothing_are_taken(
         ({"host": "a,b,c", "port": "1,2"}, "the parameter port names 2 ports for 3 hosts"),
         ({"host": "a,b", "hostaddr": "10.0.0.1"}, "different numbers of hosts"),
         ({"host": ",".join("abcdefghijklmnopq")}, "at most 16 hosts"),
-        ({"host": "p@ss"}, "is no name of a host"),
+        ({"host": "p@ss"}, "is not the name of a host"),
         ({"sslmod": "require"}, "did you mean sslmode?"),
         ({"ssl": "false"}, "did you mean sslmode?"),
         ({"pgbouncer": "true"}, "the parameter pgbouncer is not one"),
@@ -147,6 +147,12 @@ def test_a_problem_of_a_variable_names_the_variable() -> None:
 
 def test_every_variable_gives_a_known_parameter() -> None:
     assert set(dsn.ENVIRONMENT.values()) <= set(RULES)
+
+
+def test_a_variable_that_asks_for_tls_in_the_old_way_is_not_passed_over() -> None:
+    """Otherwise the connection would have no TLS, where psql's has it."""
+    variables = dsn.from_environment({"PGREQUIRESSL": "1"})
+    assert "sslmode=require" in find_problems(variables)[0]
 
 
 def test_the_mode_of_tls_is_libpqs() -> None:

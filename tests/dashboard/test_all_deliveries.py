@@ -1,5 +1,7 @@
 """The deliveries of all webhooks: filtered, selected, retried and cancelled, and failures by cause."""
 
+from urllib.parse import urlencode
+
 import pytest
 
 from dispatcher.dashboard.views import deliveries
@@ -220,6 +222,11 @@ async def test_failures_are_grouped_by_their_cause_with_the_button_that_retries_
     for _ in range(3):
         await emit(admin)
     await have(admin, 6, "status=FAILED")
+    kept = {"event": "order.*", "until": "2100-01-01T00:00"}
+    page = await visitor.get(f"/deliveries/causes?{urlencode(kept)}")
+    retries = [form for form in page.markup.forms if form.fields.get("action") == "retry"]
+    assert [form.fields.items() >= kept.items() for form in retries] == [True] * 3
+    assert page.text.count("event=order.%2A&amp;until=") == 3
     page = await visitor.get("/deliveries/causes")
     rows = page.text.split("<tbody>")[1].split("</tr>")[:3]
     assert [name in row for row, name in zip(rows, ("Initech", "Hooli", "Hooli"), strict=True)] == [

@@ -1,6 +1,7 @@
 """Recovering from the dashboard: counted first, then started, watched and cancelled."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 from tests.api.conftest import Api, Client
 from tests.conftest import Connection
@@ -127,6 +128,28 @@ async def test_a_running_replay_is_cancelled(
     assert "Cancelled." in (await visitor.post(f"{path}/{match[1]}/cancel")).text
     assert ">cancelled<" in (await visitor.get(path)).text
     assert (await visitor.post(f"{path}/rec_1/cancel")).status == 404
+
+
+async def test_a_replay_that_has_ended_cannot_be_cancelled_and_the_form_stays_as_it_was(
+    visitor: Visitor, admin: Client, receiver: Receiver
+) -> None:
+    webhook = await made(admin, receiver.url)
+    path = f"/webhooks/{webhook}/recoveries"
+    since = datetime.now(UTC) - timedelta(hours=1)
+    started = await admin("POST", f"/api/webhooks/{webhook}/recover", {"since": since.isoformat()})
+    recovery = started.data["id"]
+
+    async def ended() -> bool:
+        state: str = (await admin("GET", f"/api{path}/{recovery}")).data["state"]
+        return state == "DONE"
+
+    await until(ended, "the recovery is done")
+    refused = await visitor.post(f"{path}/{recovery}/cancel")
+    assert (refused.status, "is DONE" in refused.text) == (409, True)
+    unticked = await visitor.post(path, {"preset": "hour", "rate": "fast"})
+    pages = (await visitor.get(path), refused, unticked)
+    ticked = ["missed" in page.markup.form("/recoveries").fields for page in pages]
+    assert ticked == [True, True, False]
 
 
 async def test_a_read_token_sees_replays_and_starts_none(

@@ -44,7 +44,10 @@ async def webhook(dispatcher: Shell, receiver: Receiver) -> str:
 @pytest.mark.parametrize(
     ("event", "damage"),
     [
-        ("signing secret cannot be decrypted", "secret = '\\x00', headers = '\\x00'"),
+        (
+            "secret, headers or credentials cannot be decrypted",
+            "secret = '\\x00', headers = '\\x00'",
+        ),
         ("endpoint cannot be read", """retry = '{"retries": "many"}'"""),
     ],
 )

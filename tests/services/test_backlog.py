@@ -129,6 +129,22 @@ async def test_counting_stops_at_a_limit_and_reports_it(
     assert (waiting.due, waiting.held, sorted(waiting.more)) == (4, 4, ["due", "held"])
 
 
+async def test_events_of_others_that_hide_those_of_an_environment_are_reported(
+    backlogs: Backlogs, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the first events of the inbox are counted, of whichever environments."""
+    monkeypatch.setattr("dispatcher.services.backlog.BACKLOG_COUNT_LIMIT", 3)
+    await rows.environment(connection, "env_other")
+    for _ in range(2):
+        await rows.event(connection)
+    inbox = (await backlogs.read("env_other")).inbox
+    assert (inbox.events, inbox.more) == (0, False)
+    await rows.event(connection)
+    await rows.event(connection, environment="env_other")
+    inbox = (await backlogs.read("env_other")).inbox
+    assert (inbox.events, inbox.more) == (0, True)
+
+
 async def test_an_event_before_its_fan_out_counts_as_waiting(
     backlogs: Backlogs, connection: Connection
 ) -> None:

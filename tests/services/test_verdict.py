@@ -101,6 +101,7 @@ async def test_webhooks_that_fail_are_listed_with_their_last_answer(
     late, early, well, gone = [await rows.endpoint(connection) for _ in range(4)]
     await fails(connection, late, 5)
     await fails(connection, early, 50)
+    await fails(connection, gone, 60)
     await connection.execute(
         "UPDATE dispatcher.endpoints SET active = false, disabled_reason = 'gone' WHERE id = $1",
         gone,
@@ -124,6 +125,7 @@ async def test_webhooks_that_fail_are_listed_with_their_last_answer(
     ]
     since = verdict.unwell[0].since
     assert since is not None
+    assert verdict.unwell[2].since is None, "it does not fail any more: nothing is sent to it"
     assert timedelta(minutes=49) < datetime.now(UTC) - since < timedelta(minutes=52)
     assert "3 webhooks fail." in verdict.problems
     assert (await Verdicts(pool).read("env_other")).unwell == ()

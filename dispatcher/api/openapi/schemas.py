@@ -1,5 +1,6 @@
 """The JSON schemas of responses, generated from the dataclasses that are serialized."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -109,7 +110,8 @@ def _fields(kind: type, dialect: Dialect, schemas: Schema, *, without: str = "")
             "description": "Present only in the response that created it.",
         }
     if kind.__doc__ and not kind.__doc__.startswith(f"{kind.__name__}("):
-        described["description"] = kind.__doc__.replace("\n    ", "\n").strip()
+        text = kind.__doc__.replace("\n    ", "\n").strip()
+        described["description"] = re.sub(r"\bNone\b", "null", text)
     return described
 
 

@@ -150,6 +150,8 @@ async def _key(inspection: Inspection) -> str:
 
     cipher = keyring.read(inspection.config)
     if not inspection.facts.owns_schema:
+        if inspection.facts.schema_owner is not None:
+            raise CheckWarningError("key: not checked, because the role has no rights to it")
         return "key: none is stored yet"
     stored = (await Settings(inspection.session).read()).key_check
     if stored is None:

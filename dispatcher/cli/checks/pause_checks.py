@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 async def warnings(config: "Config", session: "Session") -> list[str]:
     """Return a sentence for each active pause, and one for the effect of `delivery.paused`."""
     from dispatcher.cli.database import actor
+    from dispatcher.cli.output.tables import counted
     from dispatcher.services.pauses import Pauses
 
     async with session.transaction() as opened:
@@ -24,7 +25,7 @@ async def warnings(config: "Config", session: "Session") -> list[str]:
     ]
     unlisted = totals.environments - sum(pause.environment_id is not None for pause in active)
     if unlisted > 0:
-        messages.append(f"sending is paused for {unlisted} more environments")
+        messages.append(f"sending is paused for {counted(unlisted, 'more environment')}")
     if applies:
         messages.append(
             "delivery.paused is set: `dispatcher run` will pause sending for all environments"

@@ -84,7 +84,7 @@ def get(target: Target, delivery_id: str, as_json: bool) -> None:
 def retry(target: Target, delivery_id: str | None, selection: Selection, as_json: bool) -> None:
     """Send a delivery again, also one that has ended. Send a pending one at once.
 
-    One that has ended starts the whole retry schedule again. Its attempts are counted on.
+    One that has ended starts the whole retry schedule again. Its attempt numbers continue.
 
     Without an ID, count the deliveries that match the filters, ask, and send all of them again:
     without --environment, those of all environments that the token may see, or that the database

@@ -34,8 +34,8 @@ def demo(context: click.Context, events: int | None, once: bool, port: int | Non
     Emit a sample event every second and show each delivery as it arrives, until Ctrl-C. Beside the
     receiver that answers at once are four others, unless --once is given: one is slow, one fails,
     one recovers, and one is gone. It needs no configuration. If database.dsn is set, it uses that
-    database, in the environment env_demo: give none that is in use, as the demo then sends what
-    waits there too. Its own database is put aside if it is of another version.
+    database, in the environment env_demo. Give none that is in use: the demo also sends what waits
+    there. Its own database is put aside if it is of another version, or needs another key.
     """
     from dispatcher.cli.checks import port_check
     from dispatcher.cli.demo_data import UnusableDemoDataError, put_aside

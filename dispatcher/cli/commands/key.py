@@ -20,7 +20,7 @@ def key() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
 def rotate(config_file: Path | None, as_json: bool) -> None:
-    """Encrypt all secrets with secrets.key that secrets.second_key still decrypts.
+    """Encrypt with secrets.key all secrets that secrets.second_key still decrypts.
 
     Daemons go on sending. First configure both keys for each daemon and restart it: see
     docs/installing.md. It may be run again at any time. It fails if a webhook has values that

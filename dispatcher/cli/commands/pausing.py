@@ -25,7 +25,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def pause(target: Target, of_all: bool, as_json: bool) -> None:
     """Stop sending, for one environment or for all of them, until it is resumed.
 
-    Without --environment and --all, it is env_default, or the environment of the token.
+    Without --environment and --all, the environment is env_default, or that of the token.
 
     Events emitted while sending is paused are delivered afterwards.
     """
@@ -40,7 +40,7 @@ def pause(target: Target, of_all: bool, as_json: bool) -> None:
 def resume(target: Target, of_all: bool, as_json: bool) -> None:
     """End the pause of one environment, or with --all the pause of all of them.
 
-    Without --environment and --all, it is env_default, or the environment of the token.
+    Without --environment and --all, the environment is env_default, or that of the token.
 
     An environment that is paused itself stays paused after --all.
     """

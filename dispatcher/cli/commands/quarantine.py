@@ -46,7 +46,7 @@ def quarantine() -> None:
 @as_json_option
 @with_target
 def list_(target: Target, limit: int, as_json: bool) -> None:
-    """List the entries, newest first, without --environment those of all."""
+    """List the entries, newest first; without --environment those of every environment."""
     events = call_newest(target, lambda api, size: api.quarantine.each(limit=size), limit)
     print_items(events, COLUMNS, as_json=as_json, empty="Nothing is in quarantine.", limit=limit)
 

@@ -83,7 +83,7 @@ def recover(
 @as_json_option
 @with_target
 def recoveries(target: Target, webhook_id: UUID | str, limit: int, as_json: bool) -> None:
-    """List the recoveries of a webhook, newest first: also those that `dispatcher replay` made."""
+    """List the recoveries of a webhook, newest first, also those of `dispatcher replay`."""
 
     async def fetch(api: "AsyncApi", id_: UUID) -> list["Resource"]:
         iterator = api.webhooks.each_recovery(id_, limit=min(limit + 1, PAGE_LIMIT))

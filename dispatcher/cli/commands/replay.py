@@ -67,6 +67,11 @@ class Replay:
         return int(self.preview.failed + self.preview.missed)
 
     @property
+    def is_empty(self) -> bool:
+        """Return True if there is nothing to send; counting may have ended before it found any."""
+        return not self.total and not self.preview.more
+
+    @property
     def created(self) -> int:
         """Return the number of deliveries that the recovery has created so far."""
         return int(self.recovery.made) if self.recovery else 0
@@ -149,7 +154,7 @@ def replay(
     )
     if not as_json:
         _print_previews(replays)
-    chosen = [item for item in replays if item.total and not dry_run]
+    chosen = [item for item in replays if not item.is_empty and not dry_run]
     if chosen:
         if not yes:
             confirm("Send them again?")
@@ -239,7 +244,7 @@ def _since_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] 
 
 def _print_previews(replays: list[Replay]) -> None:
     """Print what there is to send to each webhook, and the totals."""
-    nonempty = [item for item in replays if item.total]
+    nonempty = [item for item in replays if not item.is_empty]
     print_table(COLUMNS, [item.row for item in nonempty])
     if not nonempty:
         click.echo("There is nothing to send again.", err=True)

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def seed(target: Target, source: str, as_json: bool) -> None:
     """Add or update event types from a shipped catalogue, such as paylent, or from a file.
 
-    The file is TOML or JSON. Other event types of the environment stay, and running it again
-    changes nothing. On a database, either all types are written or none. Over the API, they are
-    written one by one, in order.
+    The file is TOML or JSON. Other event types of the environment stay, and running the command
+    again changes nothing. On a database, either all types are written or none. Over the API, they
+    are written one by one, in order.
     """
     import asyncio
 

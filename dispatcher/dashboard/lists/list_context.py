@@ -7,7 +7,7 @@ from typing import Final
 from dispatcher.dashboard.lists import delivery_filter_form
 from dispatcher.dashboard.request import DashboardRequest
 
-EVENT_FIELDS: Final = ("type", "reference", "since", "until")
+EVENT_FIELDS: Final = ("type", "since", "until")
 _FIELDS: Final = {
     "deliveries": delivery_filter_form.FIELDS,
     "webhook": delivery_filter_form.FIELDS,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -19,11 +19,13 @@ PRESETS = {
     "day": timedelta(days=1),
     "week": timedelta(days=7),
 }
+UNTYPED: Final = {"preset": "hour", "missed": "on"}
+"""The form that nothing was typed into."""
 
 
 async def list_(request: DashboardRequest) -> web.Response:
     """Show the recoveries of a webhook, and the form to start one."""
-    return await _page(request, {"preset": "hour", "missed": "on"})
+    return await _page(request, UNTYPED)
 
 
 async def recover(request: DashboardRequest) -> web.Response:
@@ -56,7 +58,7 @@ async def cancel(request: DashboardRequest) -> web.Response:
         async with request.changing("support") as services:
             await services.replays.cancel(request.environment_id, webhook.named(request), name)
     except ConflictError as refused:
-        return await _page(request, {"preset": "hour"}, {"form": str(refused)}, status=409)
+        return await _page(request, UNTYPED, {"form": str(refused)}, status=409)
     return see_other(_address(request), "cancelled")
 
 

@@ -110,8 +110,8 @@ class Fanout:
             await self._move_mark()
         picked, is_empty = await self._empty_inbox()
         if self._must_announce_parked:  # once a pass, as commits that notify wait for one another
-            self._must_announce_parked = False
             await self._inbox.announce_parked()
+            self._must_announce_parked = False
         await self._move_mark()  # last, as events wait for nothing else
         plan = self._polling.plan(monotonic(), picked, backlog=self._backlog())
         if plan.must_renew:

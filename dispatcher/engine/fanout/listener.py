@@ -31,6 +31,7 @@ class Listener:
         self._inbox = Inbox(session)
         self._on_events = on_events
         self._on_parked = on_parked
+        self._must_wake = False
 
     @property
     def is_listening(self) -> bool:
@@ -43,9 +44,10 @@ class Listener:
         next one. Raise StoreError or StatementTimeoutError.
         """
         await self._session.listen(PARKED_CHANNEL, self._on_parked)
-        is_new = await self._session.listen(EVENTS_CHANNEL, self._on_events)
+        self._must_wake |= await self._session.listen(EVENTS_CHANNEL, self._on_events)
         await self._inbox.announce_listening(ANNOUNCED_MS)
-        if is_new:
+        if self._must_wake:  # also if the first announcement failed
+            self._must_wake = False
             observe.daemon.listening()
             self._on_events()
             self._on_parked()

@@ -63,11 +63,12 @@ class _KnownToken:
     valid_until: float = 0.0
 
     def count(self, now: float) -> bool:
-        """Count a look-up. Return True if there were so many lately that the token is busy."""
+        """Count a look-up. Return True if the token is busy, or was until a second ago."""
         if now - self.counted_from > 1.0:
             self.counted_from, self.lookups = now, 0
         self.lookups += 1
-        return self.lookups >= BUSY_LOOKUPS or self.principal is not None
+        was_busy = self.principal is not None and now - self.valid_until < 1.0
+        return self.lookups >= BUSY_LOOKUPS or was_busy
 
 
 class TokenAuthenticator:

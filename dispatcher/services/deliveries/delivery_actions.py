@@ -17,7 +17,7 @@ _REFUSALS: Final[Mapping[RetryRefusal, str]] = {
     "deleted": "The webhook was deleted. Emit the event again for another webhook.",
     "disabled": "The webhook is disabled. Enable it, then retry the delivery.",
     "dropped": "The event is no longer kept. Emit it again instead.",
-    "attempts": f"The delivery has had {RETRYABLE_ATTEMPTS_LIMIT} attempts, the most that one may"
+    "attempts": f"The delivery has had {RETRYABLE_ATTEMPTS_LIMIT:,} attempts, the most that one may"
     " have. Emit the event again instead.",
     "in_progress": "An attempt at the delivery may be in progress. Try again when it is over.",
 }

@@ -113,6 +113,8 @@ class _Opening:
         if self._address.parameters.get("load_balance_hosts") == "random":
             random.SystemRandom().shuffle(hosts)
         for host in self._route.hosts(hosts):
+            if monotonic() >= deadline:  # the others come first the next time
+                break
             limit = self._limit(timeout_seconds, alone=len(hosts) == 1)
             places = self._route.places(await self._look_up(host, limit))
             limit = self._limit(timeout_seconds, alone=len(hosts) == len(places) == 1)

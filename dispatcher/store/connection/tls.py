@@ -144,7 +144,11 @@ def _identify(context: _Context, parameters: Mapping[str, str], environ: Mapping
         if named:
             raise TlsError(_unusable("sslcert", named, error)) from None
         return
-    key = key or str(home(environ, f"{DIRECTORY}/postgresql.key"))
+    if not key:
+        own = home(environ, f"{DIRECTORY}/postgresql.key")
+        if own is None:
+            raise TlsError("there is a sslcert, but no sslkey, and no home directory with a key")
+        key = str(own)
     try:
         context.load_cert_chain(certificate, key, lambda: parameters.get("sslpassword", ""))
     except OSError as error:

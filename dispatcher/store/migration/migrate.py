@@ -240,8 +240,8 @@ async def _claim(connection: Connection) -> AsyncIterator[None]:
     while not await migrator.claim():
         if time.monotonic() >= deadline:
             raise MigrationLockedError(
-                f"{await migrator.holder()} has been migrating this database for"
-                f" {LOCK_TIMEOUT_SECONDS:.0f} seconds: wait for it, or end it, and try again"
+                f"Waited {LOCK_TIMEOUT_SECONDS:.0f} seconds for {await migrator.holder()}, which"
+                " migrates this database: wait for it, or end it, and try again"
             )
         await asyncio.sleep(LOCK_POLL_SECONDS)
     try:
@@ -311,7 +311,7 @@ async def _name_lock_holder(connection: Connection, migration: Migration) -> Mig
     blockers = await Migrator(connection).blockers()
     return MigrationLockedError(
         f"{migration.file} waited {LOCK_TIMEOUT_SECONDS:.0f} seconds for a lock. Locks on our"
-        f" tables are held by {blockers}: wait for it, or end it with pg_terminate_backend, and"
+        f" tables are held by {blockers}: wait for their end, or use pg_terminate_backend, and"
         " run dispatcher migrate again. What was applied before stays"
     )
 

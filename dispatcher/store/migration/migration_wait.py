@@ -49,6 +49,6 @@ async def _migrator(connection: migrate.Connection) -> str | None:
 
 def _still(migrator: str, error: migrate.PendingMigrationsError) -> migrate.MigrationLockedError:
     return migrate.MigrationLockedError(
-        f"{error}. {migrator} has been migrating for {WAIT_LIMIT_SECONDS:.0f} seconds: wait until"
-        " it ends, and try again"
+        f"{error}. Waited {WAIT_LIMIT_SECONDS:.0f} seconds for {migrator}, which migrates the"
+        " database: wait until it ends, and try again"
     )

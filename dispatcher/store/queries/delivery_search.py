@@ -77,6 +77,9 @@ class DeliverySearch:
         Return None if the filter names an endpoint that the environment does not have.
         """
         if filters.reference is not None:
+            endpoint_id = filters.endpoint_id
+            if endpoint_id and not await self._history.endpoints(environment_id, endpoint_id, 1):
+                return None
             return await self._of_reference(environment_id, filters, limit)
         endpoints = await self._history.endpoints(
             environment_id, filters.endpoint_id, MERGED_ENDPOINTS_LIMIT + 1

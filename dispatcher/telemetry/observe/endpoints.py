@@ -13,9 +13,9 @@ _DEFAULTS = '{"retry": null, "headers": null}'
 
 
 def secret_unreadable(endpoint_id: UUID) -> None:
-    """Log that a signing secret cannot be decrypted; nothing is sent to the endpoint."""
+    """Log that what is secret of an endpoint cannot be decrypted; nothing is sent to it."""
     _log.error(
-        "signing secret cannot be decrypted, deliveries are held",
+        "secret, headers or credentials cannot be decrypted, deliveries are held",
         endpoint_id=str(endpoint_id),
         remedy="its secret, headers or credentials are not of this key:"
         f" dispatcher webhook rotate {endpoint_id} without --overlap, then"

@@ -36,8 +36,9 @@ class HostsFile:
             status = os.stat(self._path)
             version = (status.st_mtime_ns, status.st_size, status.st_ino)
             if version != self._read_as:
-                with open(self._path, encoding="utf-8", errors="replace") as file:
-                    self._names = parse_hosts(file.read(FILE_LIMIT_BYTES))
+                with open(self._path, "rb") as file:
+                    text = file.read(FILE_LIMIT_BYTES).decode(errors="replace")
+                self._names = parse_hosts(text)
                 self._read_as = version
         except OSError:
             return ()

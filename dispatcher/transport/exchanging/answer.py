@@ -119,9 +119,11 @@ class Answer:
         return self.has_ended
 
     def feed_pieces(self, data: bytes) -> bool:
-        """Parse as `feed` does, in pieces that end where the answer does."""
+        """Parse as `feed` does, in pieces. Bytes after the answer end the connection's use."""
         for at in range(0, len(data), PARSED_LIMIT_BYTES):
-            if self.feed(data[at : at + PARSED_LIMIT_BYTES]):
+            end = at + PARSED_LIMIT_BYTES
+            if self.feed(data[at:end]):
+                self.is_reusable = self.is_reusable and end >= len(data)
                 break
         return self.has_ended
 

@@ -221,6 +221,29 @@ async def test_a_busy_token_is_not_remembered_beyond_its_expiry(
     assert await office.whose(made) is None
 
 
+async def test_a_token_that_was_busy_an_hour_ago_is_looked_up_each_time(
+    office: Office, connection: Connection, clock: list[float]
+) -> None:
+    made = await busy(office)
+    clock[0] += 3600
+    assert await office.whose(made) is not None
+    await connection.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
+    assert await office.whose(made) is None
+
+
+async def test_a_token_in_use_all_the_time_stays_remembered(
+    office: Office, connection: Connection, clock: list[float]
+) -> None:
+    made = await busy(office)
+    for _ in range(40):
+        clock[0] += 0.25
+        assert await office.whose(made) is not None
+    await connection.execute("UPDATE dispatcher.tokens SET revoked_at = now()")
+    assert await office.whose(made) is not None
+    clock[0] += 1
+    assert await office.whose(made) is None
+
+
 async def test_after_a_change_by_an_administrator_every_token_is_looked_up(
     office: Office, connection: Connection, clock: list[float]
 ) -> None:

@@ -627,6 +627,8 @@ async def test_deliveries_and_events_are_found_by_their_reference(
     assert await found(reference="ord_1", error_code="timeout") == named(made[0])
     assert await found(reference="ord_1", event="role.*") == []
     assert await found(reference="ord_") == []
+    with pytest.raises(NotFoundError):
+        await read.deliveries(OURS, uuid4(), DeliveryFilters(reference="ord_1"))
     item = (await read.deliveries(OURS, filters=DeliveryFilters(reference="ord_2"))).items[0]
     assert item.reference == "ord_2"
     for limit in (1, 9):

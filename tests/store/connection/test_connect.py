@@ -144,6 +144,20 @@ async def test_a_silent_first_host_costs_seconds_once_and_the_good_one_is_tried_
         await session.close()
 
 
+async def test_a_host_for_which_no_time_was_left_is_tried_first_the_next_time(
+    network: NetworkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dispatcher.store.connection.connect.SILENT_HOST_SECONDS", 0.3)
+    async with black_hole() as silent:
+        hosts = f"127.0.0.1:{silent.port},127.0.0.1"
+        address = dsn(network.port, host=hosts, application_name="no time left")
+        with monkeypatch.context() as limits:
+            limits.setattr("dispatcher.store.connection.connect.TIMEOUT_LIMIT_SECONDS", 0.1)
+            assert "does not answer" in await refusal(address)
+        await (await opened(address)).close()
+        assert silent.accepted == 1
+
+
 async def test_migrate_gets_past_a_silent_host(network: NetworkServer) -> None:
     async with black_hole() as silent:
         address = dsn(network.port, host=f"127.0.0.1:{silent.port},127.0.0.1")

@@ -211,7 +211,7 @@ async def test_waiting_for_another_migrator_ends_and_names_it(
         assert await Migrator(other).claim()
         with pytest.raises(
             migrate.MigrationLockedError,
-            match=rf"pid {other.get_server_pid()} \(.*has been migrating",
+            match=rf"pid {other.get_server_pid()} \(.*which migrates",
         ):
             await migrate.migrate(empty, directory=tmp_path)
         assert await tables(empty) == set()

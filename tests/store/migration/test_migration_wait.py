@@ -27,6 +27,17 @@ async def empty(empty_dsn: str) -> AsyncIterator[Connection]:
         yield connection
 
 
+async def test_a_session_with_the_process_id_of_a_migrator_that_has_ended_is_not_named(
+    empty: Connection, empty_dsn: str
+) -> None:
+    async with connected(empty_dsn) as other:
+        await migrate._make_tables(other)
+        assert await Migrator(other).claim()
+        assert await Migrator(empty).current() is not None
+        await other.execute("UPDATE dispatcher.migrator SET backend_start = '2020-01-01'")
+        assert await Migrator(empty).current() is None
+
+
 async def test_a_check_waits_for_the_session_that_migrates(
     empty: Connection, empty_dsn: str, files: Path
 ) -> None:

@@ -10,6 +10,7 @@ from dispatcher.transport.exchanging.answer import (
     CHUNK_FRAMING_LIMIT_BYTES,
     HEAD_LIMIT_BYTES,
     INTERIM_LIMIT,
+    PARSED_LIMIT_BYTES,
     Answer,
     whole_answer,
 )
@@ -46,6 +47,20 @@ def read(data: bytes, *, step: int = 0, then_end: bool = True) -> Answer:
             head.is_reusable,
         )
     return answer
+
+
+@pytest.mark.parametrize(("extra", "is_reusable"), [(0, True), (1, False), (5_000, False)])
+def test_bytes_after_an_answer_that_ends_with_a_piece_end_the_connections_use(
+    extra: int, is_reusable: bool
+) -> None:
+    """Otherwise the rest of what came would be taken for the answer to the next request."""
+    head = OK + b"Content-Length: %d\r\n\r\n"
+    length = PARSED_LIMIT_BYTES - len(head % 10_000)
+    data = head % length + b"x" * length
+    assert len(data) == PARSED_LIMIT_BYTES
+    answer = Answer(PARSED_LIMIT_BYTES)
+    assert answer.feed_pieces(data + b"y" * extra)
+    assert (answer.is_complete, answer.is_reusable) == (True, is_reusable)
 
 
 STATUS_LINES = {
