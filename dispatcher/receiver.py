@@ -43,7 +43,7 @@ class SignatureVerificationError(Exception):
 
 
 class MissingSignatureError(SignatureVerificationError):
-    """The request has no signature of an accepted scheme, or not all of its headers."""
+    """The request has no signature of an accepted scheme, or lacks a header of that scheme."""
 
 
 class MalformedSignatureError(SignatureVerificationError):
@@ -208,7 +208,7 @@ def _text(part: object) -> str:
 def _signature_headers(
     fields: dict[str, str], signature_header: str | None
 ) -> list[tuple[str, str]]:
-    """Return the scheme, which the value's form shows, and the name of every signature header."""
+    """Return the scheme, which name or value shows, and the name of every signature header."""
     if signature_header is None:
         names = [name for name in fields if name.endswith("-signature")]
     else:

@@ -36,7 +36,7 @@ class SharedSlots:
     After a slot is left it is free for other keys at once, and for the same key only after a rest
     of `rest` times as long as it was held, at most REST_SECONDS and half of `wait_seconds`. When
     all waiting places are taken, the key with the longest queue gives up its newest place to a
-    newcomer.
+    caller whose key has at least two places fewer.
     """
 
     def __init__(

@@ -97,7 +97,7 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave them out of later collections too."""
+    """Exclude the modules and tests that exist now from later garbage collections."""
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -122,7 +122,10 @@ def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def patience() -> Iterator[None]:
-    """Cut off nothing that people wait for: what it comes to must not depend on the machine's speed."""
+    """Let the waits and counts for people take up to a minute.
+
+    Otherwise their results would depend on the speed of the machine.
+    """
     with pytest.MonkeyPatch.context() as limits:
         limits.setattr(propagation, "WAIT_SECONDS", 60.0)
         for counting in (replays, bulk_actions):
@@ -136,7 +139,8 @@ def nothing_is_left(
 ) -> Iterator[None]:
     """Fail a test that leaves tasks, threads, child processes or sockets.
 
-    It is set up after the fixtures of wider scope and before, so torn down after, the test's own.
+    It is set up after the fixtures of wider scope, and before those of the test itself. So it is
+    torn down after the latter.
     """
     name = request.node.nodeid
     watch = leaks.Watch(name, tests_loop, alone=SHARED.isdisjoint(request.fixturenames))
@@ -278,8 +282,8 @@ async def empty_dsn(server: str, maintenance: Connection) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _database(maintenance: Connection, source: str) -> AsyncIterator[str]:
     name = f"dispatcher_test_{secrets.token_hex(6)}"
-    # Copying files takes a third of the time of writing each page to the log, which is the default
-    # since PostgreSQL 15; the one before knows no other way.
+    # Since PostgreSQL 15, the default is to write each page to the log. Copying files takes a third
+    # of that time. PostgreSQL 14 always copies files.
     way = "STRATEGY file_copy" if maintenance.get_server_version().major >= 15 else ""
     await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {source} {way}")
     try:

@@ -63,7 +63,8 @@ SETTINGS = {
     "enable_sort": "off",
     "enable_tidscan": "off",
 }
-"""For each setting of ours another value, as odd as the server takes it."""
+"""For each setting that our sessions rely on, an unusual value that the server accepts. Only for
+`default_table_access_method` it is the same value as ours."""
 
 PRODUCERS = {
     name: SETTINGS[name]
@@ -126,8 +127,9 @@ async def alter(connection: Connection, whose: str, names: Iterable[str] = tuple
         await connection.execute(f"ALTER {whose} SET {literal(name, SETTINGS[name])}")
 
 
-# Operators and functions that fit better than PostgreSQL's own where ours are found by name: those
-# of PostgreSQL take the common type of their arguments, these take just the two that are given.
+# Operators and functions that fit better than PostgreSQL's own where a statement names them
+# without a schema: PostgreSQL's take the common type of their arguments, these exactly the types
+# that are given.
 _TYPES = ("smallint", "integer", "bigint", "numeric", "float8", "real")
 _PAIRS = [(left, right) for left in _TYPES for right in _TYPES]
 _OPERATORS = {
@@ -191,10 +193,10 @@ _FUNCTIONS = {
 
 
 async def occupy_public(connection: Connection) -> int:
-    """As a producer would: fill schema public with what ours could call; return how many.
+    """Create in schema public what our statements could call by mistake. Return how many.
 
-    Whatever calls one of them fails with the name `taken over by <role>`. `connection` needs no
-    more than CREATE in public.
+    A producer could do so: `connection` needs only CREATE in public. A call of one of these
+    operators and functions fails with the message `taken over by <role>`.
     """
     await connection.execute(
         """CREATE FUNCTION public.taken_over() RETURNS void LANGUAGE plpgsql AS

@@ -59,7 +59,7 @@ class Receiver:
 
     `answers` are used up in order, one a request (an int is a bare status); then every request
     gets `otherwise`. `port` 0 takes a free one; give the port of an earlier receiver to bring
-    it back. `in_flight` and `peak` count requests not yet answered.
+    it back. `in_flight` counts the requests that are not answered yet, `peak` is its maximum.
     """
 
     def __init__(

@@ -16,14 +16,17 @@ LIBRARIES = [
 
 
 class SteppedClock:
-    """The clock of a server's processes, seconds beside this machine's."""
+    """The clock of a server's processes, some seconds ahead of this machine's or behind it."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self.set(0)
 
     def set(self, seconds: int) -> None:
-        """In one step, for each process: each asks the file whenever it asks for the time."""
+        """Set the clock `seconds` ahead of this machine's, or behind if they are negative.
+
+        Each process reads the file whenever it asks for the time, so all see the step at once.
+        """
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+d}\n")
         new.chmod(0o644)

@@ -64,7 +64,8 @@ class RouteOptions(TypedDict, total=False):
     - `own_environment_check` means that the handler fails if the environment does not exist.
     - `waits` means that the answer waits until the daemons have applied the change. The answer to a
       repeated request does not.
-    - `batch` is the body with many inputs. It has an idempotent response as a change has.
+    - `batch` is the body with many inputs. Its response is stored under the Idempotency-Key,
+      even with `own_idempotency`.
     """
 
     scope: Required[Scope]

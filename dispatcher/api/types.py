@@ -76,7 +76,7 @@ class Call:
     def uuid(self, name: str) -> UUID:
         """Return the id in a parameter of the path.
 
-        Raise NotFoundError unless it is spelled as usual.
+        Raise NotFoundError unless it is a UUID in its usual form, with hyphens.
         """
         text = self.path[name]
         try:

@@ -214,8 +214,8 @@ def warn_of_address(database: Database) -> None:
 async def require_connections(database: Database, config: "Config") -> None:
     """Wait until the server has room for all connections of a daemon, and log why.
 
-    Raise CommandError if a limit is too low, or if there is no room after CONNECTION_TRIES. A
-    daemon that lacks a few connections would look healthy and send nothing.
+    Raise CommandError if a limit is too low, or if there is no room after CONNECTION_TRIES tries.
+    Otherwise a daemon that lacks a few connections would look healthy and send nothing.
     """
     from dispatcher.cli.errors import CommandError
     from dispatcher.store.queries.server import Server, connections_needed
@@ -259,7 +259,8 @@ async def session(database: Database, config: "Config") -> AsyncIterator["Sessio
 async def warn_without_daemon(database: Database, config: "Config") -> None:
     """Tell people if no daemon runs on the database, because their command would wait for one.
 
-    An embedded database runs only as long as its daemon, which may not have a sign of life yet.
+    Do not check an embedded database. It runs only as long as its daemon, which may not have a
+    heartbeat yet.
     """
     from dispatcher.services.verdict import NO_DAEMON, has_daemon
     from dispatcher.store.queries.daemons import Daemons

@@ -61,13 +61,13 @@ class Moment(click.ParamType[datetime]):
 
 
 def check_span(since: datetime | None, until: datetime | None) -> None:
-    """Raise UsageError for a time span that ends before it starts: nothing would match it."""
+    """Raise UsageError for a time span that is empty or negative: nothing would match it."""
     if since is not None and until is not None and until <= since:
         raise click.UsageError("--until must be after --since.")
 
 
 def _duration(text: str) -> timedelta | None:
-    """Return a duration, the longest that there is if it is longer, None if it is none."""
+    """Return the duration in a text, timedelta.max if it is longer, None if the text has none."""
     from dispatcher.config.fields import seconds
 
     try:
@@ -84,8 +84,8 @@ def _quoted(text: str) -> str:
 
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that move the cursor, start an escape sequence, or reverse the text after them. Line
-ends are among them."""
+"""Characters that move the cursor, start an escape sequence, or reverse the text after them, and
+surrogates, which cannot be encoded. Line ends are among these characters, tabs are not."""
 
 
 def escape_controls(text: str) -> str:

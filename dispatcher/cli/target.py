@@ -229,7 +229,7 @@ def _token(file: Path | None) -> str:
 async def environment_of(client: "AsyncApi") -> str:
     """Return the id of the environment that the calls of a client are about.
 
-    Without a named one, the API knows: that of the token, or env_default.
+    If the client names none, ask the API: it is the environment of the token, or env_default.
     """
     return client.environment or str((await client.pauses.get()).environment_id)
 

@@ -24,7 +24,8 @@ T = TypeVar("T")
 C = TypeVar("C", "SyncCaller", "AsyncCaller")
 
 DEFAULT_LIMIT = "100"
-"""The `limit` of a page if the program sets none: few large pages instead of many small ones."""
+"""The `limit` of the second page and those after it, if an iteration sets none: few large pages
+instead of many small ones."""
 PAUSES_SECONDS = (0.2, 1.0)
 """The pause before each repetition of a request; there are no further repetitions."""
 

@@ -26,7 +26,7 @@ _NO_BRACKET = re.compile(r"[^][{}]+")
 def read(body: bytes) -> Any:
     """Return the document in the body.
 
-    Raise ValueError, RecursionError and UnicodeDecodeError if it is not readable JSON.
+    Raise ValueError or RecursionError if it is not readable JSON.
     """
     text = body.decode()
     if _depth(text) > LEVELS_LIMIT:

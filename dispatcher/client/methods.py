@@ -264,7 +264,7 @@ class Pauses(MethodGroup[C]):
     def resume(self, *, all: bool = False) -> Call[Resource]:
         """Resume sending.
 
-        Raise ConflictError if all environments are paused and not this one alone.
+        Raise ConflictError if this environment itself is not paused, but all environments are.
         """
         return requests.post(path("resume"), {"all": all})
 

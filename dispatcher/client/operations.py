@@ -59,7 +59,10 @@ class BulkActions(MethodGroup[C]):
 
 
 class Quarantine(MethodGroup[C]):
-    """The methods for events that could not be fanned out."""
+    """The methods for the quarantine.
+
+    It keeps events that could not be fanned out, and deliveries whose result the database refused.
+    """
 
     @ApiMethod
     def list(self, *, cursor: str | None = None, limit: int | None = None) -> Call[Page]:
@@ -82,7 +85,7 @@ class Quarantine(MethodGroup[C]):
     def discard(self, quarantine_id: str) -> Call[None]:
         """Discard an event in quarantine, so that it is not fanned out.
 
-        A recovery that covers its time still sends it.
+        A recovery that covers its time still sends it. A delivery in quarantine is cancelled.
         """
         return requests.delete(path("quarantine", quarantine_id))
 

@@ -28,8 +28,8 @@ _WITH_NAMED_FIELDS = frozenset({"authentication", "tls"})
 def path(*segments: Id) -> str:
     """Return the path of a resource below `/api`.
 
-    An id such as `..` would lead to another path. Raise ArgumentError for an id of dots only, and
-    for text that cannot be encoded.
+    Raise ArgumentError for text that cannot be encoded, and for an id that is empty or only dots.
+    Otherwise an id such as `..` would lead to another path.
     """
     return "/".join(["/api", *map(_quoted, segments)])
 

@@ -28,9 +28,10 @@ class Webhooks(MethodGroup[C]):
 
     @CollectedListing
     def list(self, *, search: str | None = None, state: str | None = None) -> Call[Page]:
-        """Return all webhooks, oldest first: those with a text in their name or URL, or of a state.
+        """Return all webhooks, oldest first.
 
-        `state` is `active`, `failing`, `resting` or `disabled`.
+        With `search`, return only those with this text in their name or URL. With `state`, return
+        only those that are `active`, `failing`, `resting` or `disabled`.
         """
         return requests.listing(path("webhooks"), search=search, state=state)
 

@@ -95,7 +95,7 @@ def between(shortest: str, longest: str) -> BeforeValidator:
 
 
 def _listed(value: object) -> tuple[object, ...]:
-    """Return a list as a tuple; parse text from the environment or a credential as JSON."""
+    """Return a list as a tuple; parse text, from a variable or a credential file, as JSON."""
     if isinstance(value, str):
         try:
             value = json.loads(value)

@@ -245,7 +245,10 @@ class Limits(_Section):
 
 
 class Retention(_Section):
-    """How long history is kept, in whole days, because the database's partitions are days."""
+    """How long history is kept.
+
+    Events and attempts are dropped by whole days, because their partitions are days.
+    """
 
     events: Annotated[float, between("1d", "3650d")] = seconds("30d")
     attempts: Annotated[float, between("1d", "3650d")] = seconds("14d")

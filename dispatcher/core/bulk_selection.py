@@ -9,7 +9,7 @@ from dispatcher.core import times
 SELECTED: Final = "selected one by one"
 """The words for deliveries that were named by their ids."""
 _START_TOLERANCE: Final = timedelta(seconds=2)
-"""An action that concerns all deliveries up to this time before its start has no end of its own."""
+"""If `until` is at most this long before the start of the action, no end is named."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,8 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, str]:
 def name_sources(variables: Mapping[str, str], *stronger: Mapping[str, str]) -> dict[str, str]:
     """Return, for each parameter that only a variable sets, a text that names the variable.
 
-    Messages use it to say where a wrong value comes from.
+    `variables` are the parameters of `from_environment`, `stronger` those of other sources, which
+    come first. Messages use the text to say where a wrong value comes from.
     """
     return {
         parameter: f"the environment variable {variable}"
@@ -200,7 +201,7 @@ def _decode(text: str) -> str:
 
 
 def _parse_words(text: str) -> dict[str, str]:
-    """Return the parameters of `host=a password='it''s'`; \\ escapes a quote or a backslash."""
+    """Return the parameters of `host=a password='it\\'s'`; \\ escapes a quote or a backslash."""
     parameters: dict[str, str] = {}
     position = len(text) - len(text.lstrip())
     while position < len(text):

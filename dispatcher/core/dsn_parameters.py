@@ -176,7 +176,8 @@ RULES: Mapping[str, Rule] = MappingProxyType(
 def _describe_unknown(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z][\w.]{0,40}", name, re.ASCII):
         return "a parameter has a name that PostgreSQL does not know: remove it"
-    # Its closest name is another one, and ssl=true alone is taken, as other drivers write it.
+    # The name closest to ssl is another one. Other drivers write ssl=true, and no other value of
+    # ssl is accepted.
     near = ["sslmode"] if name == "ssl" else difflib.get_close_matches(name, RULES, n=1)
     hint = f"did you mean {near[0]}?" if near else "remove it"
     return (

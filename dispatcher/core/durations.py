@@ -17,7 +17,7 @@ def rounded(seconds: float) -> str:
 
 
 def precise(seconds: float) -> str:
-    """Return a duration with about two significant digits, as in `10 s` or `4.8 h`."""
+    """Return a duration with at most one decimal, as in `4.8 h`; below 10 s with two digits."""
     length, unit = _unit(seconds)
     if unit == "s":
         return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"

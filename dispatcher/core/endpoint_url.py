@@ -84,10 +84,10 @@ def parse_url(text: str, *, https_only: bool = False) -> EndpointUrl:
 
 
 def split_userinfo(text: str) -> tuple[str, tuple[str, str] | None]:
-    """Return an https URL without the user name and password in it, and these two.
+    """Return an https URL without its user name and password, and these two.
 
-    The second value is None, and the URL unchanged, if it has none or they are malformed: then
-    `parse_url` rejects it. They are not taken from an http URL, which would send them in clear.
+    If there are none, return the URL unchanged, and None. Do the same if they are malformed or in
+    an http URL, which would send them in clear: then `parse_url` rejects the URL.
     """
     match = _USERINFO.match(text)
     if match is None:

@@ -69,7 +69,8 @@ class LastHour:
 class Backlog:
     """What waits in the database at the time `at`.
 
-    `environments` is the number of pending deliveries by environment and state.
+    `environments` is the number of pending deliveries by environment and state. `paused_at` is the
+    start of the environment's own pause, `all_paused_at` that of the pause of all environments.
     """
 
     at: datetime

@@ -3,7 +3,7 @@
 from typing import Final
 
 VALID_SECONDS: Final = 1.0
-"""Seconds after an answered heartbeat within which a send may start."""
+"""Seconds within which a send may start, from when the last answered heartbeat was sent."""
 STOPPED_SECONDS: Final = 1.2
 """Silence after which a daemon has stopped sending: a heartbeat permits sends for 1 s only."""
 LEASE_SECONDS: Final = 10.0

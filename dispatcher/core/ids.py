@@ -73,9 +73,9 @@ def of_days(now: float, days: int) -> range:
 
 
 def days_before(high: int, now: float, days: int) -> int:
-    """Return the smallest id of `days` days before the id `high`, at the latest before `now`.
+    """Return the id `days` days before the id `high`, or before `now` if that is earlier.
 
-    `now` is in epoch seconds.
+    `now` is in epoch seconds. The result is at least 0.
     """
     newest = (int(now * 1000) - EPOCH_MS) << TIME_SHIFT
     return max(0, min(high, newest) - (days * DAY_MS << TIME_SHIFT))

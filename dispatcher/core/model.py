@@ -34,7 +34,7 @@ ErrorCode = Literal[
 
 An internal error of the daemon has the code `protocol`, with a reason that says so.
 A response that is not 2xx has the code `http`, a 2xx has `ok`.
-`cancelled` marks the last row of a delivery that ended without an attempt.
+`cancelled` marks the row of `attempts` with which a delivery ended without a request.
 """
 
 
@@ -143,7 +143,7 @@ class Delivery:
 
 
 class ChangeNoticeRow(DeliveryRow):
-    """The columns of a change notice and its delivery, whose columns are None if it was deleted."""
+    """The columns of a change notice, and of its delivery: None if the delivery was deleted."""
 
     notice_id: int
     delivery_id: int

@@ -1,8 +1,7 @@
 """The body of a delivery: an envelope around the producer's text.
 
-It is built once an event and sent byte for byte on every attempt. The signature is over bytes, and
-parsing and writing the text again would change it (`1.10` to `1.1`, `1e400` to an invalid
-`Infinity`).
+Every attempt of an event sends the same bytes. The signature is over bytes, and parsing and writing
+the text again would change it (`1.10` to `1.1`, `1e400` to an invalid `Infinity`).
 """
 
 from datetime import UTC, datetime

@@ -14,7 +14,7 @@ DEFINITIONS = {
 }
 """The triggers that must fire, as the migrations create them."""
 ROLES = {"event_checked": "ALWAYS ", "event_replicated": "REPLICA "}
-"""Those of them that also fire for replicated events, or for these alone."""
+"""How to enable the triggers that also (ALWAYS) or only (REPLICA) fire for replicated events."""
 
 
 def of_disabled_triggers(names: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 RETRYABLE_ATTEMPTS_LIMIT: Final = 30_000
-"""Most attempts of a delivery that a person may retry.
+"""A person cannot retry a delivery with this many attempts or more.
 
 Otherwise a script could retry a failing delivery every second without end. `replayable()` in the
 database has the same number.

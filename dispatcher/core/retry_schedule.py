@@ -50,8 +50,8 @@ def retry_after(values: Sequence[str], now: float) -> float | None:
     fraction, which is rounded up. A date may have HTTP's or mail's form. A number too large for a
     delay is a Unix time if that is within the next year.
 
-    Return None if the headers are empty or invalid, if the time is not in the future or too far in
-    it, or if two headers differ: a wrong guess could let an endpoint rest for a day.
+    Return None if there is no header or an invalid one, if the time is not in the future or more
+    than a year away, or if two headers differ: a wrong guess could let an endpoint rest for a day.
     """
     delays = {_one_retry_after(value.strip(), now) for value in values}
     return delays.pop() if len(delays) == 1 else None

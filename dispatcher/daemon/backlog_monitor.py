@@ -55,10 +55,10 @@ class BacklogMonitor:
         return PAUSES_SECONDS
 
     async def _log_changes(self, totals: PauseTotals) -> None:
-        """Log the pauses that began and ended since the last pass, at most NAMED_LIMIT at a time.
+        """Log the pauses that began and ended since the last pass.
 
-        Those that are known are asked for first. Otherwise one that is not listed for want of room
-        would be taken for one that has ended.
+        `Pauses.current` lists a limited number of them, and prefers those that are given to it: the
+        known ones. Otherwise a known pause that is not listed would look ended.
         """
         if not (self._known or totals.all_since or totals.environments):
             return

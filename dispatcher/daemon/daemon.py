@@ -57,8 +57,8 @@ T = TypeVar("T")
 class Daemon:
     """One sending process. `run` returns after `stop`, or raises the error that ended it.
 
-    If it `excludes_loaded`, the garbage collector leaves alone what the admin port has loaded, as
-    `dispatcher run` has it leave alone all that was loaded before.
+    If `excludes_loaded`, the garbage collector ignores all that exists when the admin port opens.
+    `dispatcher run` has made it ignore what existed before.
     """
 
     def __init__(
@@ -97,11 +97,11 @@ class Daemon:
         return self._admin.dashboard
 
     def stop(self) -> None:
-        """Drain and return from `run`. A second call does nothing."""
+        """Make `run` drain and return. A second call does nothing."""
         self._stopping.set()
 
     def force(self) -> None:
-        """Return from `run` without waiting for requests that are under way."""
+        """Make `run` return without waiting for requests that are under way."""
         self._stopping.set()
         self._forced.set()
 
@@ -229,7 +229,7 @@ class Daemon:
             listening.close()
 
     async def _announce(self) -> None:
-        """Report readiness once this daemon owns shards and listens, however long that takes.
+        """Wait without limit until all checks pass and all connections are open; report readiness.
 
         Report nothing if the daemon is stopped before.
         """

@@ -117,8 +117,9 @@ def address_in(
 def counterpart(name: str) -> str:
     """Return the page to show after a switch to another environment.
 
-    It is the same page if every environment has it. For the page of one item, which only one
-    environment has, it is the list of such items.
+    It is the same page if every environment has it. Otherwise it is the main page of its menu
+    entry: from the page of one delivery, for example, the list of webhooks. For an unknown name it
+    is the overview.
     """
     if name in _PAGES:
         return name

@@ -116,7 +116,8 @@ class Dashboard:
             if session is not None:
                 return await handler(request, session)
             if "HX-Request" in request.headers:
-                # A part of a page asks. The page says so, and keeps what was typed into it.
+                # A script of an open page asks. At this status it says that the session has
+                # ended, and the page keeps what was typed into it.
                 return web.Response(status=401, headers=HEADERS)
             return await self._signing_in.sign_in_first(request)
 

@@ -1,7 +1,7 @@
 """The texts of a form's fields: compared with what the page had shown, and read as JSON. Pure.
 
-Texts are compared, not values: a value that JSON's readers change would differ from itself, or be
-equal to another one, as `1` is to `true`.
+Texts are compared, and not the values that a JSON reader makes of them. Otherwise a value that the
+reader changes could differ from itself, and Python would find `1` equal to `true`.
 """
 
 from pydantic_core import from_json
@@ -28,7 +28,7 @@ def is_same_json(typed: str, stored: str) -> bool:
 def read_json(field: str, text: str) -> object:
     """Return the value of a field with JSON, None if it is empty.
 
-    It is read as the body of a request to the API. Raise InvalidError if that would be refused.
+    Read it like the body of a request to the API. Raise InvalidError if the API would refuse it.
     """
     if not text.strip():
         return None

@@ -46,8 +46,8 @@ FLASH_MESSAGES = {
     "oldest": "This is the oldest one of the list.",
     "too_far": "The next one is too far away to be found by a step. It is in this list.",
 }
-"""Messages about the last change. An address contains only the key of one, so a link cannot make a
-page show any other text."""
+"""Messages about the last change or step. An address contains only the key of a message, so a link
+cannot make a page show any other text."""
 
 
 _NO_ZONE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?")
@@ -192,7 +192,7 @@ def environment_words(environment_id: str, name: str) -> str:
 
 
 def see_other(path: str, flash: str | None = None) -> web.Response:
-    """Return a redirect after a change. `flash` is the key of the message to show there."""
+    """Return a redirect to `path`. `flash` is the key of the message to show there."""
     location = f"{path}{'&' if '?' in path else '?'}flash={flash}" if flash else path
     return web.Response(status=303, headers={**HEADERS, "Location": location})
 

@@ -1,6 +1,6 @@
 """What no page shows again of a form: secret fields, and secrets within the other fields. Pure.
 
-It holds for a form that was refused, and for one that is kept until somebody has signed in.
+This applies to a form that was refused, and to one that is kept until its user has signed in.
 """
 
 import re
@@ -74,8 +74,8 @@ def refused_form(
 def without_userinfo(url: str) -> str:
     """Return a URL without the user name and the password in it, also if it is malformed.
 
-    A password may hold characters that end the host of a URL, such as a slash. So if no host can
-    stand where it should, everything before the last @ is left out.
+    A password may hold characters that end the host of a URL, such as a slash. So if what stands
+    in the place of the host cannot be one, everything from there to the last @ is left out.
     """
     match = _AUTHORITY.match(url)
     start, end = match.span(1) if match else (0, len(url))

@@ -42,11 +42,12 @@ SMALL_FORM_LIMIT_BYTES: Final = 8 * 1024
 LARGE_FORMS_LIMIT: Final = 16
 """Large forms of clients without a session that are read at a time."""
 LARGE_FORMS_OF_ONE_LIMIT: Final = 4
-"""As many of them are from one address, so that a slow client does not keep all others out."""
+"""Large forms of one address that are read at a time, and that wait. Otherwise a slow client could
+keep all others out."""
 LARGE_FORMS_WAITING_LIMIT: Final = 32
 LARGE_FORM_WAIT_SECONDS: Final = 2.0
-"""How many large forms wait until one is read, four from one address, and how long. Addresses take
-turns."""
+"""How many large forms wait while LARGE_FORMS_LIMIT others are read, and for how long at most.
+Addresses take turns."""
 UNAVAILABLE: Final = "The database is not available. Try again in a moment."
 USED_LINK: Final = "The link was used before, or has expired. Sign in with a token."
 SIGNED_OUT: Final = "You were signed out. Sign in, and send the form again on the next page."

@@ -12,8 +12,8 @@ WIDTH = 2
 def sparkline(points: Sequence[tuple[int, int]]) -> tuple[str, str]:
     """Return two paths: bars of all attempts, and in front of them bars of those that failed.
 
-    `points` are attempts and failures. Two elements instead of two for each point: a page has 50 of
-    these pictures.
+    `points` are attempts and failures. Where all attempts failed, only the second path has a bar.
+    Each path is one SVG element for all points, because a page has 50 of these pictures.
     """
     highest = max((attempts for attempts, _ in points), default=0) or 1
     whole = (attempts if failures < attempts else 0 for attempts, failures in points)

@@ -45,7 +45,7 @@ _ESCAPES = {
     0x7F: "\\u007f",
     **{code: json.dumps(chr(code))[1:-1] for code in _INVISIBLE},
 }
-"""The same characters as JSON writes them within a string."""
+"""The characters of `_INVISIBLE`, and delete (0x7F), as JSON escapes them within a string."""
 _EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "HANGUL"})
 
 NOTHING = "\N{EN DASH}"
@@ -58,7 +58,10 @@ megabytes."""
 
 
 def escape_invisible(text: str) -> str:
-    """Return the text with control characters as codes, and those that reverse or hide text."""
+    """Return the text with codes in place of control and invisible characters.
+
+    Among the latter are characters that reverse or hide text. Line breaks and tabs stay.
+    """
     return text.translate(_CONTROLS).translate(_INVISIBLE)
 
 
@@ -116,8 +119,8 @@ def is_long(text: str) -> bool:
 def pretty(text: str) -> str:
     """Return JSON with line breaks and indentation. Return other text as it is.
 
-    Numbers and strings keep their exact spelling. Invisible characters appear as codes. Of a long
-    text, return the beginning as it is.
+    Numbers and strings keep their exact spelling. Invisible characters always appear as codes. Of
+    a text longer than SHOWN_LIMIT_CHARACTERS, return the beginning without other changes.
     """
     if is_long(text):
         return escape_invisible(beginning(text))

@@ -156,7 +156,10 @@ class Show:
 
 
 def _arrival_line(arrival: Arrival, limit: int | None) -> str:
-    """Return the line about a request, cut to `limit` columns unless that is None."""
+    """Return the line about a request, a shorter one unless `limit` is None.
+
+    The text of a fault is cut to fit into `limit` columns, but keeps 12 characters.
+    """
     now = datetime.now().astimezone().strftime("%H:%M:%S.%f")[:-3]
     latency = f"{arrival.latency * 1000:7.1f} ms"
     verdict = f"NOT VERIFIED: {arrival.fault}" if arrival.fault else "verified"

@@ -114,8 +114,8 @@ def data_of(parent: Path, binaries: Binaries) -> Path:
 def refuse_other_majors(parent: Path, binaries: Binaries) -> None:
     """Raise OtherMajorError if these binaries cannot use the data in `parent`.
 
-    Also if there is only data of another major version: the server would start with an empty
-    database, and the data would look lost.
+    Raise it too if there is only data of another major version. Otherwise the server would start
+    with an empty database, and the data would look lost.
     """
     own = data_of(parent, binaries)
     for data in [own] if own.exists() else parent.glob("pg[0-9]*"):
@@ -124,7 +124,7 @@ def refuse_other_majors(parent: Path, binaries: Binaries) -> None:
 
 
 def remove_stale_pid_file(data: Path) -> None:
-    """Remove the pid file of a server that has ended.
+    """Remove the pid file of a server that has ended. Do nothing on other systems than Linux.
 
     PostgreSQL trusts that file if any process of the same user has its process id, for example
     after a reboot. The lock shows that no server of ours runs. So only a server that was started by

@@ -30,8 +30,8 @@ DISPATCHER_* may hold secrets.
 def options(account: Account, directory: Path, inherited: list[int]) -> dict[str, Any]:
     """Return the arguments for `subprocess` to start a child in `directory` as `account`.
 
-    The child ends with this thread. It has its own session, because only the parent handles Ctrl-C,
-    and a small environment. The descriptors in `inherited` stay open in it.
+    On Linux, the child ends with this thread. It has its own session, because only the parent
+    handles Ctrl-C, and inherits few variables. The descriptors in `inherited` stay open in it.
     """
     kept = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
     arguments: dict[str, Any] = {

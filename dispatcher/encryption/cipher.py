@@ -1,4 +1,4 @@
-"""Encrypt signing secrets and custom header values at rest; the key is not in the database.
+"""Encrypt signing secrets, headers and credentials at rest; the key is not in the database.
 
 An encrypted value is `version (1 byte) | key id (4) | nonce (12) | ciphertext and tag`,
 AES-256-GCM. Its context (an endpoint's id, for example) is authenticated with it, so that a value
@@ -134,7 +134,7 @@ def key_path(config: Config) -> Path:
 def read_key(config: Config) -> bytes | None:
     """Return the configured key, None if there is none yet.
 
-    A configured `secrets.key_file` must exist; the one in the state directory need not. Raises
+    A configured `secrets.key_file` must exist; the one in the state directory need not. Raise
     ConfigError if a key file cannot be used, and ValueError if `secrets.key` cannot be used.
     """
     if config.secrets.key:

@@ -11,10 +11,10 @@ class KeyRejectedError(Exception):
 
 
 async def unlock(config: Config, settings: Settings) -> Cipher:
-    """Return the cipher for this database; create the key if neither side has one.
+    """Return the cipher for this database. Create a key if database and configuration have none.
 
     Raise KeyRejectedError, and ConfigError for a key or key file that cannot be used. Nothing is
-    written then.
+    written then. Raise OSError if the file of a new key cannot be written.
     """
     stored = (await settings.read()).key_check
     # Read the key after the database's check value: a new key is in its file before the database

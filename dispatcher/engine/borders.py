@@ -17,15 +17,16 @@ PARTS = 4
 BORDERS_LIMIT = 1_000
 """Most borders, so that memory stays small."""
 UNKNOWN_SECONDS = float("inf")
-"""What a piece took that was not read, so that it is not joined."""
+"""Stands for the time of a piece that was not read, so that no other piece is joined with it."""
 
 
 class Borders:
     """The borders between the pieces of a range that begins at 0.
 
-    A piece goes from one border to the next. Pieces of less than `smallest` for each part are not
-    divided. With `newest`, the numbers are times: the piece that begins at 0 is divided into one of
-    this length, and older ones, each PARTS times as long.
+    A piece goes from one border to the next. It is divided into PARTS parts, unless these would be
+    shorter than `smallest`. With `newest`, the numbers are times, or ids that grow with time. Then
+    the piece that begins at 0 is divided in another way: the newest part has the length `newest`,
+    and each border is PARTS times as far from the end of the piece as the next newer border.
     """
 
     def __init__(self, *, smallest: int, newest: int | None = None) -> None:
@@ -45,17 +46,18 @@ class Borders:
         return min([top, *self._numbers[index : index + 1]])
 
     def begin_round(self, top: int, previous_seconds: float = UNKNOWN_SECONDS) -> None:
-        """Forget the borders above `top`.
+        """Begin a round up to `top`: forget the borders above it.
 
-        The neighbour of the first piece took `previous_seconds`.
+        `previous_seconds` is the time of the piece next to the first one, if that was read.
         """
         del self._numbers[bisect_right(self._numbers, top) :]
         self._previous_seconds = previous_seconds
 
     def note_read(self, begin: int, end: int, seconds: float, *, previous: int) -> None:
-        """Note that a piece was read in `seconds`: divide it, or join it with the one before.
+        """Note that a piece was read in `seconds`. Divide it if that was slow.
 
-        `previous` is the border between these two, so either `begin` or `end`.
+        Join it with the piece that was read before it if both together were fast. `previous` is the
+        border between these two, so either `begin` or `end`.
         """
         if seconds > SLOW_SECONDS:
             self.divide(begin, end)

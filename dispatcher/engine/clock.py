@@ -19,7 +19,7 @@ pauses: there, only the attempt number prevents that a result is recorded twice.
 
 
 class Clock:
-    """The database's time in epoch seconds, carried forward by this machine's monotonic clock.
+    """The database's time in epoch seconds, carried forward by the clock `boottime`.
 
     The estimate is at most the true time, so that no retry is early; quick answers make it more
     exact. Before the first answer, this machine's wall clock is used. It may be wrong by any time:
@@ -41,7 +41,7 @@ class Clock:
         return self._boottime() + self._offset
 
     def set(self, database_now: float, asked_at: float) -> float:
-        """Adjust to `database_now`, the answer to a statement sent at `asked_at` (monotonic).
+        """Adjust to `database_now`, the answer to a statement sent at `asked_at` (of `boottime`).
 
         Return by how many seconds the database's clock was set since the last answer, negative if
         it was set back. Return 0.0 for the first answer, and for a jump below CLOCK_STEP_SECONDS.

@@ -27,7 +27,7 @@ from dispatcher.engine.loading.endpoint_cache import EndpointCache
 from dispatcher.engine.loading.loader import Loader
 from dispatcher.engine.ownership.lease import Lease
 from dispatcher.engine.sending.attempt import AttemptRunner
-from dispatcher.engine.sending.body_cache import BODY_CACHE_BYTES, BodyCache
+from dispatcher.engine.sending.body_cache import BODY_CACHE_LIMIT_BYTES, BodyCache
 from dispatcher.engine.sending.deliverer import Deliverer
 from dispatcher.engine.sending.endpoint_health import EndpointHealth
 from dispatcher.engine.sending.recorder import Recorder
@@ -55,11 +55,11 @@ from dispatcher.transport.addresses.own_ports import admin_port
 from dispatcher.transport.sender_from_config import sender_from_config
 
 BUFFERED_LIMIT = 20_000
-"""Most deliveries in memory; the others stay in the table."""
+"""Deliveries that fill memory: then only short queues take more. The others stay in the table."""
 QUEUED_LIMIT = 1_000
-"""Most deliveries that wait in one endpoint queue, while others take the memory."""
+"""Most deliveries that wait in one endpoint queue, unless QUEUE_SHARE of free memory is more."""
 QUEUE_SHARE = 0.5
-"""The part of the free memory that a queue may take, so that the rows of a burst are not parked."""
+"""The part of the free memory that one queue may take. Otherwise a burst would be parked."""
 
 
 class Engine:
@@ -90,7 +90,7 @@ class Engine:
         self.queues = EndpointQueues(QUEUED_LIMIT, QUEUE_SHARE, slots=slots, slow_slots=slots // 2)
         self.buffer = DeliveryBuffer(capacity=BUFFERED_LIMIT, queues=self.queues)
         self.bodies = BodyCache(
-            Events(self.sessions.bodies), self.queues.next_events, capacity=BODY_CACHE_BYTES
+            Events(self.sessions.bodies), self.queues.next_events, capacity=BODY_CACHE_LIMIT_BYTES
         )
         self.endpoints = EndpointCache(
             Endpoints(self.sessions.endpoints),
@@ -221,7 +221,7 @@ class Engine:
         )
 
     async def open(self, opened: AsyncExitStack, *, admin_port_number: int) -> None:
-        """Open what sends and what checks schemas. Register on `opened` what closes them.
+        """Open the sender; register on `opened` what ends it, the access tokens and schema checks.
 
         No attempt goes to the port `admin_port_number` of this machine, which is the admin port.
         """
@@ -233,7 +233,7 @@ class Engine:
         opened.push_async_callback(self.schema_check.close)
 
     def stages_until_drained(self) -> tuple[Stage, ...]:
-        """Return the stages that run until the last result of a drain is recorded."""
+        """Return the stages that a drain still needs; they run until its last step has ended."""
         return (
             Stage("lease", self.lease.run_once, backoff_limit=0.5, ends_daemon=True),
             Stage("record", self.recorder.run_once, ends_daemon=True),
@@ -273,7 +273,7 @@ class Engine:
         return self.sessions.upkeep.transaction()
 
     def disabled_triggers(self) -> Mapping[str, float]:
-        """Return for how many seconds each disabled trigger is known, by `trigger <name>`."""
+        """Return for how many seconds each trigger is known not to fire, by `trigger <name>`."""
         return self._triggers.failing()
 
     def longest_timeout(self) -> float:

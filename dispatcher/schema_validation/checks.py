@@ -16,7 +16,7 @@ WAIT_SECONDS = 10.0
 """Longest wait in the queue: enough for a rest of the environment and for a few checks of
 others."""
 REST_FACTOR = 8.0
-"""After a check, the environment rests so many times as long as it used the processor.
+"""After a check, the environment rests for this multiple of the check's processor time.
 
 Even a process that runs only while nothing else needs the processor makes others wait for some
 milliseconds, now and then. So costly schemas of one environment may keep it busy for a part of the

@@ -1,6 +1,7 @@
 """Check whether a JSON schema is valid and whether data satisfies it.
 
-The reasons never contain the data. A schema is draft 2020-12, or the draft that `$schema` names.
+The details never contain values of the data, but may name its keys. A schema is draft 2020-12, or
+the draft that `$schema` names.
 References lead nowhere outside the schema, and patterns are matched in linear time, without
 lookaround. Even so, a schema of 2 KiB can need 2^100 steps, in code that nothing can interrupt:
 outside of tests these functions run in a `Sandbox`.

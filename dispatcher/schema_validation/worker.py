@@ -49,7 +49,10 @@ _ARGUMENTS = ("-P", "-m", "dispatcher.schema_validation.worker")
 
 
 class SandboxUnavailableError(Exception):
-    """The worker process cannot be started. This says nothing about the schema or the data."""
+    """The worker process cannot be started, or gets no processor time.
+
+    This says nothing about the schema or the data.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"schema checks are unavailable: {reason}")
@@ -188,7 +191,9 @@ def _pipes(process: Process) -> tuple[asyncio.StreamWriter, asyncio.StreamReader
 def _check_in_children(questions: BinaryIO, answers: BinaryIO) -> None:
     """Let a child check what comes in, and after its end another one, until the input ends."""
     while True:
-        select.select([questions], [], [])  # the scheduling policy is set before the first question
+        # Fork only when there is a question: our parent sets the scheduling policy before the first
+        # one, and the child inherits it.
+        select.select([questions], [], [])
         child = os.fork()
         if not child:
             _answer_and_exit(questions, answers)

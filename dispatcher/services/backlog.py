@@ -81,9 +81,9 @@ class Backlogs:
         self._daemons = Daemons(session)
 
     async def read_in_time(self, seconds: float) -> Backlog:
-        """Return the backlog of all environments within `seconds`.
+        """Return the backlog of all environments. Limit each statement to `seconds`.
 
-        Call this within a transaction. Raise StatementTimeoutError if it takes longer.
+        Call this within a transaction. Raise StatementTimeoutError if a statement takes longer.
         """
         await self._settings.limit_statement_time(int(seconds * 1000))
         return await self.read(None)

@@ -20,7 +20,7 @@ from dispatcher.store.session import Queryable
 
 @dataclass(frozen=True, slots=True)
 class EmittedEvent:
-    """An event of a batch that was emitted.
+    """One event of an emitted batch.
 
     `repeated` is true if nothing was emitted, because an earlier event has the idempotency key.
     Then `id` is that of the earlier event.
@@ -44,7 +44,7 @@ class Events:
     ) -> str:
         """Emit an event and return its id. Call this in a transaction.
 
-        `data` is the exact JSON text of the event's data, because the form's is already parsed. The
+        `data` is the exact JSON text of the event's data, and `form.data` is not used. The
         same `key` again returns the same event. Raise ConflictError if the key was used with other
         content, and InvalidError if the database refuses the event.
         """

@@ -20,7 +20,7 @@ from dispatcher.store.session import Queryable, Session
 STEP_LIMIT_WEBHOOKS: Final = 100
 """Webhooks of one step. Other changes of webhooks wait for it, a few milliseconds."""
 PASS_LIMIT: Final = 10
-"""Most times that all webhooks are read. One that changes nothing is the last one."""
+"""Most rounds through all webhooks. A round that changes nothing is the last one."""
 _COLUMNS: Final = {
     "secret": "signing secret",
     "previous_secret": "previous signing secret",
@@ -50,7 +50,7 @@ class Rotation:
 class KeyRotation:
     """The change of the key. The methods raise StoreError and StatementTimeoutError.
 
-    `cipher` has the new key, and the one until now as its second.
+    `cipher` has the new key, and the current key of the database as its second key.
     """
 
     def __init__(self, session: Session, actor: Actor, cipher: Cipher) -> None:
@@ -61,8 +61,8 @@ class KeyRotation:
     async def run(self) -> Rotation:
         """Encrypt all values with the new key, and make it the key of the database.
 
-        Raise ConflictError if the database got a third key during the run, or if new values of the
-        old key do not end.
+        Raise ConflictError if the database got a third key during the run, or if other processes
+        still encrypt new values with the old key after PASS_LIMIT rounds.
         """
         done = Rotation()
         for _ in range(PASS_LIMIT):

@@ -66,9 +66,9 @@ class Point:
 class Summary:
     """The state of an environment, or of all environments, at the time `at`.
 
-    Rates are shares of attempts, or None without attempts. `oldest` is when the oldest pending item
-    was made. `hour` has one point a minute, `day` one for ten minutes; the last one is unfinished.
-    `paused_at` is the environment's own pause.
+    Rates are shares of attempts, or None without attempts. `oldest` is when the oldest event or
+    delivery that waits was made. `hour` has one point a minute, `day` one every ten minutes. The
+    last point of each is unfinished. `paused_at` is when the environment's own pause began.
     """
 
     at: datetime

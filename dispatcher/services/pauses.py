@@ -26,9 +26,10 @@ class Pause:
     """The pause state of an environment, or of all environments if `environment_id` is None.
 
     `paused` is true if nothing is sent. `paused_at` is the start of the environment's own pause,
-    `all_paused_at` the start of the pause of all environments. If `environment_id` is None,
-    `still_paused` are environments that are paused themselves, at most NAMED_LIMIT, and
-    `still_paused_count` is how many there are. Only their own resume ends those pauses.
+    `all_paused_at` the start of the pause of all environments. If `environment_id` is None, both
+    are the start of the pause of all. Then `still_paused` are environments that are paused
+    themselves, at most 100, and `still_paused_count` is how many there are. Only their own resume
+    ends those pauses.
     """
 
     environment_id: str | None
@@ -149,7 +150,7 @@ class Pauses:
         """Pause, and return the pause and a version of endpoints.
 
         Nothing is sent once daemons have applied that version (see
-        `propagation.wait_until_applied`). Nothing happens if it is paused. Raise NotFoundError.
+        `propagation.wait_until_applied`). A pause in force stays as it is. Raise NotFoundError.
         """
         # The version first: endpoints that are made at the same time then get it as well.
         version = await self._endpoints.next_version()

@@ -1,4 +1,4 @@
-"""Read the ids that people give, and say that there is nothing with one.
+"""Read the ids that people give, and make the errors for objects that do not exist.
 
 Each function that returns a number raises NotFoundError if the text is no such id.
 """

@@ -62,7 +62,7 @@ class Quarantine:
     async def list(
         self, environment_id: str, *, before: int | None = None, limit: int = DEFAULT_LIMIT
     ) -> Page[QuarantinedEvent, int]:
-        """Return quarantined events, the last emitted first."""
+        """Return the entries in quarantine, the one with the highest id first."""
         rows = await self._stored.list(
             environment_id, ids.LARGEST_ID if before is None else before, limit + 1
         )
@@ -75,10 +75,11 @@ class Quarantine:
         )
 
     async def release(self, environment_id: str, id_: str) -> None:
-        """Move an event back to the inbox. Call this in a transaction.
+        """Move an entry back to the inbox. Call this in a transaction.
 
-        It is fanned out some seconds after the commit, without another schema check. Raise
-        ConflictError if it is for one webhook alone, and that was deleted.
+        Within some seconds of the commit its event is fanned out, or its delivery is sent again,
+        without another schema check. Raise ConflictError if the entry is for one webhook alone and
+        that webhook was deleted.
         """
         row = await self._stored.release(environment_id, quarantine_number(id_))
         if row is None:

@@ -1,4 +1,4 @@
-"""Find whatever people have in hand: an id, a reference, an idempotency key, text of a payload."""
+"""Find events by what people have in hand: a reference, an idempotency key, text of a payload."""
 
 import json
 from dataclasses import dataclass

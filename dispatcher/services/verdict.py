@@ -25,8 +25,9 @@ NO_DAEMON = "No daemon is running, so nothing is sent. Start one with dispatcher
 class UnwellWebhook:
     """A webhook that only fails, or that was disabled because it did.
 
-    `since` is None if it is disabled. `why` is the last answer or error. `waiting` counts pending
-    deliveries; `more` is true if there are more.
+    `since` is when it began to fail, or None if the webhook is disabled. `code` is the last status
+    or error code, and empty if the webhook is disabled. `why` is the last answer or error, or why
+    the webhook was disabled. `waiting` counts pending deliveries; `more` is true if there are more.
     """
 
     id: UUID

@@ -1,4 +1,4 @@
-"""Send deliveries again, or cancel them, at the request of people: one of them, or many.
+"""Send one or many deliveries again, or cancel them, at the request of people.
 
 Call these functions within a transaction that has locked the deliveries with `DeliveryActions`.
 """
@@ -13,13 +13,16 @@ from dispatcher.store.session import Queryable
 CANCELLED_BY_HAND: Final = "cancelled by hand"
 """The error of the last attempt of a delivery that people cancel."""
 LOOKS_LIMIT: Final = 2
-"""Looks at deliveries to cancel. One may leave the inbox during the first, and is pending then."""
+"""How often to look for deliveries to cancel.
+
+During the first look, a delivery may leave the inbox and become pending.
+"""
 
 
 class SentAgain(NamedTuple):
     """How many deliveries are sent again, and why others are not, by their id.
 
-    One that is in neither has changed since it was found.
+    A delivery that is neither counted nor refused has changed since it was found.
     """
 
     number: int
@@ -29,9 +32,10 @@ class SentAgain(NamedTuple):
 async def send_again(
     session: Queryable, environment_id: str, rows: Collection[DeliveryStateRow]
 ) -> SentAgain:
-    """Make pending deliveries due now, and queue ended ones again. One that is queued is done.
+    """Make pending deliveries due now, and queue ended ones again.
 
-    The partitions of their events are locked until the transaction ends.
+    A delivery that is already queued counts as sent again. The partitions of the events are locked
+    until the transaction ends.
     """
     actions = DeliveryActions(session)
     kept = await actions.keep_events({row["event_id"] for row in rows})

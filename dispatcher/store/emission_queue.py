@@ -26,7 +26,7 @@ STATEMENT_LIMIT_CHARACTERS = 2**20
 """Limits of one statement, so that it takes milliseconds. A larger request has its own
 statement."""
 WAITING_LIMIT = 512
-"""Requests of one lane that wait for a statement, as many as there are connections."""
+"""Most requests of one lane that wait: as many as the admin port has connections by default."""
 SEPARATE_SECONDS = 2.0
 """After a wait for a key in vain, how long the requests of one statement are repeated, each on its
 own."""
@@ -48,7 +48,8 @@ class _Emission(NamedTuple):
 class _Lane:
     """The requests of one environment that wait, with the task that inserts their events.
 
-    An environment has a lane for each pool, and another for events with idempotency keys.
+    For each fairness key an environment has two lanes: one for requests with idempotency keys, and
+    one for requests without.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,11 @@ class _Lane:
         self.task: asyncio.Task[None] | None = None
 
     def take(self) -> list[_Emission]:
-        """Return the requests for the next statement: at least one, within the limits."""
+        """Take the requests for the next statement: the first, and more within the limits.
+
+        Requests whose callers have given up are removed, and are not in the returned list. So it
+        may be empty.
+        """
         taken: list[_Emission] = []
         number = size = 0
         while self.waiting:
@@ -76,8 +81,8 @@ class _Lane:
 class EmissionQueue:
     """The events that wait to be inserted, by environment.
 
-    Events with idempotency keys have statements of their own, because an open transaction of a
-    producer that uses the same key holds the statement.
+    Requests with idempotency keys have statements of their own. Otherwise an open transaction of a
+    producer that uses the same key would hold up requests without keys too.
     """
 
     def __init__(self) -> None:
@@ -116,8 +121,8 @@ class EmissionQueue:
         finally:
             lane.task = None
             del self._lanes[place]
-            # Only if the task was cancelled is a result missing. Otherwise its caller would wait
-            # on.
+            # A result is missing only if this task was cancelled. Cancel the result too. Otherwise
+            # its caller would wait without end.
             for emission in (*together, *lane.waiting):
                 emission.result.cancel()
 

@@ -80,7 +80,7 @@ def translated(error: Exception, *, lost: bool, role: str) -> Exception | None:
     match error:
         case asyncpg.QueryCanceledError():
             return StatementTimeoutError(str(error))
-        case TimeoutError():  # the server is silent: waiting for an orderly end would never return
+        case TimeoutError():  # the server is silent
             return StoreUnavailableError("the database does not answer")
         case _ if isinstance(error, BROKEN_BY_POOLERS):
             return StoreUnavailableError(POOLER)

@@ -33,9 +33,9 @@ class Opening(Queryable, Protocol):
 class Pool:
     """A pool of sessions. Of the free sessions it hands out the one that was used most recently.
 
-    One environment holds at most half of the sessions. Other callers wait at most `WAIT_SECONDS`
-    and are served environment by environment. The methods raise what a session raises, and
-    PoolBusyError.
+    One fairness key holds at most half of the sessions, but may always hold one. Other callers wait
+    at most `wait_seconds`, and the keys are served in turn. The methods raise what a session
+    raises, and PoolBusyError.
     """
 
     def __init__(self, sessions: Sequence[Session], *, wait_seconds: float = WAIT_SECONDS) -> None:

@@ -107,8 +107,8 @@ class Session:
     dead: CLIENT_GRACE_SECONDS more by default. `connect_timeout` limits opening a connection; by
     default it is as long as a statement.
 
-    `on_lost` is called synchronously when an open connection turns out to be gone. `on_silent` is
-    called after it if no answer came.
+    `on_lost` is called synchronously when an open connection is lost or dropped, but not by
+    `close`. `on_silent` is called after it if no answer came.
     """
 
     def __init__(
@@ -291,7 +291,7 @@ class Session:
 
     @property
     def is_busy(self) -> bool:
-        """Return True if a statement is running."""
+        """Return True while a statement or a transaction runs, or the connection opens."""
         return self._turn.locked()
 
     def drop_closed(self) -> None:

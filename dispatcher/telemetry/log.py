@@ -25,7 +25,8 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> None:
     """Send all log lines of at least `level` to `stream` (default: standard output).
 
     `level` is debug, info, warning or error. `format` is json, console or auto, which is console if
-    the stream is a terminal. It may be called again.
+    the stream is a terminal. Call it before the first line: a logger of structlog that has logged
+    keeps its settings.
     """
     out = stream or sys.stdout
     console = format == "console" or (format == "auto" and out.isatty())

@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 CLOCK_RESOLUTION_SECONDS = 0.001
-"""Seconds: uvloop counts whole milliseconds, so its timers may fire up to one early."""
+"""uvloop counts whole milliseconds, so its timers may fire up to one millisecond early."""
 
 ITERATIONS_FOR_ALL = 64
-"""Iterations of the event loop that act on all deadlines if all have passed: each acts on one, and
-on a 64th of them."""
+"""One call of the timer acts on one deadline, and on one more for each 64 in the queues, if they
+have passed."""
 
 
 class Expiring(Protocol):
@@ -94,7 +94,10 @@ class Deadlines:
         return Deadline(self, seconds)
 
     def start(self, item: Expiring, seconds: float, now: float) -> Queue:
-        """Call `item.expire` in `seconds`, unless it is removed from the returned queue before."""
+        """Call `item.expire` when `seconds` have passed since `now`, in monotonic seconds.
+
+        Remove the item from the returned queue to prevent that.
+        """
         when = item.when = now + seconds
         if when < self._armed_for:
             self._arm(when)
@@ -111,10 +114,10 @@ class Deadlines:
         self._armed_for = when
 
     def _expire(self) -> None:
-        """Act on the first deadlines that have passed; the others have a timer of their own.
+        """Act on the first deadlines that have passed, and set the timer for the next one.
 
-        So an iteration of the event loop acts on few of them. Otherwise the deadlines of a hundred
-        requests that started together would hold the loop until all of them are ended.
+        So one iteration of the event loop acts on few deadlines. Otherwise a hundred requests that
+        started together would hold the loop until all of them have ended.
         """
         self._timer, self._armed_for = None, inf
         now = self._loop.time() + CLOCK_RESOLUTION_SECONDS

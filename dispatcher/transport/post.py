@@ -10,7 +10,9 @@ class Post(NamedTuple):
     """One POST to a receiver.
 
     `headers` are prepared once for many requests; `names` and `values` are those that vary.
-    `timeout` is in seconds, for all of it; `environment_id` shares out lookups and dials.
+    `timeout` is in seconds, for all of it. Lookups and new connections are shared out between
+    environments by `environment_id`. `tls` has the endpoint's own certificates, None if it has
+    none.
     """
 
     url: str

@@ -38,7 +38,8 @@ URLS_LIMIT = 4096
 """Most parsed URLs that are kept."""
 
 ORIGIN_LIMIT = 1000
-"""Most connections to one host and port: it bounds file descriptors, far above `max_in_flight`."""
+"""Most connections to one origin. It bounds file descriptors, and is far above the default of
+`max_in_flight`."""
 
 
 class Sender:
@@ -46,7 +47,7 @@ class Sender:
 
     Times are in seconds, `body_limit` in bytes. `concurrency` is the number of posts that the
     caller runs at once, and the most idle connections that are kept. With a `proxy`, all
-    connections go through it; the environment's proxy settings are never read.
+    connections go through it; variables such as HTTPS_PROXY are never read.
     """
 
     def __init__(
@@ -220,7 +221,7 @@ def _described(error: Exception, timeout: float) -> tuple[ErrorCode, str]:
 def _refused(error: ValueError, duration: float) -> SendError:
     """Return the error of a request that was not sent.
 
-    Its text is not that of any ValueError, which may contain a header's value.
+    Only a UrlError is quoted. The text of any other ValueError may contain a header's value.
     """
     return SendError(
         "blocked", str(error) if isinstance(error, UrlError) else _UNWRITABLE, duration
@@ -232,8 +233,8 @@ def _not_open(_: str) -> Target:
 
 
 def _in_steps(seconds: float) -> float:
-    """Return the time in steps of 10 ms.
+    """Return the time, rounded up to a multiple of 10 ms.
 
-    Otherwise each deadline's own length would have its own queue.
+    Otherwise nearly every deadline would have a length of its own, and so a queue of its own.
     """
     return math.ceil(seconds * 100) / 100

@@ -39,8 +39,8 @@ class FetchedToken(NamedTuple):
 class TokenCache:
     """At most `limit` results, of at most `limit_bytes`.
 
-    Beyond one of them, the environment with the most bytes loses the result that was not used for
-    longest.
+    Beyond one of these limits, the environment with the most bytes loses the result that has been
+    unused for the longest time.
     """
 
     def __init__(self, limit: int, limit_bytes: int) -> None:

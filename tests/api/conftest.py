@@ -63,7 +63,7 @@ class ApiResponse:
 
 
 class Client:
-    """Asks with one token; JSON goes out as the envelope's unless a header says otherwise."""
+    """A client with one token. It sends `application/json` unless a header names another type."""
 
     def __init__(self, session: aiohttp.ClientSession, token: str | None) -> None:
         self._session = session
@@ -162,7 +162,7 @@ def standing_dsn(shared_dsn: str) -> str:
 
 @pytest.fixture(scope="module")
 async def database(shared_connection: Connection) -> Connection:
-    """The standing daemon's, seen by a superuser; with a second environment."""
+    """Return a superuser's connection to the standing daemon's database. Add an environment."""
     await add_other_environment(shared_connection)
     return shared_connection
 

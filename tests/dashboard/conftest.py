@@ -67,9 +67,9 @@ class Page:
 
 
 class Visitor:
-    """Keeps cookies as a browser does; `get` follows redirects, `post` sends the page's CSRF token.
+    """A browser with cookies. `get` follows redirects, `post` sends the session's CSRF token.
 
-    Paths are those below `environment`, unless they name one or are not of any.
+    A path is below `environment`, unless it names an environment itself or belongs to none.
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -109,7 +109,7 @@ class Visitor:
         csrf: str | None = None,
         meant: str | None = None,
     ) -> Page:
-        """Send a form with the page's CSRF token, or with `csrf` in its place.
+        """Send a form with the session's CSRF token, or with `csrf` in its place.
 
         A list is a field that comes several times. `meant` is the environment that the form was
         made for.
@@ -145,7 +145,7 @@ class Visitor:
 
 @asynccontextmanager
 async def browser_of(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
-    """A browser's cookies."""
+    """Yield an HTTP client with cookies of its own, as a browser has them."""
     jar = aiohttp.CookieJar(unsafe=True)  # cookies for an address without a name
     async with aiohttp.ClientSession(api.address, cookie_jar=jar) as opened:
         yield opened

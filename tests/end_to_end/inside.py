@@ -55,6 +55,6 @@ def has_unrecorded(daemon: Daemon) -> bool:
 
 
 def knows_pause(daemon: Daemon, endpoint_id: UUID) -> bool:
-    """Return True if the daemon has read from the table that the endpoint is paused."""
+    """Return True if the daemon has read from the table that the endpoint rests."""
     queue = daemon._engine.queues._queues.get(endpoint_id)
     return queue is not None and queue.settings.stored_rest > 0

@@ -122,7 +122,7 @@ async def _reader(pipe: "Connection[object, object]") -> asyncio.StreamReader:
 
 
 def _require_modules() -> None:
-    """Exit with 1 if the loaded process lacks them: it goes on if one cannot be imported."""
+    """Exit with 1 if _MODULES is not loaded. Otherwise a failed import would stay unnoticed."""
     sys.exit(_MODULES not in sys.modules)
 
 

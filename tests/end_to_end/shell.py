@@ -42,7 +42,7 @@ class Started:
     process: Command
 
     async def line(self, pattern: str) -> re.Match[str]:
-        """The next line of standard output with such a text in it."""
+        """Return the first match of `pattern` in the next lines of standard output."""
         assert self.process.stdout is not None
         seen = []
         async with asyncio.timeout(PATIENCE):
@@ -80,7 +80,7 @@ class Shell:
         return Shell(self.directory, {**self.environ, **named}, self.loaded, self._started)
 
     async def __call__(self, *args: str, stdin: bytes = b"") -> Ended:
-        """In a thread of this process, which is faster, unless it wants a process of its own."""
+        """Run `run` and `demo` in a process, and other commands in a thread, which is faster."""
         if args[0] in ("run", "demo"):
             return await self.process(*args, stdin=stdin)
         invoke = partial(CliRunner().invoke, main, args, env=self.environ, input=stdin)

@@ -257,6 +257,6 @@ class SharedStory(Story):
         await until(lambda: self._daemon._engine.endpoints.version >= version, "it is noticed")
 
     async def end(self) -> None:
-        """Otherwise the next story's events, or a retry, would go to a receiver at the same port."""
+        """Delete the endpoints. Otherwise a later test's receiver could get their events."""
         for endpoint_id in self._own:
             await self.delete(endpoint_id)

@@ -18,7 +18,7 @@ async def owner(connection: Connection) -> int:
 
 @pytest.fixture(scope="module", params=["taken while empty", "taken now"])
 async def believing(filled: Connection, request: pytest.FixtureRequest) -> Connection:
-    """Give the filled database of a module, with such statistics of the planner's."""
+    """Return the module's filled database, with statistics taken while it was empty, or now."""
     if request.param == "taken now":
         await filled.execute("VACUUM ANALYZE")
     return filled

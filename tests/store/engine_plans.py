@@ -21,8 +21,8 @@ BEFORE = {"inbox/fan_out_plain": USUAL}
 SLACK = 250
 """Blocks of the catalogue, and of pages not seen before."""
 DEAD_PART = 0.05
-"""Blocks of rows that were deleted and cannot be cleaned up, for each delivery: there are more of them
-than of others."""
+"""Blocks that a statement may touch in addition for each delivery, while an old snapshot keeps the
+deleted rows. Deliveries are the rows of which there are most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from tests.conftest import Connection, _database, connected, with_database
 from tests.store.plans.plan import ENDPOINT, NO_AUTOVACUUM
 
 ORDERED = 11
-"""An endpoint by its number; so are the deleted ones, every fiftieth from the seventh on."""
+"""The number of the ordered endpoint. Every fiftieth endpoint is deleted, from number 7 on."""
 DAEMON = 7
 
 
@@ -128,7 +128,8 @@ def array(values: Iterable[object]) -> str:
 class Queues:
     """A database with full queues, and statistics that came about in one of the STATES.
 
-    `base` and `first`: the id of the `n`-th delivery, inbox row, event and so on is their sum and `n`.
+    The id of the `n`-th delivery, inbox row or event is `base` + `first` + n. In some other
+    tables, millions are added to it.
     """
 
     def __init__(self, dsn: str, connection: Connection, base: int, size: Size = FEW) -> None:

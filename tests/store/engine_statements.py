@@ -16,9 +16,9 @@ BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`rows` is the work: rows written, or asked for; `blocks` may be touched for each of them.
+    """A call of a statement. It may touch `blocks` for each of the `rows` it writes or asks for.
 
-    `indexes` are those that queues are read by: these, in every state, and no others.
+    If `indexes` are given, the queues are read by exactly these, in every state.
     """
 
     session: str

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from dispatcher.core.model import Delivery, Result, Sent
-from dispatcher.engine.sending.body_cache import EVENTS_LIMIT, READ_BYTES
+from dispatcher.engine.sending.body_cache import EVENTS_LIMIT, READ_LIMIT_BYTES
 from dispatcher.engine.sending.recorder import WAITING_LIMIT, Recorder
 from dispatcher.store.connection.plan_settings import plan_settings
 from dispatcher.store.queries.deliveries import Deliveries
@@ -98,7 +98,9 @@ async def deliver(sessions: dict[str, Measured], owner: int, events: int) -> Seq
     made = fanned_out.deliveries
     ids = sorted({delivery.event_id for delivery in made})
     for begin in range(0, len(ids), EVENTS_LIMIT):
-        await Events(sessions["bodies"]).to_send(ids[begin : begin + EVENTS_LIMIT], READ_BYTES)
+        await Events(sessions["bodies"]).to_send(
+            ids[begin : begin + EVENTS_LIMIT], READ_LIMIT_BYTES
+        )
     recorded: list[UUID] = []
     recorder = Recorder(
         Deliveries(sessions["record"]),

@@ -25,7 +25,7 @@ async def pause(call: Call, form: PauseForm) -> HandlerResult[Pause]:
 
 @routes.post("/api/resume", scope="admin", transaction=True)
 async def resume(call: Call, form: PauseForm) -> HandlerResult[Pause]:
-    """Resume sending. Conflict if all environments are paused, but not this one itself."""
+    """Resume sending. The answer is 409 if all environments are paused but not this one itself."""
     return HandlerResult(await call.services.pauses.resume(_environment_id(call, form)))
 
 

@@ -26,7 +26,7 @@ routes = Routes(Shape("recovery"))
     transaction=True,
 )
 async def recover_webhook(call: Call, form: NewRecovery) -> HandlerResult[Recovery | Preview]:
-    """Send failed and missed deliveries of a time span again, or count them with `dry_run`."""
+    """Send what failed or was missed in a time span, or count it with `dry_run`."""
     webhook_id, replays = call.uuid("webhook_id"), call.services.replays
     if form.dry_run:
         preview = await replays.preview(call.environment_id, webhook_id, form)

@@ -14,7 +14,7 @@ routes = Routes(Shape("token"))
 async def list_tokens(call: Call, query: TokenQuery) -> HandlerResult[tuple[Token, ...]]:
     """List the tokens without their text, newest first.
 
-    It is a page if a cursor or limit is given, or if there are many.
+    The response is a page if a cursor or limit is given, or if there are many tokens.
 
     A token of one environment sees only those of its environment.
     """

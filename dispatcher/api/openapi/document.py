@@ -97,7 +97,7 @@ def operation_id(route: Route, method: str, path: str) -> str:
 
 
 def _is_alias(route: Route, path: str) -> bool:
-    """Return True for another path of a route than its own, also one under `/apps`."""
+    """Return True if the path is one of the aliases of the route, also under `/apps`."""
     _, _, rest = path.removeprefix("/apps/").partition("/")
     return any(alias.endswith(f"/{rest}") for alias in route.aliases)
 

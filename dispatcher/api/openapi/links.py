@@ -53,7 +53,7 @@ def linked(
 def _path(route: Route, supplied: str, *, within: bool) -> str | None:
     """Return the path of `route` to which a link may lead, None if there is none.
 
-    A new environment links only to the routes that create something in it.
+    A new environment links only to the POST routes with a short path, such as `/api/events`.
     """
     under = next((path for _, path in route.paths() if path.startswith("/apps/")), None)
     if supplied == "app_id":

@@ -21,7 +21,7 @@ from dispatcher.api.types import HttpError
 DROPPED_LIMIT = 16
 DROP_PAUSE_SECONDS = 0.02
 PART = 16
-"""If there are too many connections, one of so many is dropped at a time."""
+"""If there are too many connections, at most one in PART of them is dropped at a time."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -209,7 +209,7 @@ class Connections:
 
         If there is neither, drop the newcomer. Among idle ones, start with the address that has the
         most connections, and there with a connection that never sent a request. Of those that never
-        did, drop a part of all at a time: finding them takes as long as for one.
+        did, drop several at a time, at most one in PART of all. To find them takes as long as one.
         """
         others = [connection for connection in among if connection is not newcomer]
         idle = [connection for connection in others if connection.is_idle]

@@ -72,7 +72,7 @@ class FirstRequest(asyncio.Protocol):
             self._transport.abort()
 
     def _is_ready(self) -> bool:
-        """Return True if the head is complete, too long, or no head at all, to be refused."""
+        """Return True if the head is complete, longer than BUFFER_BYTES, or no head at all."""
         received = self._received
         if len(received) > BUFFER_BYTES or not received[:1].isalpha():
             return True

@@ -11,7 +11,7 @@ from dispatcher.store.queries.idempotency import IdempotentResponses
 
 
 class IdempotencyKey(NamedTuple):
-    """The key of a request, and the SHA-256 of its method, address and body."""
+    """The key of a request, and the SHA-256 of its method, URL, dialect and body."""
 
     key: str
     fingerprint: bytes
@@ -29,7 +29,7 @@ _END_OF_HEAD: Final = b"\r\n\r\n"
 class StoredResponse(NamedTuple):
     """The response to an earlier request: its status and body, and headers that belong to these.
 
-    A Location is stored as handlers return it, and written for each request by itself.
+    A Location is stored as the handler returned it, and adapted to each repeated request.
     """
 
     status: int
@@ -38,7 +38,7 @@ class StoredResponse(NamedTuple):
 
     @classmethod
     def parse(cls, status: int, stored: bytes) -> "StoredResponse":
-        """Return the response of what `text` made. Without a head it begins with the JSON."""
+        """Return the response from the bytes of `text`. Without headers they are only the body."""
         if not stored or stored.startswith(b"{"):
             return cls(status, stored, {})
         head, _, body = stored.partition(_END_OF_HEAD)

@@ -67,7 +67,7 @@ def path_for(request: web.Request, principal: Principal, environment_id: str, ap
 
 
 def fairness_key_of(principal: Principal, environment_id: str) -> str:
-    """Return the fairness key of a request: what it takes connections, memory and threads by.
+    """Return the fairness key under which a request takes connections, memory and threads.
 
     Operators have tokens for all environments and get a key of their own. Otherwise a busy
     environment could keep them from pausing it.

@@ -218,9 +218,10 @@ async def has_daemon_here(inspection: Inspection) -> bool:
 
 
 def clock_skew(theirs: datetime, before: datetime, after: datetime) -> float:
-    """Return how many seconds the database's clock is ahead, 0 if it lies within the request.
+    """Return how many seconds the database's clock is ahead, negative if it is behind.
 
-    `theirs` was read between `before` and `after`, which are times of this machine.
+    `theirs` was read between `before` and `after`, which are times of this machine. Return 0 if it
+    lies between them.
     """
     if theirs > after:
         return (theirs - after).total_seconds()

@@ -60,8 +60,9 @@ def _staged(
 ) -> "Config":
     """Return the configuration with the demo's own settings.
 
-    It allows loopback, signs with two schemes and uses a free port. For an embedded database it
-    also has its own state directory, with a key beside the data, so that people can delete both.
+    It allows loopback, signs with two schemes and is not paused. It has the given port, else
+    admin.port, or any free port if that is taken. For an embedded database it also has its own
+    state directory, with a key beside the data, so that people can delete both.
     """
     from dispatcher.cli.checks import port_check
     from dispatcher.config.loading import load

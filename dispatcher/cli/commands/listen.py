@@ -32,8 +32,8 @@ DISPATCHER_EGRESS__ALLOW='["{HOST}/32"]'"""
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest request body. Larger ones get a 413."""
 FORWARD_LIMIT_SECONDS = 14.0
-"""How long the receiver of --forward may take. It is less than the dispatcher's own timeout, so
-that the dispatcher gets the 502 that says why."""
+"""How long the receiver of --forward may take. It is less than the daemon's default timeout, so
+that the daemon gets the 502 that says why."""
 CONNECTION_HEADERS = frozenset(
     {"host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "upgrade"}
 )

@@ -50,7 +50,10 @@ def _in_words(change: "SettingChange") -> str:
 async def _migrate(
     target_database: "Database", config: "Config", *, plan: bool
 ) -> "tuple[list[str], list[SettingChange]]":
-    """Return the migrations, and the settings that had another value in the database."""
+    """Migrate the database and write the limits. With `plan`, change nothing.
+
+    Return the missing migrations, and the settings that had another value in the database.
+    """
     from dispatcher.cli import database
     from dispatcher.store.migration import migrate as migrations
 

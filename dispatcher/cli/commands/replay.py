@@ -234,7 +234,7 @@ def _until_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] 
 def _since_created(webhook: "Resource", span: dict[str, Any]) -> dict[str, Any] | None:
     """Return the part of the time span in which the webhook existed, None if it did not.
 
-    Otherwise a new webhook would get all events from before it, although its id is not given.
+    Otherwise a webhook that the command does not name would get events from before its creation.
     """
     since = max(span["since"], datetime.fromisoformat(webhook.created_at))
     if span["until"] is not None and since >= span["until"]:
@@ -278,7 +278,8 @@ async def _send(
 ) -> None:
     """Start all replays, each up to the time of its preview, and wait until they end.
 
-    One that cannot be started, as its webhook was deleted or disabled since, is `refused`.
+    A replay is `refused` if its webhook was deleted or disabled since, or if another replay to it
+    is running.
     """
     from dispatcher.client import ConflictError, NotFoundError
 

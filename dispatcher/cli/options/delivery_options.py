@@ -88,7 +88,8 @@ class Selection:
     def is_of_one(self, delivery_id: str | None) -> bool:
         """Return True if one delivery is meant, False if many are.
 
-        Raise UsageError unless they are selected in exactly one way.
+        Raise UsageError unless they are selected in exactly one way, and for `--rate` or
+        `--dry-run` beside an id.
         """
         if delivery_id is not None and (self.rate or self.dry_run):
             raise click.UsageError(SELECTION_DOUBLE)
@@ -111,7 +112,7 @@ def selection_options(command: Command) -> Command:
 def _given(values: dict[str, Any]) -> dict[str, Any]:
     """Return the filters that are given.
 
-    Raise UsageError for a status beside `--failed`, and for a time span that ends before it starts.
+    Raise UsageError for a status beside `--failed`, and for a time span that is empty or negative.
     """
     filters = {name: value for name, value in values.items() if value is not None}
     if filters.pop("failed", False):
@@ -130,7 +131,7 @@ def _with_options(
 ) -> Command:
     """Add options to a command.
 
-    It gets what `made` returns of their values as the argument `name`.
+    The command gets, as the argument `name`, what `made` returns for the values of the options.
     """
 
     @wraps(command)

@@ -34,7 +34,7 @@ _OPTIONS = (
 def replay_options(command: Command) -> Command:
     """Add `since`, `until`, `failed_only`, `rate` and `dry_run` to a command.
 
-    The command raises UsageError for a time span that ends before it starts.
+    The command raises UsageError for a time span that is empty or negative.
     """
 
     @wraps(command)

@@ -44,8 +44,8 @@ class Column:
 
     `text` returns the text of a cell, and `long` the one for output that is no terminal, if that
     is another. If a line is too long, the columns with the highest `shrinks` become narrower first,
-    those with 0 never, and none so that an id is cut. `colour` returns the colour of a cell, None
-    for none.
+    and those with 0 never. No column becomes so narrow that an id is cut. `colour` returns the
+    colour of a cell, None for none.
     """
 
     title: str

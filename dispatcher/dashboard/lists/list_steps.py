@@ -12,8 +12,8 @@ from dispatcher.dashboard.lists.live_list import Identified
 ROUNDS_LIMIT: Final = 24
 """Reads for one step."""
 LONG_READS_LIMIT: Final = 2
-"""Reads for one step that looked at thousands of rows and found few. A step must be quick. The list
-goes on searching by itself."""
+"""Reads for one step that looked at thousands of rows and found few. A step must be quick, so it
+gives up after them. The page of the list can search further."""
 READ_LIMIT: Final = 50
 _FIRST_SPAN: Final = 600_000 << ids.TIME_SHIFT
 """The ids of ten minutes."""
@@ -23,7 +23,7 @@ _AHEAD: Final = timedelta(hours=1)
 
 
 class TooFarError(RefusedError):
-    """The next item was not found within so many reads."""
+    """The search for the next item took too many reads."""
 
 
 Read = Callable[[int, int, int], Awaitable[Page[Identified, int]]]
@@ -52,9 +52,10 @@ async def newer(read: Read, number: int) -> str | None:
 
     Raise TooFarError if the search took too many reads.
 
-    A list is read from its newest item on. So this reads a short range of ids above `number`. If it
-    is empty, the next range is longer; if it holds more than one read shows, shorter. Nothing
-    beyond `nearest` is read, the oldest of the newer items seen so far.
+    A list is read from its newest item on. So this function reads a short range of ids above
+    `number`. If the range is empty, the next one is longer. If it holds more items than one read
+    returns, a shorter range is read. Ids above `nearest`, the oldest of the newer items found so
+    far, are not read.
     """
     end = ids.first_since(datetime.now(UTC) + _AHEAD)
     above, span, long_reads = number, _FIRST_SPAN, 0

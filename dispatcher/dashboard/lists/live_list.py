@@ -29,8 +29,8 @@ Item = TypeVar("Item", bound=Identified)
 class LiveList(Generic[Item]):
     """The rows of a page, as they are now.
 
-    `shown` is the position directly above them, None if there are none. `newer` is the number of
-    matching rows above it, as in `12`, or `50+` if there are more.
+    `shown` is the position directly above the rows, None if there are none. `newer` is the number
+    of matching rows above that position, as in `12`, or `50+` if there may be more.
     """
 
     page: Page[Item, int]
@@ -43,8 +43,9 @@ async def read(
 ) -> LiveList[Item]:
     """Return the rows that a page shows, or is about to show.
 
-    `read_page` returns the page below a position, or the first page. A live update names what is
-    shown, and gets these rows again instead of the newest ones, which would move them.
+    `read_page` returns the page below a position, or the first page for None. A live update names
+    the position above the rows that are shown, and gets these rows again. Otherwise newer rows
+    would push them down.
     """
     shown = request.position(SHOWN)
     first = await read_page(request.position())

@@ -125,7 +125,7 @@ async def _page(
 
 
 async def _webhook(request: DashboardRequest, delivery: Delivery) -> Webhook | None:
-    """Return the webhook of a delivery, None if it was deleted, which keeps its deliveries."""
+    """Return the webhook of a delivery, None if it was deleted. Its deliveries are kept."""
     try:
         return await request.services.webhooks.get(delivery.webhook_id, request.environment_id)
     except NotFoundError:

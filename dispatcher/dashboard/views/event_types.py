@@ -32,7 +32,7 @@ async def list_(request: DashboardRequest) -> web.Response:
 async def seed(request: DashboardRequest) -> web.Response:
     """Add the event types of a catalogue that is shipped with Dispatcher.
 
-    Those that somebody has described since the page was opened stay as they are.
+    Types that the environment's catalogue has already stay as they are.
     """
     catalogue = (await request.fields()).get("catalogue", "")
     if catalogue not in shipped_catalogs.shipped():
@@ -83,8 +83,8 @@ async def _put(
 ) -> bool:
     """Write the fields of a type that differ. Return True if the type is new.
 
-    Raise ChangedError if there are some, and the revision is outdated; InvalidError and
-    ValidationError.
+    Raise ChangedError if a field differs and the revision is outdated. Raise InvalidError or
+    ValidationError if a field is invalid.
     """
     stored = await _stored(request, name)
     different = _different(stored, fields)

@@ -52,8 +52,9 @@ MENU: Final = {
 class Found:
     """What a search found. `answer` is about the first hit, whose page is `link`.
 
-    `event_types` are of the catalogue, `unlisted_type` is one of events alone. `webhook_link` is
-    the page of the webhook of a delivery, None if the webhook was deleted.
+    `event_types` are types of the catalogue. `unlisted_type` is a type that kept events have and
+    the catalogue lacks. `webhook_link` is the page of the webhook of a delivery, None if the
+    webhook was deleted.
     """
 
     text: str

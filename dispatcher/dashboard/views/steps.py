@@ -85,7 +85,8 @@ async def _go(
 ) -> web.Response:
     """Redirect to the item that a step leads to.
 
-    Stay at the end of the list, and go back to the list if it cannot be read or is too long.
+    At the end of the list, and without a list, redirect to the item itself. Redirect to the list if
+    its filter is invalid, or if the next item is too far away.
     """
     name = request.http.match_info[f"{kind}_id"]
     if context is None or read is None:

@@ -21,7 +21,7 @@ OVERLAPS = {"none": 0, "hour": 3600, "day": 86_400, "week": 604_800}
 
 @dataclass(frozen=True, slots=True)
 class WebhookView:
-    """A webhook with its health, which is None until the first figures after its creation."""
+    """A webhook with its health, which is None only if the webhook has gone since it was read."""
 
     webhook: Webhook
     health: WebhookHealth | None

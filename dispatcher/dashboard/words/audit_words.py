@@ -132,7 +132,7 @@ def detail_text(action: str, detail: Mapping[str, object], at: datetime) -> str:
 
 
 def _counted(detail: Mapping[str, object]) -> dict[str, object]:
-    """Return the detail of a bulk action without its filter, which is said in words."""
+    """Return a detail that holds only the number of deliveries of a bulk action."""
     counted = detail.get("deliveries")
     return {"deliveries": UNCOUNTED if counted is None else counted}
 

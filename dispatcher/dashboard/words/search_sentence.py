@@ -36,8 +36,9 @@ _RANK = {"FAILED": 0, "PENDING": 1, "CANCELLED": 2, "DELIVERED": 3}
 def worst(deliveries: Sequence[DeliveryItem], outcome: EventOutcome) -> str | None:
     """Return the id of the delivery that people ask about, None if there is none.
 
-    It is a failed one first, then one that was tried. `deliveries` are the newest ones of the
-    event: if none of them failed, an older one may have.
+    A failed delivery comes first, then a pending, a cancelled and a delivered one. Of equals, the
+    one with the most attempts comes first. `deliveries` are the newest ones of the event: if none
+    of them failed, an older one may have failed.
     """
     delivery = min(deliveries, key=lambda d: (_RANK[d.status], -d.attempts), default=None)
     if (
@@ -181,9 +182,10 @@ def _answer(attempt: Attempt) -> str:
 
 
 def _others(outcome: EventOutcome, shown: Status) -> str:
-    """Return how the deliveries of an event went, without one of the shown status.
+    """Return how the other deliveries of an event went, as in `other webhooks: 2 delivered`.
 
-    It reads as in `other webhooks: 2 delivered, 1 pending`.
+    `shown` is the status of the delivery that the sentence is about. It is not counted. Return an
+    empty text if there are no others.
     """
     counts = {
         "DELIVERED": outcome.delivered,

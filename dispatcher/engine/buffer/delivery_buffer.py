@@ -109,7 +109,7 @@ class DeliveryBuffer:
     def own(self, shards: frozenset[int]) -> None:
         """Own exactly these shards from now on.
 
-        New shards are unread. Waiting deliveries of other shards leave memory.
+        New shards are unread. Deliveries of other shards leave memory, except those under way.
         """
         self._in_memory.drop_other_shards(shards, self.owned - shards)
         self._watermarks.own(shards)
@@ -139,7 +139,7 @@ class DeliveryBuffer:
         self._watermarks.reset()
 
     def read_again(self, shards: Collection[int]) -> None:
-        """Forget what waits for a time in these shards, as the table has other times now."""
+        """Forget these shards' retry heap and all ordered queues: the table has other times now."""
         for endpoint_id in self._queues.ordered():
             self._read_queue_again(endpoint_id)
         self._note_to_park(self._in_memory.drop_later(shards))
@@ -189,8 +189,8 @@ class DeliveryBuffer:
 
         A deleted delivery leaves memory. One that is due now goes to the head of its queue, unless
         the queue is ordered: there it keeps its place. A notice is left for later if its delivery
-        is in flight or unrecorded, if its shard is not owned, or if it is in `stale` (see
-        `reading`).
+        is in flight or unrecorded, if its shard is not owned, or if its delivery or endpoint is in
+        `stale` (see `reading`).
         """
         applied = [notice for notice in notices if self._can_apply(notice, stale)]
         changes: dict[UUID, dict[int, Delivery | None]] = {}
@@ -226,7 +226,7 @@ class DeliveryBuffer:
         return min((time for time in times if time is not None), default=None)
 
     def give_back(self, delivery: Delivery) -> None:
-        """Release a delivery that was taken but not started; the owner of its shard reads it."""
+        """Release a delivery that was taken, not started; the owner of its shard reads it again."""
         self._queues.release(delivery)
         self._in_memory.drop_id(delivery.id)
         self._resent_while_recording.pop(delivery.id, None)

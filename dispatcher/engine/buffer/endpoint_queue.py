@@ -16,8 +16,8 @@ SLOW_SECONDS = 1.0
 CLEAR_SECONDS = 2 * SLOW_SECONDS
 """A slow endpoint stays slow until no answer has been late for this long.
 
-Otherwise one that answers some requests at once, and leaves the others to time out, would be quick
-again and again, and take every slot.
+Otherwise an endpoint that answers some requests at once, and lets the others time out, would count
+as quick again and again, and take every slot.
 """
 PROBE_LIMIT = 4
 """Requests in flight to an endpoint until its first answer shows whether it is slow."""
@@ -29,13 +29,13 @@ CATCH_UP_SECONDS = 0.02
 class QueueSettings:
     """The settings of an endpoint that its queue obeys.
 
-    - `limit`: attempts in flight at the same time.
+    - `limit`: most attempts in flight at the same time.
     - `environment_id`: queues take turns by environment.
     - `is_stopped`: the queue starts nothing and accepts nothing. The endpoint is disabled, deleted
-      or cannot be read, or its environment is paused.
+      or cannot be read, or its environment or all environments are paused.
     - `is_ordered`: one delivery at a time, until it is recorded; the head blocks the rest.
-    - `is_failing`: the endpoint counts as slow until its first answer. When many that do not answer
-      are new to a daemon, those that work find slots.
+    - `is_failing`: the endpoint counts as slow until its first answer. Otherwise many failing
+      endpoints that are new to a daemon could take all slots.
     - `stored_rest`: the end of the rest in the table, 0 if there is none.
     - `interval`: mean seconds between two starts, 0 without rate limit.
     """
@@ -53,11 +53,12 @@ class QueueSettings:
 class EnvironmentShare:
     """What the queues of one environment share: turns, and slots of attempts in flight.
 
-    - `queues`: how many there are.
-    - `held`: how many slots their attempts hold.
-    - `held_slow`: how many of them are slots for slow endpoints.
-    - `turns`: those that may start something, in the order of their turns.
-    - `waiting_slow`: those that wait for a slow slot, the one that has waited longest first.
+    - `queues`: the number of queues.
+    - `held`: the number of slots that their attempts hold.
+    - `held_slow`: the number of slots for slow endpoints that their attempts hold.
+    - `turns`: the queues that may start something, in the order of their turns.
+    - `waiting_slow`: the queues that wait for a slot for slow endpoints, by endpoint; the first one
+      has waited longest.
     """
 
     id: str
@@ -72,17 +73,18 @@ class EnvironmentShare:
 class EndpointQueue:
     """The deliveries of one endpoint in memory.
 
-    - `environment`: that of the first settings. It stays, as slots are counted by it.
-    - `resting_until`: nothing starts before. It may be later than the stored rest, as the table
-      gets later what this daemon's own requests were answered.
-    - `ready_at`: the next start that the rate limit allows.
-    - `is_slow`: None before the first answer, then whether an answer was late within CLEAR_SECONDS.
+    - `environment`: the environment of the first settings. It stays, as slots are counted by it.
+    - `resting_until`: nothing starts before this time. It may be later than the stored rest, as
+      this daemon knows the answers to its own requests before they are in the table.
+    - `ready_at`: the time of the next start that the rate limit allows.
+    - `is_slow`: True if an answer was late within CLEAR_SECONDS. Before the first answer, it is
+      True if the endpoint was failing when its queue was opened, else None.
     - `late_at`: when an answer was last seen to be late, minus infinity if never.
     - `has_turn`: the queue has a turn in the round robin, or waits for a slow slot.
-    - `alarm_at`: its next timer, infinity if none.
-    - `in_flight`: the deliveries that count for the limit: their starts by id, the oldest first.
-    - `unrecorded`: ids of deliveries that were taken and are not recorded. It differs from
-      `in_flight`, as `is_ordered` may change while deliveries are in flight.
+    - `alarm_at`: the time of its next alarm, infinity if none is set.
+    - `in_flight`: the time of each start that counts for the limit, by delivery id, oldest first.
+    - `unrecorded`: ids of deliveries that were taken and are not recorded. Unless the queue is
+      ordered, a delivery leaves `in_flight` earlier: when its attempt ends.
     - `waiting`: the due deliveries, in the order in which they start.
     """
 
@@ -102,8 +104,8 @@ class EndpointQueue:
     def configure(self, settings: QueueSettings) -> None:
         """Apply settings that were read from the table.
 
-        If the stored rest ends earlier than before, or the queue is stopped, the rest that this
-        daemon knows of ends too. Otherwise the later of both holds.
+        If the stored rest ends earlier than before, or the queue is stopped, only the stored rest
+        holds. If not, the later one holds: the stored rest, or the one that this daemon knows of.
         """
         is_shortened = settings.stored_rest < self.settings.stored_rest
         if settings.is_stopped or is_shortened:
@@ -161,9 +163,9 @@ class EndpointQueue:
         return removed
 
     def replace_waiting(self, changes: Mapping[int, Delivery | None]) -> set[int]:
-        """Replace waiting deliveries in their places, remove those that are None.
+        """Replace waiting deliveries by those in `changes`, in their places; None removes one.
 
-        Return the ids of those that were waiting.
+        Return the ids in `changes` that were waiting.
         """
         replaced = {delivery.id for delivery in self.waiting if delivery.id in changes}
         if replaced:

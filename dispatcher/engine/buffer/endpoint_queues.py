@@ -32,9 +32,9 @@ class EndpointQueues:
     """The endpoint queues of a daemon.
 
     `depth` bounds the waiting deliveries of one queue, SHORT_DEPTH does while `is_memory_full`.
-    With much free memory a queue may be deeper: up to `share` of the deliveries that
-    `count_memory_by` counts. `slots` bounds all attempts in flight, `slow_slots` those to slow
-    endpoints.
+    With much free memory a queue may be deeper: up to `share` of the deliveries that still fit
+    (see `count_memory_by`). `slots` is how many attempts the deliverer has in flight at most:
+    environments share this number. `slow_slots` bounds those to slow endpoints.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class EndpointQueues:
         return True
 
     def share_slots(self, are_shared: bool) -> None:
-        """Say if slots are kept free for environments whose endpoints are not known yet."""
+        """Set whether slots are kept free for environments whose endpoints are not known yet."""
         self._slots.share(are_shared)
 
     # Room
@@ -131,7 +131,7 @@ class EndpointQueues:
 
     @property
     def refill_depth(self) -> int:
-        """Return below how many waiting deliveries the parked rows of a queue are read."""
+        """Return the number of waiting deliveries below which a queue's parked rows are read."""
         depth = min(self._depth, self.depth)
         return depth - depth // 2
 
@@ -152,7 +152,8 @@ class EndpointQueues:
     def endpoints_without_room(self, coming: int) -> list[UUID]:
         """Return the endpoints without room for `coming` more deliveries.
 
-        Their rows are made parked, which is free; parking a row afterwards costs a statement.
+        A queue that is less than half full always has room enough. The rows of the others are made
+        parked, which is free; parking a row afterwards costs a statement.
         """
         depth_left = self.depth - min(coming, self.depth // 2)
         return [
@@ -188,9 +189,9 @@ class EndpointQueues:
     def replace_waiting(
         self, endpoint_id: UUID, changes: Mapping[int, Delivery | None]
     ) -> set[int]:
-        """Replace waiting deliveries in their places, remove those that are None.
+        """Replace waiting deliveries by those in `changes`, in their places; None removes one.
 
-        Return the ids of those that were waiting.
+        Return the ids in `changes` that were waiting.
         """
         queue = self._queues[endpoint_id]
         replaced = queue.replace_waiting(changes)
@@ -319,7 +320,7 @@ class EndpointQueues:
         queue.is_slow = False
         self._slow_slots.give_back(queue.in_flight)
         self._resume(queue)
-        for _ in queue.in_flight:  # each has given back a slot, perhaps
+        for _ in queue.in_flight:  # each may have given back a slow slot
             waiting = self._slow_slots.next_waiting()
             if waiting is None:
                 break
@@ -341,5 +342,5 @@ class EndpointQueues:
 
 
 def _unlimited() -> int:
-    """Return the free memory of queues for which nothing counts it: enough, but none to share."""
+    """Return 1: without a count, memory is never full, and no queue is deeper than `depth`."""
     return 1

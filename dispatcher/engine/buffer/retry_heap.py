@@ -61,7 +61,7 @@ class RetryHeap:
         return {delivery.endpoint_id for _, _, delivery in self._heap}
 
     def discard_shards(self, shards: Container[int]) -> list[Delivery]:
-        """Remove and return the deliveries of these shards, which this daemon no longer owns."""
+        """Remove and return the deliveries of these shards."""
         lost = [delivery for _, _, delivery in self._heap if delivery.shard in shards]
         if lost:
             self._heap = [entry for entry in self._heap if entry[2].shard not in shards]

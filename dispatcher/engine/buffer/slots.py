@@ -19,8 +19,8 @@ others. If two send as much as they may, each has 7 of 15.
 class Slots:
     """The slots of a daemon, `limit` in all, counted by environment.
 
-    `add_queue` and `remove_queue` tell how many queues an environment has, `share` if there are
-    others without one. If an environment is alone, no slots are kept free.
+    `add_queue` and `remove_queue` count the queues of an environment. `share` sets whether there
+    may be environments without a queue. If an environment is alone, no slots are kept free.
     """
 
     def __init__(self, limit: int) -> None:
@@ -35,7 +35,7 @@ class Slots:
         return self._has_others or len(self._environments) > 1
 
     def share(self, are_shared: bool) -> None:
-        """Say if there are environments that have no queue yet."""
+        """Set whether there may be environments that have no queue yet."""
         self._has_others = are_shared
 
     def add_queue(self, environment_id: str) -> EnvironmentShare:
@@ -47,7 +47,7 @@ class Slots:
         return environment
 
     def remove_queue(self, environment: EnvironmentShare) -> None:
-        """Count a queue of an environment less."""
+        """Count one queue of an environment less; forget an environment without queues."""
         environment.queues -= 1
         if not environment.queues:
             del self._environments[environment.id]
@@ -66,6 +66,7 @@ class Slots:
         """Return True if an environment holds as many slots as it may."""
         if not self.are_shared:
             return False
-        # At least one: an ordered queue holds its slot for longer than its request is in flight.
+        # At least one, as more than `limit` slots may be held: an ordered queue holds its slot
+        # until its attempt is recorded.
         free = max(1, self._limit - self._held)
         return environment.held >= HELD_PER_FREE * free

@@ -6,16 +6,16 @@ from dispatcher.engine.buffer.endpoint_queue import EndpointQueue, EnvironmentSh
 from dispatcher.engine.buffer.slots import HELD_PER_FREE, Slots
 
 LIMIT_PER_EXTRA = 16
-"""One slow slot more than the limit for so many, for environments that hold none."""
+"""Slow slots for each extra one. Extra ones are for environments that hold no slow slot."""
 
 
 class SlowSlots:
     """The slots for slow endpoints, `limit` in all, and the queues that wait for one.
 
     The fewer of them are free, the fewer an environment may hold, unless it is alone (`slots`).
-    If none is free, because many endpoints became slow at once, a few more are for environments
-    that hold none. A free one goes to the environment that holds the fewest, and in it to the queue
-    that has waited longest.
+    If none is free, because many endpoints became slow at once, environments that hold none may
+    take a few extra slots. Of the environments that wait, the one that holds the fewest gets a free
+    slot, and in it the queue that has waited longest.
     """
 
     def __init__(self, limit: int, slots: Slots) -> None:

@@ -32,7 +32,7 @@ NOTICES_SECONDS: Final = 0.05
 RECORDING_SECONDS: Final = 0.05
 """Seconds until the next step if an attempt at the next delivery is being recorded."""
 PACED_SECONDS: Final = 0.25
-"""Seconds of a rate that one step may use up."""
+"""With a rate, one step changes at most what it allows in this time, or else one delivery."""
 
 
 class BulkActionRunner(StepLoop):

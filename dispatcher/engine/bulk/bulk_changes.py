@@ -41,7 +41,10 @@ async def lock(
 async def cancel(
     session: Queryable, environment_id: str, ids: Sequence[int], position: int | None
 ) -> Changed:
-    """End those of the deliveries that are pending. Call this after `lock`."""
+    """Cancel those of the deliveries that are pending or queued. Call this after `lock`.
+
+    One that is queued waits in the inbox to become pending again.
+    """
     number = await delivery_changes.cancel(session, environment_id, ids)
     return Changed(number, _nonzero({"changed": len(ids) - number}), position)
 

@@ -17,21 +17,22 @@ from dispatcher.telemetry import observe
 READ_LIMIT: Final = 2_000
 """Ended deliveries and events that one step reads, at most."""
 ROWS_LIMIT: Final = 1_000
-"""Inbox rows that one step makes, and that may wait in the inbox before the next step."""
+"""Most inbox rows that one step makes. It waits while the endpoint has this many in the inbox."""
 PENDING_LIMIT: Final = 5_000
-"""Pending deliveries of the endpoint. Otherwise new events would wait behind the whole replay."""
+"""A step waits while the endpoint has this many pending deliveries. Otherwise new events would wait
+behind the whole replay."""
 WAITS_LIMIT: Final = 20
-"""Steps that can only wait of one turn, at most: each takes some milliseconds."""
+"""Most steps of one turn that can only wait: each takes some milliseconds."""
 STEP_LIMIT_MS: Final = 500
-"""Longest time of a step, once it has locked all deliveries against changes by people. One that
-takes longer is made smaller, and the smallest may take as long as every statement."""
+"""Longest time of a step, once it has locked all deliveries against changes by people. If one takes
+longer, the next step is smaller. The smallest may take as long as any other statement."""
 
 
 class Replayer(StepLoop):
     """The stage that runs replays. Environments take turns, however many replays each of them has.
 
-    A turn is one step, and some that can only wait before it. Otherwise replays that wait for room
-    would take the turns from the others of their environment.
+    A turn ends with a step that has room, or after WAITS_LIMIT steps that can only wait. Otherwise
+    replays that wait for room would take the turns from the others of their environment.
     """
 
     def __init__(self, session: Session) -> None:

@@ -1,7 +1,7 @@
 """Run work that people have started step by step, and go on where a step fails.
 
-A step that takes too long is made smaller. One that the database refuses for its data is noted as a
-failure of its work, so that other work goes on.
+A step that takes too long is made smaller. If the smallest takes too long, or the database refuses
+the data of a step, a failure of its work is noted, so that other work goes on.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from dispatcher.store.session import Session, Transaction
 IDLE_SECONDS: Final = 10.0
 """Longest wait between two passes: the backstop looks for work that is due, and wakes the stage."""
 WAIT_MINIMUM_SECONDS: Final = 0.05
-"""Shortest wait while another daemon works on it."""
+"""Shortest wait until work is due or another daemon leaves it, and the wait after a timeout."""
 FAILURES_LIMIT: Final = 8
 """Failed steps in a row until the work fails, about two minutes after the first."""
 
@@ -51,8 +51,8 @@ class StepLoop:
     """The loop of a stage that works in steps, each in a transaction.
 
     - `work` has the rows of the work.
-    - `claim` locks the work that has been due longest, and returns its next step, or None if none
-      is due.
+    - `claim` locks work that is due, and returns its next step, or None if none is due or other
+      daemons hold it.
     - `on_failure` is called with the id and the state of work whose step failed, and the error.
 
     `wake` is set when work is due.
@@ -80,7 +80,7 @@ class StepLoop:
         After a timeout, the next step is smaller; the smallest one fails. Raise StoreError, or
         StatementTimeoutError of what comes before a step.
         """
-        # A step costs many times as much, and most of the time there is no work at all.
+        # A step costs many times as much as this look, and mostly there is no work at all.
         wait = await self._work.next()
         if wait is None:
             return IDLE_SECONDS

@@ -1,1 +1,1 @@
-"""Fan events out: which come next, from where in the inbox, after the checks of schemas."""
+"""Fan out events: check those with a schema, choose which are next, and make deliveries."""

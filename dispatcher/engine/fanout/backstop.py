@@ -1,8 +1,8 @@
 """Look for work that nothing has announced, and wake the stages that do it.
 
-A notification can be lost, and producers may forbid them. Replays and bulk actions are announced by
-none. One small statement finds all of this. Otherwise each stage would run a larger one of its own
-every second, only to find no work.
+A notification can be lost, and producers can turn notifications off. No notification announces the
+next steps of replays and bulk actions. One small statement finds all such work. Otherwise each
+stage would run a larger statement of its own every second, only to find no work.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ class Backstop:
     """The stage that looks for work.
 
     `read_after` returns the id above which the inbox is read, None while it is not known. `wakes`
-    are the events of the stages by their queues, as the columns of WaitingRow. `notified` is True
-    if producers notify an idle daemon.
+    has what wakes the stage of each queue; its keys are the columns of WaitingRow. `notified` is
+    True if producers notify an idle daemon.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ nothing, and would take so long that the statement times out.
 """
 
 SPARE_FACTOR = 2
-"""So many times as many events are looked at as fitted before."""
+"""A statement looks at this many times the number of events that fitted into the one before."""
 HELD_STATEMENTS = 16
 """Full statements after a timeout until more events are tried. Otherwise each third would time
 out."""

@@ -1,15 +1,15 @@
 """Decide whose events are next, so that no environment waits for another's flood.
 
 The first statement takes the oldest events of all environments. If it cannot take all of them, the
-next statement excludes the environments with the largest part, and so on, until one statement takes
-all that is left. Then all environments are next again. The events of an environment keep their
-order.
+next statement excludes the environments with the largest parts, and so on, until one statement
+takes all that is left. Then a statement for all environments is next again.
 
-A statement with excluded environments reads a limited part of the inbox, which may be all of a
-flood. Then all environments are next again, and the next such statement reads on from there. Before
-that comes a look at the newest events, except of environments with an order. What was passed is
-read again in pieces, for events that were committed late. Pure: times are arguments, in monotonic
-seconds.
+A statement with excluded environments reads a limited part of the inbox, which may have events of
+the flood only. Then comes a look at the newest events, but not of environments that have an ordered
+endpoint: their events keep their order. After that, a statement for all environments is next again.
+The next statement with the same excluded environments reads on where the last one ended. What was
+passed is read again in pieces, for events that were committed late. Pure: times are arguments, in
+monotonic seconds.
 """
 
 from collections.abc import Iterable
@@ -20,17 +20,17 @@ from dispatcher.core.ids import LARGEST_ID, TIME_SHIFT
 from dispatcher.engine.fanout.reread import REREAD_SECONDS, REST_FACTOR, Reread, Rest
 
 LISTS_LIMIT = 1_000
-"""Most lists of excluded environments of which is known what was passed, so that memory stays
+"""Most lists of excluded environments whose passed ids are remembered, so that memory stays
 small."""
 
 EXCLUDED_LIMIT = 1_000
-"""Most environments that a statement excludes. With more floods than that, all are next again."""
+"""Most environments that a statement excludes. With more floods, the next one excludes none."""
 ORDERED_ENVIRONMENTS = ""
 """Among excluded environments: all those that have an ordered endpoint when the statement runs."""
 PASS_REST_FACTOR = 1.0
 """A flood is passed for half of the time at most. The other half is for its events."""
 NEWEST_IDS = 100 << TIME_SHIFT
-"""The first look at the newest events begins with the ids of 100 ms."""
+"""The ids of 100 ms: the first look at the newest events begins this far below the highest id."""
 
 SliceKind = Literal["usual", "reread", "search", "found"]
 """`reread`: the slice was passed before, and is read again for late commits. `search`: the slice is
@@ -117,15 +117,15 @@ class FairOrder:
         """Note that a statement took the events of a slice up to `last_id`; None: there were none.
 
         For `more` and `crowding`, see `exclude`. `newest` is the highest id of the inbox, None if
-        unknown. `is_unordered`: events of environments with an order were passed over too.
+        unknown. `is_unordered`: events of environments with ordered endpoints were passed over.
         """
         excluded = slice_.excluded_environments
-        # Otherwise later events of these environments would come before the earlier ones.
+        # Otherwise, if `is_unordered`, later events would come before those that were passed over.
         is_passed = last_id is not None and not is_unordered
         if slice_.kind == "reread":
             if is_passed or (last_id is None and not more):
                 self._note_reread(slice_, last_id)
-            if more:  # so many late commits take turns, and are not looked for now and then
+            if more:  # with many late commits, go on without a rest, in turns with other slices
                 self._reread_rest.forget_begin()
         elif not excluded and not more:
             self.forget_all_reached()
@@ -139,8 +139,8 @@ class FairOrder:
         """Choose the environments that the next slice excludes.
 
         `more` is True if this slice has more events. Then the next one excludes the environments
-        of `crowding` too, which had the largest part in this one. Otherwise, or with more than
-        EXCLUDED_LIMIT, all are next again.
+        of `crowding` too, which had the largest parts in this one. No environment is excluded if
+        `more` is False, if `crowding` adds none, or if more than EXCLUDED_LIMIT would be excluded.
         """
         before = slice_.excluded_environments
         excluded = _as_list(*before, *crowding) if more else ()
@@ -182,10 +182,10 @@ class FairOrder:
         return Slice(self._excluded, after_id, is_oversized=is_oversized)
 
     def _passed(self, excluded: tuple[str, ...]) -> int:
-        """Return up to where nothing is left to take except of the excluded environments.
+        """Return the id up to which only events of the excluded environments are left to take.
 
-        Nothing is left either of where fewer environments were excluded. Without an order, what is
-        older than the newest events may be taken after them.
+        What was reached with only some of these excluded counts too. Environments without ordered
+        endpoints need no order: their older events may be taken after the newest ones.
         """
         environments = set(excluded)
         known = max(
@@ -242,8 +242,8 @@ class FairOrder:
 
 
 def _as_list(*environments: str) -> tuple[str, ...]:
-    """Return them as a list of excluded environments: the same one, in whatever order they came.
+    """Return the environments as a list of excluded ones: sorted, and each once.
 
-    Otherwise what is known of a list would not be found by the next one of the same environments.
+    Otherwise what is remembered for a list would not be found under another order of it.
     """
     return tuple(sorted(set(environments)))

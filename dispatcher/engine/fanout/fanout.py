@@ -25,7 +25,7 @@ from dispatcher.telemetry import observe
 SMALL_BYTES = 1_024
 """Largest data of an event that comes with its deliveries: half a MiB at most in one answer."""
 SMALL_DAYS = 2
-"""Days, today included, of which small events come so. Each is a partition that is locked."""
+"""Days whose small events come with deliveries, today included. Each locks one more partition."""
 OVERSIZED_LIMIT = 5_000
 """Deliveries per statement for an event that makes more than DELIVERIES_LIMIT alone."""
 EVENTS_LIMIT = 500
@@ -97,7 +97,7 @@ class Fanout:
         self._usual_from = float("-inf")
 
     def read_after(self) -> int | None:
-        """Return the id above which the inbox is read, None until it was asked for."""
+        """Return the id above which the inbox is read, None while the mark is not known."""
         return self._slices.read_after if self._slices.knows_mark else None
 
     async def run_once(self) -> float:
@@ -128,7 +128,7 @@ class Fanout:
     async def _empty_inbox(self) -> tuple[int, bool]:
         """Fan out for at most PASS_SECONDS.
 
-        Return the number of events, and True if none are left or this daemon has lost a shard.
+        Return the number of events, and True if none is left, a shard was lost, or none is owned.
         """
         picked, until = 0, monotonic() + PASS_SECONDS
         while self._lease.owned and monotonic() < until:
@@ -189,7 +189,7 @@ class Fanout:
         daemon, shards = self._lease.daemon, sorted(self._lease.owned)
         if daemon is None or not shards:
             return NOTHING
-        shard = shards[next(self._shard_turn) % len(shards)]  # for all without a home shard
+        shard = shards[next(self._shard_turn) % len(shards)]  # for deliveries not made parked
         if slice_.is_oversized:
             return await self._inbox.fan_out_slice(
                 limit=self._size.scale(OVERSIZED_LIMIT),
@@ -217,7 +217,7 @@ class Fanout:
         )
 
     async def _fan_out_usual(self, slice_: Slice, batch: Batch) -> FannedOut | None:
-        """Run the statement for the usual case; None if this is another case, or was lately."""
+        """Run the statement for the usual case; return None in another case, and soon after one."""
         if not slice_.is_for_all or monotonic() < self._usual_from:
             return None
         result = await self._inbox.fan_out_plain(**batch)
@@ -257,9 +257,9 @@ class Fanout:
         return more
 
     async def _move_mark(self) -> None:
-        """Move the mark in the database, or read it.
+        """Move the mark in the database, or read it, if that is due.
 
-        A timeout is ignored, as no event is its cause.
+        Ignore a timeout while heartbeats succeed, as no event is its cause.
         """
         if target := self._slices.mark_due(monotonic()):
             try:
@@ -279,10 +279,10 @@ class Fanout:
             self._slices.note_search(slice_, first, monotonic() - began)
 
     async def _find_first(self, slice_: Slice) -> int | None:
-        """Return the first event of a slice; None if a part of the slice has none or timed out.
+        """Return the first event of a slice; None if the part that is read has none or times out.
 
-        The next call looks in another part. Before the first event there may be more rows of taken
-        events, kept for an old snapshot, than can be read in time: then fewer events do not help.
+        The next call reads another part. An old snapshot may keep more rows of taken events before
+        the first event than can be read in time. Then a statement for fewer events does not help.
         """
         limit = self._slices.lookup_limit(slice_)
         try:
@@ -345,6 +345,6 @@ class Fanout:
         )
 
     def _raise_unless_valid(self, error: StatementTimeoutError) -> None:
-        """Raise the error if heartbeats fail too: then the database is slow, and no event is."""
+        """Raise the error if heartbeats fail too: then the database is the cause, not an event."""
         if not self._lease.is_valid:
             raise error

@@ -13,7 +13,8 @@ RATE_WINDOW_SECONDS = 0.25
 BUSY_EVENTS = 40
 """Polling starts at this many events in RATE_WINDOW_SECONDS (160 a second)."""
 POLLING_WINDOW_MS = 450
-"""Length of a polling window. If the daemon is killed in it, events wait no longer than this."""
+"""Length of a polling window. If the daemon is killed in it, producers do not notify until it ends.
+The backstop of another daemon finds the events of this time."""
 RENEW_BEFORE_SECONDS = 0.2
 """A polling window is renewed if fewer seconds than this are left."""
 GRACE_SECONDS = 0.05
@@ -24,10 +25,10 @@ POLL_SECONDS = 0.005
 RUSH_EVENTS = 500
 """Polls are rarer from this many events in RATE_WINDOW_SECONDS on (2,000 a second)."""
 POLL_IN_RUSH_SECONDS = 0.01
-"""Seconds between two reads in a rush: a read has a fixed price, which producers on the same server
-pay."""
+"""Seconds between two reads in a rush: a read has a fixed cost, and takes that time from producers
+on the same server."""
 POLL_WITH_BACKLOG_SECONDS = 0.02
-"""The same with a backlog: larger batches are cheaper, and the deliveries have to wait anyway."""
+"""The same with a backlog: a read of more events is cheaper, and deliveries have to wait anyway."""
 IDLE_SECONDS = 2.0
 """Seconds between two reads of an idle daemon, for late commits. The backstop finds other
 events."""

@@ -15,10 +15,10 @@ from dispatcher.engine.fanout.inbox_mark import InboxMark
 from dispatcher.engine.fanout.inbox_sweep import Sweep
 
 LOOKUP_DIVISOR = 16
-"""A lookup of the first event that times out is repeated over this part of its ids."""
+"""After a lookup of the first event times out, the next reads its ids divided by this number."""
 LONG_LOOKUP = 1_800_000 << TIME_SHIFT
-"""The ids of half an hour: of a longer lookup that times out, only the part of these is repeated.
-Otherwise the divisions would begin with the ids of the far future."""
+"""The ids of half an hour. A lookup of more ids that times out counts as one of these, and the next
+one reads a part of them. Otherwise the divisions would begin with the ids of the far future."""
 
 
 class InboxSlices:

@@ -7,7 +7,7 @@ from dispatcher.core.ids import TIME_SHIFT
 from dispatcher.engine.borders import Borders
 
 ROUND_EVERY_SECONDS = 10.0
-"""Seconds between the starts of two rounds: a late commit waits about this long."""
+"""Shortest time between the starts of two rounds. A late commit usually waits no longer."""
 FIRST_PIECE = 60_000 << TIME_SHIFT
 """The ids of a minute: the newest piece of the first round. Nothing is known yet then, and late
 commits are mostly recent."""

@@ -1,7 +1,7 @@
 """Decide which of the passed ids are read again, for events that were committed late.
 
-The events of a flood that were passed are not read again before the others are found: there may be
-millions. They are read again beside that, in pieces: the newest often, as late commits are mostly
+The statements for other environments do not read the passed events of a flood again: there may be
+millions. These are read again in between, in pieces: the newest often, as late commits are mostly
 recent, and all of them in rounds. Pure: times are arguments, in monotonic seconds.
 """
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from dispatcher.core.ids import TIME_SHIFT
 
 REREAD_SECONDS = 1.0
-"""Fewest seconds between the starts of two rounds over the same ids."""
+"""Shortest time between the starts of two rounds over the same ids."""
 RECENT_IDS = 2_000 << TIME_SHIFT
-"""The ids of two seconds: so many of the newest are read again in rounds of their own."""
+"""The ids of two seconds: this many of the newest are read again in rounds of their own."""
 REST_FACTOR = 10
-"""After a piece was read again, nothing is for this many times as long. Otherwise a large backlog
-would be read all the time."""
-COUNTED_SECONDS = 2.0
-"""The longest time that one piece counts: the loop may have waited during it."""
+"""After a piece was read again, the next one waits this many times as long as that took.
+Otherwise a large backlog would be read all the time."""
+COUNTED_LIMIT_SECONDS = 2.0
+"""Most seconds that count for one piece: the loop may have waited in between."""
 
 
 class Rest:
@@ -31,7 +31,7 @@ class Rest:
     def is_over(self, now: float) -> bool:
         """Return True if it may be done again. If it began before, it counts as ended now."""
         if self._began is not None:
-            seconds = min(now - self._began, COUNTED_SECONDS)
+            seconds = min(now - self._began, COUNTED_LIMIT_SECONDS)
             self._until, self._began = now + self._factor * seconds, None
         return now >= self._until
 

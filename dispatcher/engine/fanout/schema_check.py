@@ -94,7 +94,7 @@ class SchemaCheck:
         await self._sandbox.close()
 
     def _note_pass(self, slice_: Slice, waiting: Sequence[Waiting], checked: set[int]) -> None:
-        """Choose the next slice: if more events wait, environments without a check come first."""
+        """Choose the next slice: if more wait, environments without a checked event are next."""
         left = [event.id for event in waiting if event.id not in checked]
         last_id = left[0] - 1 if left else waiting[-1].id if waiting else None
         self._order.note_taken(
@@ -130,7 +130,7 @@ class SchemaCheck:
             if event.id in unreadable or self._costs.has_spent_its_part(event.environment_id):
                 continue
             if event.id not in data:
-                # The event is gone: the next stages ignore its row.
+                # The event is gone: its deliveries are cancelled when they are to be sent.
                 checked.valid.append(event.id)
             elif (text := data[event.id]) is not None:
                 await self._check_event(event, text, checked)

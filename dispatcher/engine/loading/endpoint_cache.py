@@ -23,8 +23,8 @@ class EndpointCache:
 
     An endpoint is read when it is first needed, and again when it has changed. `sharers` is the
     number of daemons that send: each takes its part of an endpoint's limits. Only one daemon sends
-    to an ordered endpoint, so those limits are not divided. `share_slots` is told at each refresh
-    if there is more than one environment: endpoints of the others may not be known yet.
+    to an ordered endpoint, so its limits are not divided. `share_slots` is called when changes are
+    read, with True if there are several environments: their endpoints may not be known here yet.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class EndpointCache:
         return len(self._known)
 
     def home_shard(self, endpoint_id: UUID) -> int:
-        """Return the shard of an ordered endpoint's deliveries, -1 if its row cannot be read."""
+        """Return the home shard of an endpoint, -1 if none is known."""
         return self._home_shards.get(endpoint_id, -1)
 
     def policy(self, endpoint: Endpoint) -> RetryPolicy:
@@ -143,7 +143,7 @@ class EndpointCache:
         return rows, unreadable
 
     def _forget(self) -> None:
-        """Remove deleted endpoints without deliveries. Otherwise the cache would grow for good."""
+        """Remove deleted endpoints without deliveries in memory. Otherwise the cache only grows."""
         for endpoint_id in self._buffer.forget(self._deleted):
             self._deleted.discard(endpoint_id)
             del self._known[endpoint_id]

@@ -28,9 +28,9 @@ READ_AGAIN_SECONDS = 30.0
 ROWS_WHEN_FULL = 2_000
 """Rows read at once while memory is full; most of them are only parked."""
 OVERDUE_SECONDS = 5.0
-"""The search is for rows that are overdue for longer and not in memory."""
+"""The search is for rows that have been due for longer than this and are not in memory."""
 RECENT_SECONDS = 60.0
-"""If one shard takes too long to read, what was due before is left to the search."""
+"""If one shard takes too long to read, rows due for longer than this are left to the search."""
 GROW_SECONDS = 0.3
 """A read that takes longer does not make the next one larger, as that could time out."""
 IDLE_SECONDS = 1.0
@@ -44,8 +44,8 @@ class ReadTimeoutError(StatementTimeoutError):
 class Loader:
     """The stage that loads rows from the table.
 
-    `admit` takes the rows that were read. `wake` is set when shards were gained or an endpoint
-    queue needs its parked rows.
+    `admit` takes the rows that were read. `wake` is set when the owned shards have changed, rows
+    are to be read again, or an endpoint queue needs its parked rows.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Loader:
         self.wake.set()
 
     def reread_shards(self) -> None:
-        """Read all shards again: rows may be there, or due, that memory does not know.
+        """Read all shards again: they may have rows that memory does not know.
 
-        A fan-out whose answer was lost may be committed, or rows were moved to earlier times.
+        A fan-out whose answer was lost may be committed.
         """
         self._buffer.invalidate_watermarks()
         self.wake.set()
@@ -113,8 +113,8 @@ class Loader:
     async def _read_ahead(self) -> bool:
         """Read due rows, and with enough room those due within READ_AHEAD_LIMIT_SECONDS.
 
-        Return True if more due rows are left than were read, or shards: after a timeout, fewer of
-        them are read at once, those with the oldest rows first.
+        Return True if due rows or shards are left to read. After a timeout, fewer shards are read
+        at once, those with the lowest watermarks first.
         """
         now = self._clock.now()
         room, before = self._buffer.room_for_later, now + READ_AHEAD_LIMIT_SECONDS
@@ -151,9 +151,9 @@ class Loader:
             self._size.grow()
 
     def _ask_for_less(self, ranges: list[Range], now: float, error: ReadTimeoutError) -> None:
-        """Read fewer shards from now on; if it was one, only what became due lately, in all shards.
+        """Read fewer shards from now on. If it was one, read only recently due rows of all shards.
 
-        The older rows are left to the search for overdue rows. Raise `error` if there is no less.
+        The search for overdue rows finds the older ones. Raise `error` if no read can ask for less.
         """
         recent = now - RECENT_SECONDS
         if len(ranges) > 1:

@@ -1,8 +1,8 @@
 """Decide where the table is searched for overdue rows that memory does not know.
 
-Rows that became due lately are searched often: those since the last border between pieces, below
-which such a search took too long. The older ones follow in pieces, one at a time. Usually there is
-one piece, and each search reads everything. Pure: times are arguments, those of rows in epoch
+Rows that became due lately are searched often: those after the last border between pieces. Borders
+are set when a search takes too long. The older rows follow in pieces, one at a time. Usually there
+is one piece, and each search reads everything. Pure: times are arguments, those of rows in epoch
 seconds by the database's clock, the others in monotonic seconds.
 """
 
@@ -12,21 +12,22 @@ from dispatcher.engine.borders import SLOW_SECONDS
 from dispatcher.engine.loading.pieces import Pieces
 
 EVERY_SECONDS = 15.0
-"""Time between two searches of the newest piece, and between two rounds of others."""
+"""Time between two searches of the newest piece, and between two rounds over the older ones."""
 OLDER_SECONDS = 1.0
 """Shortest time between two older pieces."""
 OLDER_PAUSE = 4.0
-"""Pause after an older piece, so many times as long as it took: the session is that of reading."""
+"""After an older piece, the pause is at least this many times as long as it took: other reads use
+the same session."""
 SMALLEST = 1_000
 """A millisecond: pieces are in microseconds."""
 NEWEST = 60_000_000
-"""A minute, the newest piece after the first timeout. Nothing is known then."""
+"""A minute: the newest piece after the first search of everything was slow or timed out."""
 MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The rows that are due from `low` on and before `before`; all of them before that if 0."""
+    """The rows due from `low` on and before `before`; `begin` and `end` are in microseconds."""
 
     begin: int
     end: int

@@ -25,11 +25,11 @@ RESCAN_PART_LIMIT = 0.1
 PASS_SECONDS = 0.2
 """A search that takes longer goes on in the next pass of the loader."""
 RESCAN_PAUSE = 4.0
-"""After such a search, the time to the next is at least so many times as long as it took."""
+"""From the start of such a search to the next, at least this many times its length must pass."""
 ALL_IDS = 1 << 128
 """Ids of endpoints are below this number."""
 SMALLEST = ALL_IDS >> 12
-"""Smallest part of the ids that is searched by itself: more parts hardly have fewer endpoints."""
+"""Smallest part of the ids that is searched by itself: a smaller one hardly has fewer endpoints."""
 
 
 class ParkedSearch:
@@ -65,9 +65,10 @@ class ParkedSearch:
         return max(usual, self._took * RESCAN_PAUSE if self._took > PASS_SECONDS else 0.0)
 
     async def run_once(self) -> bool:
-        """Search for at most PASS_SECONDS, if a search is due or under way; return False.
+        """Search for at most PASS_SECONDS, if a search is due or under way.
 
-        A statement that times out ends the pass. Raise StoreError.
+        Return False: the loader need not run again at once. A search that times out ends the pass.
+        Raise StoreError, or StatementTimeoutError of the read of endpoints.
         """
         began = monotonic()
         if self._pieces.current is None:

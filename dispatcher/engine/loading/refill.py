@@ -1,8 +1,9 @@
 """Read parked rows into the queues that have room for them.
 
 An old snapshot keeps the rows of ended deliveries, which a read has to pass. If that takes too
-long, a statement asks for fewer endpoints. One that times out alone is slow for a while: it is read
-by itself, some shards at a time, so that it delays no other.
+long, the next statement asks for fewer endpoints. An endpoint whose read times out alone counts as
+slow to read for a while: it is read by itself, some shards at a time, so that it delays no other.
+This has nothing to do with a slow endpoint of the glossary, whose answers are late.
 """
 
 from collections import Counter
@@ -26,11 +27,11 @@ ENDPOINTS_LIMIT = 100
 PARKED_LIMIT = 5_000
 """Parked rows read in one statement."""
 SLOW_SECONDS = 60.0
-"""An endpoint whose read timed out is read by itself for so long, if at all: see `_Slow`."""
+"""An endpoint whose read timed out is read by itself for this time, if at all: see `_Slow`."""
 SLOW_INTERVAL = 1.0
-"""Seconds between two reads of a slow endpoint, at least, unless the read found new rows."""
+"""Shortest pause after a read of such an endpoint, unless the read found new rows."""
 SLOW_PAUSE = 4.0
-"""After a read of a slow endpoint, the time to its next is at least so many times as long."""
+"""After a read of such an endpoint, the pause is at least this many times as long as the read."""
 
 
 class Admit(Protocol):
@@ -47,9 +48,10 @@ class Admit(Protocol):
 
 @dataclass(slots=True)
 class _Slow:
-    """An endpoint that is read some shards at a time from `next_at` on, not at all if it `rests`.
+    """An endpoint that is slow to read: it is read some shards at a time, from `next_at` on.
 
-    The last is for one that is ordered, and for one of which a single shard takes too long.
+    It counts as that until `until`. If `rests` is True, it is not read at all until then: it is
+    ordered, or the read of a single shard timed out. Both times are in monotonic seconds.
     """
 
     until: float
@@ -94,10 +96,10 @@ class Refill:
     async def run_once(self) -> bool:
         """Read as many parked rows as the queues have room for.
 
-        Return True if there are more endpoints with room than one pass reads. A statement that
-        times out ends the pass: the next asks for less. Raise StoreError.
+        Return True if the next pass is to follow at once: there may be more to read, or a statement
+        timed out. A timeout ends the pass, and the next one asks for less. Raise StoreError.
         """
-        now, parked = monotonic(), self._buffer.parked  # a deleted endpoint is not among these
+        now, parked = monotonic(), self._buffer.parked  # without endpoints that were forgotten
         self._slow = {i: s for i, s in self._slow.items() if s.until > now and i in parked}
         endpoint_ids = in_turns(
             [i for i in self._buffer.endpoints_needing_refill() if i not in self._slow],
@@ -163,9 +165,10 @@ class Refill:
         return is_new
 
     def _next_slow(self, now: float) -> UUID | None:
-        """Return the slow endpoint to read.
+        """Return the endpoint that is slow to read and is next, None if none is ready.
 
-        It still needs a refill: statements of this pass took time, and it may be deleted by now.
+        It must still need a refill. Otherwise one could be read that was forgotten during an
+        earlier statement of this pass.
         """
         ready = [i for i, slow in self._slow.items() if slow.is_ready(now)]
         needing = set(self._buffer.endpoints_needing_refill()) if ready else set()

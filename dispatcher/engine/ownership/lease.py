@@ -1,12 +1,13 @@
 """Hold the lease: which shards this daemon owns, and whether it may send now.
 
 A heartbeat every quarter of a second renews one row. Its answer has all that a daemon must know to
-go on: its shards, whether an endpoint or one of its deliveries was changed, and the other daemons.
-A send starts only if a heartbeat sent less than a second ago was answered, and its changes applied.
-Other daemons take over after 1.2 s of silence if the server process of our session is gone, else
-after the lease of 10 s. So a late daemon has stopped before its successor starts. A daemon that
-drains has no share: it releases each shard as soon as nothing of it is under way. A shard of which
-rows are being moved after a clock step is released after that: its next owner knows of no step.
+go on: its shards, whether an endpoint or a delivery was changed, and the other daemons. A send
+starts only if a heartbeat sent less than a second ago was answered, and its changes applied. Other
+daemons take over the shards of a silent one: after 1.2 s if the server process of its session is
+gone, else after the lease of 10 s. So a late daemon has stopped before its successor starts. A
+daemon that drains has no share: it releases each shard as soon as nothing of it is under way. A
+shard of which rows are being moved after a clock step is released when they are moved. Its next
+owner does not know of the step.
 """
 
 import time
@@ -90,7 +91,7 @@ class Lease:
         return self.is_valid and shard in self.owned
 
     def give_up(self) -> None:
-        """Give up all shards until the next join, as others may take over: the session is lost."""
+        """Give up all shards until the next join, as other daemons may own them now."""
         self._previous_daemon = self.daemon or self._previous_daemon
         self.daemon = None
         self._confirmed_at = float("-inf")
@@ -100,8 +101,8 @@ class Lease:
     def note_unrecordable(self, delivery: Delivery) -> None:
         """Note a delivery that stays in memory for good, as nothing of it can be written.
 
-        It keeps its shard from no other daemon, although that will send it again. Otherwise all
-        other deliveries of the shard would be sent by none.
+        It does not keep its shard from another daemon, although that daemon will send it again.
+        Otherwise no daemon would send the other deliveries of the shard.
         """
         self._unrecordable[delivery.shard] += 1
 
@@ -176,9 +177,9 @@ class Lease:
     def _note_claimed(self, claimed: Collection[Claimed], horizon: str) -> None:
         """Note a clock step that the last owner of a claimed shard did not handle.
 
-        If its last heartbeat is in the future, the clock was set back after that heartbeat. If it
-        was set back while no daemon ran, a shard without an owner shows no step: the rows of all
-        such shards are moved here.
+        If the last heartbeat of that owner is in the future, the clock was set back after it. A
+        shard that had no owner shows no step. So if the clock was set back while no daemon ran, the
+        rows of all such shards are moved here.
         """
         if step := self._missed_step:
             self._missed_step = None
@@ -203,7 +204,7 @@ class Lease:
             claimed = await self._daemons.claim_shards(daemon, missing, silent)
             self._note_claimed(claimed, renewal.horizon)
             shards |= {c.shard for c in claimed}
-        # Those that are being released come last, so that they still are, unless the share grew.
+        # Shards that are being released come last: they are released unless the share has grown.
         ranked = sorted(shards, key=lambda shard: (shard in self._releasing, shard))
         self._releasing = frozenset(ranked[self._share(others) :])
         if not self._is_draining:
@@ -218,9 +219,10 @@ class Lease:
         return 0 if self._is_draining else -(-SHARDS // (others + 1))
 
     def _idle(self, shards: frozenset[int]) -> frozenset[int]:
-        """Return the shards without deliveries in memory, but for those that never leave it.
+        """Return those of `shards` that can be released: no delivery of them is in memory.
 
-        Leave out those of which rows are still to be moved after a clock step.
+        Unrecordable deliveries do not count, as they never leave memory. Leave out shards of which
+        rows are still to be moved after a clock step.
         """
         if not shards:
             return shards

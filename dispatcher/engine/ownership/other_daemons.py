@@ -1,9 +1,9 @@
 """Track the heartbeats of the other daemons, timed by this daemon's own monotonic clock.
 
 The database's clock may be set at any time, so the age of a heartbeat row does not prove silence.
-Each daemon counts its renewals. A daemon is silent for as long as its count has not changed between
-two reads of this daemon. The age of the row is used only for the time before the first read, and
-between two reads. Pure: times are arguments, in seconds.
+Each daemon counts its renewals. Another daemon is silent while this one reads the same count. The
+age of the row is used only for the time before this daemon first read that count. Pure: times are
+arguments, in seconds.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ class OtherDaemons:
         return sum(now - known.renewed_at < STOPPED_SECONDS for known in self._known.values())
 
     def count_sharing(self, now: float) -> int:
-        """Return how many other daemons have a share of the shards: those that send and go on."""
+        """Return how many other daemons share the shards: they may be sending and do not drain."""
         return sum(
             now - known.renewed_at < STOPPED_SECONDS and not known.is_draining
             for known in self._known.values()

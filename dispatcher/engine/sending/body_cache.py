@@ -15,12 +15,12 @@ from dispatcher.store.errors import StatementTimeoutError
 from dispatcher.store.queries.events import Events, EventToSendRow
 from dispatcher.store.queries.inbox import SmallEvent
 
-BODY_CACHE_BYTES = 32 * 2**20
-"""Size of the bodies in the memory of a daemon."""
+BODY_CACHE_LIMIT_BYTES = 32 * 2**20
+"""Most bytes of cached events in a daemon, each with EVENT_OVERHEAD_BYTES."""
 EVENTS_LIMIT = 100
 """Events per statement."""
-READ_BYTES = 16 * 2**20
-"""Data per statement, and one event more. The others are read by the next statement."""
+READ_LIMIT_BYTES = 16 * 2**20
+"""Most data per statement; the last event may exceed it. The next statement reads the others."""
 CHECK_HITS = EVENTS_LIMIT // 2
 """Hits until missing events are looked for again; more if none of the next ones was missing."""
 EVENT_OVERHEAD_BYTES = 256
@@ -131,7 +131,7 @@ class BodyCache:
             self._in_statement = {*awaited, *ahead}
             self._ahead.clear()
             try:
-                rows = await self._events.to_send(self._in_statement, READ_BYTES)
+                rows = await self._events.to_send(self._in_statement, READ_LIMIT_BYTES)
                 events = {row["id"]: self._event(row) for row in rows}
             except StatementTimeoutError as error:
                 if not self._batch_size.shrink():
@@ -158,7 +158,7 @@ class BodyCache:
         """
         for event_id in event_ids:
             try:
-                rows = await self._events.to_send([event_id], READ_BYTES)
+                rows = await self._events.to_send([event_id], READ_LIMIT_BYTES)
                 events = [self._event(row) for row in rows]
             except Exception as error:  # noqa: BLE001 - waiting callers must get every error
                 unreadable = is_data_error(error)

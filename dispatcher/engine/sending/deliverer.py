@@ -21,9 +21,11 @@ IDLE_RECHECK_SECONDS = 1.0
 """The same without deliveries in memory."""
 
 STARTS_LIMIT = 32
-"""Most attempts that are started at a time, then the event loop has its turn. To start one takes 50
-µs and more: otherwise hundreds that are due at one moment would hold the loop for tens of
-milliseconds."""
+"""Most attempts that are started before other tasks of the event loop may run.
+
+To start one takes 50 µs and more. Otherwise hundreds that are due at one moment would hold the loop
+for tens of milliseconds.
+"""
 
 
 class Deliverer:
@@ -140,7 +142,7 @@ class Deliverer:
             delivery = self._take()
 
     async def _park(self, to_park: Sequence[Delivery]) -> None:
-        """Park due retries without room in their queues; leave those that fail to the loader."""
+        """Park due retries without room in their queues; after an error, the loader reads them."""
         try:
             await park(self._deliveries, self._buffer, to_park)
         except (StoreError, StatementTimeoutError) as error:
@@ -150,7 +152,8 @@ class Deliverer:
         """Return after how many seconds to check again."""
         if not len(self._buffer):
             return IDLE_RECHECK_SECONDS
-        # While nothing can start, the alarm of a queue stays due. Otherwise the loop would spin.
+        # While nothing can start, the alarm of a queue stays due, so it is left out. Otherwise the
+        # loop would spin.
         can_start = self._has_free_worker and self._may_start
         alarm = self._buffer.next_alarm(can_start=can_start)
         if alarm is None:

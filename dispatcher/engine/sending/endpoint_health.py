@@ -59,7 +59,8 @@ class Notes:
 class EndpointHealth:
     """The stage that writes notes about endpoints.
 
-    `disable_after` is in seconds: an endpoint with only failures for this time is disabled.
+    `disable_after` is in seconds: an endpoint that has only failed for this time, at least 5 times
+    and on two days, is disabled.
     """
 
     def __init__(self, endpoints: Endpoints, events: Events, *, disable_after: float) -> None:
@@ -68,8 +69,9 @@ class EndpointHealth:
         self._disable_after = disable_after
         self._notes = Notes()
         self._writing = asyncio.Lock()
-        # By endpoint: whether the last outcome was a failure, and its `boottime`. Entries
-        # older than SUCCESS_EVERY_SECONDS are removed.
+        # By endpoint: whether the last outcome was a failure, and the `boottime` of that failure
+        # or of the last success that was to be written. Entries older than SUCCESS_EVERY_SECONDS
+        # are removed.
         self._last: OrderedDict[UUID, tuple[bool, float]] = OrderedDict()
         self.wake = asyncio.Event()
 

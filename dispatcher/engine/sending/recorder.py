@@ -37,12 +37,12 @@ LOCKED_SECONDS = 1.0
 class Recorder:
     """The stage that records results.
 
-    `kept` returns the shards that no other daemon has now.
-    `on_recorded(delivery, retry)` is called for each recorded result; `retry` is the delivery with
-    its next attempt, None if it has ended. `on_late(delivery)` is called if the row was
-    changed since the delivery was read, `on_unrecordable(delivery)` if the database refuses its
-    result and also its move to quarantine. `on_room` is called whenever there is room again,
-    `on_batch(results)` after a batch is recorded.
+    `kept` returns the shards that no other daemon has now. `on_recorded(delivery, retry)` is called
+    for each recorded result; `retry` is the delivery with its next attempt, None if the delivery
+    has ended or was moved to quarantine. `on_late(delivery)` is called if the row was changed since
+    the delivery was read, `on_unrecordable(delivery)` if the database refuses its result and also
+    its move to quarantine. `on_room` is called after each batch, as there may be room again, and
+    `on_batch(results)` after results are recorded, late ones too.
     """
 
     def __init__(
@@ -162,7 +162,7 @@ class Recorder:
             self.put(result)
 
     def _seconds_until(self, seconds: float) -> float:
-        """Return the seconds until so many have passed since the last batch, 0.0 if they have."""
+        """Return how many of the `seconds` after the last batch are left, at least 0.0."""
         return max(0.0, self._written_at + seconds - monotonic())
 
     async def _write(self, batch: Sequence[Result]) -> None:
@@ -189,9 +189,10 @@ class Recorder:
         await self._write_late(late)
 
     async def _record(self, batch: Sequence[Result]) -> Mapping[int, float | None]:
-        """Record results, see Deliveries.record. Notify the daemons that may hold the deliveries.
+        """Record results, see Deliveries.record.
 
-        It is another daemon if this one has lost a shard since it began to send.
+        If this daemon has lost a shard of them since it began to send, send change notices: other
+        daemons may hold these deliveries now.
         """
         kept = self._kept()
         if all(result.delivery.shard in kept for result in batch):
@@ -230,8 +231,8 @@ class Recorder:
     ) -> None:
         """Set aside the results whose rows are locked, all at once, and write the others.
 
-        To find them by halves would wait for each lock several times, a second each. Raise `error`
-        if no row is locked: then the lock was another one, or it has been released.
+        Splitting the batch to find them would wait for each lock several times, a second each.
+        Raise `error` if no row is locked: then the lock was another one, or it was released.
         """
         locked = await self._deliveries.locked([r.delivery.id for r in batch])
         if not locked:

@@ -37,8 +37,8 @@ async def repeat(
     `transient` are the errors after which to try again; any other error ends the loop and is
     raised. `on_failure(error, seconds)` is called after each failed pass, with the delay before
     the next one. `on_begin` is called before each pass, `on_success` after each pass without an
-    error. `wake` ends the wait between two passes. `backoff_limit` is the longest delay in seconds
-    after a failed pass.
+    error. `wake` ends the wait after a pass without an error, but not the delay after a failed
+    pass. `backoff_limit` is the longest such delay in seconds.
     """
     backoff = BACKOFF_FIRST_SECONDS
     while True:

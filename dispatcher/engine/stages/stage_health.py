@@ -1,15 +1,18 @@
 """Track which stages make no progress, and since when; readiness uses it.
 
 A stage fails from the first failed pass of a streak until a pass succeeds. A stage whose pass takes
-too long, for example in a stuck statement, counts as failing since that pass began. While it only
-waits for work (`rests`), nothing is late. Pure: the clock is an argument.
+too long, for example in a stuck statement, counts as failing since that pass began. A pass that
+only waits for work is not late (`note_idle`). Pure: the clock is an argument.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 PATIENCE_SECONDS = 10.0
-"""A stage without progress for longer makes the daemon not ready."""
+"""A stage without progress for longer counts as failing.
+
+The daemon is not ready while one of the VITAL_STAGES (`daemon.py`) counts as failing.
+"""
 
 
 @dataclass(slots=True)

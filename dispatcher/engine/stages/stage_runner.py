@@ -23,9 +23,9 @@ class Stage:
     """A loop of the daemon.
 
     `run_once` is one pass; it returns the seconds until the stage wants to run again. `wake` ends
-    the wait between two passes. `backoff_limit` is the longest delay in seconds after a failed
-    pass. `ends_daemon` is True if an unexpected error ends the daemon, as what is in memory may be
-    wrong after it; any other stage tries again after any error, so that sending goes on.
+    this wait, but not the delay after a failed pass. `backoff_limit` is the longest such delay in
+    seconds. `ends_daemon` is True if an unexpected error ends the daemon, because memory may be
+    wrong after it. Any other stage tries again after any error, so that sending goes on.
     """
 
     name: str

@@ -35,15 +35,16 @@ from dispatcher.telemetry import observe
 DAYS_AHEAD = 7
 """Partitions are made this many days ahead, as inserts fail without one."""
 TRIGGERS_SECONDS = 15.0
-"""Events are not sent while a trigger is disabled, so people must soon see it, and when it is
-enabled again. The check reads a few rows of the catalogue."""
+"""Seconds between two checks. Events are not sent while a trigger is disabled, so people must see
+that soon, and also when it is enabled again. A check reads a few rows of PostgreSQL's catalogs."""
 CANCEL_SECONDS = 5.0
 """Seconds between two passes of the most frequent steps, and so the longest wait of the stage."""
 REPLICATED_SECONDS = 5.0
-"""Seconds between two searches for replicated events, and their least age: the rows that show what
-became of an event may be replicated so many seconds after it."""
+"""Seconds between two searches for replicated events, and the shortest time from the arrival of an
+event to its search: the rows that show what became of it may be replicated that much later."""
 REPLICATED_AGE_LIMIT_SECONDS = DAY_SECONDS
-"""Oldest replicated event that is sent. Otherwise an initial copy would send all old events."""
+"""Age of the oldest replicated event that is sent. Otherwise an initial copy would send all old
+events."""
 BACKOFF_FIRST_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 600.0
 """The delay of a step after its first failure, and the longest one: each failure doubles it."""
@@ -54,7 +55,7 @@ CANCEL_LIMIT = 2_000
 KEYS_LIMIT = 5_000
 """Idempotency keys deleted per statement."""
 SUMS_LIMIT = 5_000
-"""Rows of statistics deleted per statement."""
+"""Rows of each kind of statistics deleted per statement."""
 ROWS_LIMIT = 1_000
 """Rows of other kinds per statement."""
 

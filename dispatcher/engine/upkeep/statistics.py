@@ -27,7 +27,7 @@ ENDPOINTS_LIMIT = 500
 
 
 class Tally:
-    """The counts of one endpoint since the last write; `duration_ms` is their sum."""
+    """The counts of one endpoint since the last write; `duration_ms` is the sum of durations."""
 
     __slots__ = (
         "delivered",

@@ -1,4 +1,4 @@
-"""Check that the triggers of the events table fire, and keep since when one does not."""
+"""Check that the triggers of the events table fire, and remember since when one does not."""
 
 from collections.abc import Callable, Mapping
 
@@ -20,7 +20,7 @@ class TriggerCheck:
         self._logged_at = float("-inf")
 
     async def run(self) -> None:
-        """Read which triggers do not fire, and log it when that changes."""
+        """Read which triggers do not fire. Log changes, and once an hour that some do not."""
         names, now = await self._triggers.silent(), self._now()
         has_changed = set(names) != self._seen_at.keys()
         self._seen_at = {name: self._seen_at.get(name, now) for name in names}
@@ -32,6 +32,6 @@ class TriggerCheck:
             observe.maintenance.triggers_disabled(names)
 
     def failing(self) -> Mapping[str, float]:
-        """Return for how many seconds each disabled trigger is known, by `trigger <name>`."""
+        """Return for how many seconds each trigger is known not to fire, by `trigger <name>`."""
         now = self._now()
         return {f"trigger {name}": now - seen_at for name, seen_at in self._seen_at.items()}

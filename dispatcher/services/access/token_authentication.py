@@ -19,10 +19,10 @@ ROOT_ACTOR: Final = "bootstrap"
 """The token id of `secrets.admin_token`, the root token, in the audit log."""
 
 REMEMBERED_LIMIT: Final = 10_000
-"""Most tokens remembered as valid, and as wrong. Each takes little more than 32 bytes."""
+"""Most tokens that are remembered as valid, and most that are remembered as wrong."""
 WRONG_SECONDS: Final = 10.0
 BUSY_LOOKUPS: Final = 4
-"""Look-ups of one token within a second from which on its owner is remembered. A token that is used
+"""If a token is looked up this often within a second, its owner is remembered. A token that is used
 less often is looked up each time, so that it is refused at once when it is revoked."""
 OWNER_REMEMBERED_SECONDS: Final = 0.9
 """How long the owner of a busy token is remembered, from the start of its look-up. A revoked token
@@ -52,8 +52,8 @@ ROOT_PRINCIPAL: Final = Principal(ROOT_ACTOR, "secrets.admin_token", "admin", No
 class _KnownToken:
     """A token that was valid when it was last looked up. Times are monotonic, in seconds.
 
-    `fairness_key` is what its look-ups take connections by. `lookups` counts them since
-    `counted_from`. `principal` is its owner until `valid_until`, None if it is not busy.
+    Its look-ups take connections under `fairness_key`. `lookups` counts them since `counted_from`.
+    `principal` is its owner until `valid_until`, None if the token is not busy.
     """
 
     fairness_key: str

@@ -1,4 +1,4 @@
-"""Retry or cancel all deliveries that a filter selects, of any webhooks.
+"""Retry or cancel all deliveries that a filter selects or a list of ids names, of any webhooks.
 
 A bulk action is counted before it starts. It concerns the deliveries that existed then, from the
 newest to the oldest. A delivery that no longer matches when its turn comes is left as it is.
@@ -91,11 +91,11 @@ class BulkAction:
     """One bulk action.
 
     `filters` is null if the deliveries were named one by one; `delivery_ids` names these, and is
-    null with filters. `total` was counted at the start, or is null if there were too many. `made`
-    counts the deliveries that were retried or cancelled, `skipped` the others by reason: `changed`
-    (in another status by now), `deleted` and `disabled` (the webhook), `dropped` (the event is no
-    longer kept), `attempts` (there were too many), and `in_progress`. Everything down to the time
-    `reached` is done. `error` is why the last step failed.
+    null with filters. `total` was counted at the start, or is null if counting stopped early.
+    `made` counts the deliveries that were retried or cancelled. `skipped` counts the others by
+    reason: `changed` (in another status by now), `deleted` and `disabled` (the webhook), `dropped`
+    (the event is no longer kept), `attempts` (there were too many), and `in_progress`. Everything
+    down to the time `reached` is done. `error` is why the last step failed.
     """
 
     id: str
@@ -153,8 +153,9 @@ class BulkActions:
     async def count(self, environment_id: str, form: NewBulkAction, now: datetime) -> BulkCount:
         """Count what a bulk action would retry or cancel, for about COUNT_SECONDS at most.
 
-        Raise InvalidError if the action cannot apply to what the filter selects, and NotFoundError
-        for an unknown webhook.
+        Deliveries that are named one by one are counted without a look-up. Raise InvalidError if
+        the action cannot apply to what the filter selects, and NotFoundError for an unknown
+        webhook.
         """
         criteria = _criteria(form, now)
         below = ids.delivery_name(criteria.high)
@@ -248,7 +249,7 @@ class BulkActions:
 
 
 def _criteria(form: NewBulkAction, now: datetime) -> HistoryFilter:
-    """Return the deliveries that a bulk action concerns: none that are made after `now`."""
+    """Return the filter of a bulk action, without what is made after `now`. Raise InvalidError."""
     filters = form.filters or BulkFilters()
     before = None
     if form.below is not None:

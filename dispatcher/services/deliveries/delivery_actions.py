@@ -38,8 +38,8 @@ class DeliveryActions:
     async def retry(self, environment_id: str, delivery_name: str) -> int:
         """Send a pending delivery now, or send an ended one again. Return its id.
 
-        An ended delivery keeps its name and goes on counting its attempts, on a new schedule. Raise
-        NotFoundError or ConflictError.
+        An ended delivery keeps its id. Its attempts are counted on, and its retry schedule starts
+        again. Raise NotFoundError or ConflictError.
         """
         delivery_id, row = await self._lock_and_find(environment_id, delivery_name)
         number, refusals = await delivery_changes.send_again(self._session, environment_id, [row])

@@ -30,7 +30,7 @@ def of_ids(
 ) -> HistoryFilter:
     """Return the store's filter for a time range, a type, and ids below `before`.
 
-    A pattern is taken literally here: `endpoint.*` and `*` match reserved types too.
+    Unlike in a subscription, the patterns `endpoint.*` and `*` match reserved types too.
     """
     ends = [ids.LARGEST_ID] if until is None else [ids.LARGEST_ID, ids.first_since(until)]
     return HistoryFilter(

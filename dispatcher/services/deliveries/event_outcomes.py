@@ -11,10 +11,10 @@ from dispatcher.store.queries.history import Place
 from dispatcher.store.session import Queryable
 
 OUTCOME_COUNT_LIMIT: Final = 100_000
-"""Rows of one event that are counted: of those pending, and of those that ended.
+"""Rows of one event that are counted, of each kind: pending deliveries, and ends of deliveries.
 
-So no failure is left out. An event has a delivery for each webhook, so thousands at most, and each
-row is the end of one: a delivery that was sent again has several.
+An event has one delivery for each webhook, thousands at most. A delivery that was sent again has
+several ends. The limit is meant to be above these numbers. Otherwise a failure could be left out.
 """
 
 
@@ -22,6 +22,7 @@ row is the end of one: a delivery that was sent again has several.
 class EventOutcome:
     """How the deliveries of an event went, or where it waits for its fan-out.
 
+    `retrying` counts pending deliveries that were tried before, `waiting` the other pending ones.
     `failed_delivery_id` is the newest delivery that failed. `is_partial` is true if not all
     deliveries were counted: at most 100,000 pending ones and 100,000 ends are, and a delivery that
     was sent again has several ends. `is_kept` is false if the event is so old that its attempts may

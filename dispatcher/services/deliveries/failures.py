@@ -19,8 +19,9 @@ FAILURES_LIMIT: Final = 1_000
 class Cause:
     """Deliveries that failed for one cause.
 
-    `code` is what a filter calls it: a response status, or the error. `error` and `example` are of
-    the newest delivery; `first` and `last` are when the oldest and the newest were made.
+    `outcome` and `status` are those of the last attempt. `status` is None without a response.
+    `error` is that of the newest delivery, and `example` is its id. `first` and `last` are when the
+    oldest and the newest delivery were made.
     """
 
     webhook_id: UUID

@@ -44,7 +44,7 @@ from dispatcher.store.session import Queryable
 LISTED_DATA_LIMIT_BYTES: Final = 16 * 1024
 """Most bytes of a payload, or of an event's data, that a list includes."""
 LISTED_ATTEMPTS_LIMIT: Final = 200
-"""Most attempts of one delivery that are returned. People may retry one without end."""
+"""Most attempts of one delivery that are returned. Retries by people can make thousands."""
 DELIVERIES_OF_EVENT_LIMIT: Final = 100
 """Deliveries that are returned with an event."""
 
@@ -102,7 +102,7 @@ class History:
         return Delivery.of(items[0], map(Attempt.from_row, rows), waits_for=first)
 
     async def attempts(self, environment_id: str, id_: str) -> tuple[Attempt, ...]:
-        """Return the attempts of a delivery, oldest first. Of very many, return the newest."""
+        """Return the newest LISTED_ATTEMPTS_LIMIT attempts of a delivery, oldest first."""
         number = delivery_number(id_)
         rows = await self._stored.attempts(environment_id, number, LISTED_ATTEMPTS_LIMIT)
         if not rows and not await self._stored.items(environment_id, [number]):
@@ -230,7 +230,7 @@ async def _read_recent(read: ReadIds, filters: HistoryFilter, limit: int) -> Pag
 
 
 def _above(after: int, filters: HistoryFilter) -> HistoryFilter:
-    """Return the filter for ids above `after` alone. Of the largest id there are none."""
+    """Return the filter for ids above `after` alone. Above the largest id there are none."""
     low = min(after + 1, ids.LARGEST_ID)  # PostgreSQL has no larger number of this type
     return replace(filters, low=max(filters.low, low))
 

@@ -28,8 +28,9 @@ class DeliveryItem:
 
     `payload` is the exact body. It is None in a list if it is large, and everywhere if retention
     has dropped the event; then `payload_size` is None too. The fields from `response_status` to
-    `error` are those of the last attempt. `next_retry_at` is set only for pending deliveries that
-    are fanned out. `ended_at` is set for delivered, failed and cancelled ones.
+    `error` are those of the last attempt. For a delivery in quarantine, `error` says why.
+    `next_retry_at` is set only for pending deliveries that are fanned out. `ended_at` is set for
+    delivered, failed and cancelled ones.
     """
 
     id: str
@@ -54,7 +55,7 @@ class DeliveryItem:
 
     @property
     def is_quarantined(self) -> bool:
-        """Return True if the delivery waits in quarantine; `error` begins so, see items.sql."""
+        """Return True if the delivery is in quarantine. history/items.sql marks it in `error`."""
         return self.status == "PENDING" and (self.error or "").startswith("in quarantine: ")
 
     @staticmethod
@@ -164,8 +165,8 @@ class EventItem:
 
     `data` is the producer's text. It is None in a list if it is large. `source` is `producer`,
     `dispatcher` for dispatcher's own events, or `directed` for events to one webhook alone.
-    `outcome` is how its deliveries went, None in a list that was not asked for it and for an event
-    that was emitted a moment ago.
+    `outcome` is how its deliveries went. It is None in a list unless the request asks for it,
+    and in the response to the request that emits the event.
     """
 
     id: str
@@ -220,10 +221,10 @@ class Event(EventItem):
         )
 
     def count_deliveries(self) -> EventOutcome | None:
-        """Return how the deliveries went, or None if the event has not all of them.
+        """Return how the deliveries went, or None if there are more than this object holds.
 
-        They count as in `event_outcomes/of_events.sql`. An event whose attempts are too old to be
-        kept is not told from one without deliveries.
+        They count as in `event_outcomes/of_events.sql`. But an event whose attempts are too old to
+        be kept gives the same result as one without deliveries.
         """
         if self.more_deliveries:
             return None
@@ -288,7 +289,7 @@ def _readable(body: bytes | None) -> str | None:
 
 
 def new_event(event_id: int, environment_id: str, row: NewEventRow, *, is_checked: bool) -> Event:
-    """Return an event that was emitted a moment ago. `is_checked`: it awaits the schema check."""
+    """Return an event that was just emitted. If `is_checked`, it waits for the schema check."""
     return Event(
         id=ids.event_name(event_id),
         environment_id=environment_id,

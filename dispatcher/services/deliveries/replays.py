@@ -42,8 +42,8 @@ class Preview:
 class Recovery:
     """One recovery of a webhook.
 
-    `total` was counted at the start, or is None if there were too many. `made` counts the
-    deliveries made so far. Everything up to the time `reached`, between `since` and `until`, is
+    `total` was counted at the start, or is None if counting stopped early. `made` counts what was
+    queued so far. Everything up to the time `reached`, between `since` and `until`, is
     done. `error` is why the last step failed. A step is tried several times before the recovery is
     FAILED.
     """
@@ -85,8 +85,8 @@ class Recovery:
 class Replays:
     """The replays of webhooks.
 
-    Each method also raises StoreError and StatementTimeoutError, and NotFoundError for a webhook
-    that is not in the environment.
+    Each method also raises StoreError and StatementTimeoutError. All methods but `list` raise
+    NotFoundError for a webhook that is not in the environment.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:

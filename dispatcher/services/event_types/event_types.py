@@ -29,8 +29,8 @@ ROW_BYTES: Final = 200
 class EventTypes:
     """The catalogue of event types.
 
-    The methods raise NotFoundError for a type that is not in the environment, StoreError and
-    StatementTimeoutError. Call `delete` in a transaction.
+    `get` and `delete` raise NotFoundError for a type that is not in the environment. All methods
+    raise StoreError and StatementTimeoutError. Call `delete` in a transaction.
     """
 
     def __init__(self, session: Queryable, actor: Actor) -> None:
@@ -50,8 +50,7 @@ class EventTypes:
     ) -> Page[EventType, str]:
         """Return a page of the types whose names come after `after`, by name.
 
-        A page has at most `limit` types, and
-        not much more than `most_bytes` bytes of their texts.
+        A page has at most `limit` types, and about `most_bytes` bytes of their texts at most.
         """
         return await fill_page(
             partial(self._stored.list, environment_id),

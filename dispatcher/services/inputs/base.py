@@ -1,7 +1,8 @@
 """Define the base class of all inputs, and their kinds of values.
 
-Fields are written in snake_case. Requests may also use camelCase (the alias). Inputs are strict:
-they refuse what the published schema forbids, and unknown fields.
+Code names the fields in snake_case. A body names them in camelCase (the alias) in the envelope,
+and in snake_case in JSON:API. Inputs are strict: they refuse what the published schema forbids,
+and unknown fields.
 """
 
 import re
@@ -65,7 +66,7 @@ PROBLEMS_LIMIT = 20
 def problems(error: ValidationError) -> InvalidError:
     """Return the problems of an input without its values, because one may be a secret.
 
-    Only those of `text_patterns.QUOTED` are quoted.
+    Only a value that fails a pattern of `text_patterns.QUOTED` is quoted.
     """
     errors = error.errors(include_url=False)
     form = error.title.removesuffix("Document")  # as JSON:API wraps it
@@ -99,7 +100,7 @@ def _sentence(problem: ErrorDetails, form: str) -> str:
 _SAID = {
     "missing": "is required",
     "extra_forbidden": "is not known here",
-    # Otherwise the words of Python, and the names of classes.
+    # Otherwise the messages would have words of Python and names of classes.
     **dict.fromkeys(
         ("model_type", "model_attributes_type", "dict_type", "dataclass_type"), "must be an object"
     ),
@@ -107,7 +108,7 @@ _SAID = {
     **dict.fromkeys(("uuid_type", "uuid_parsing"), "must be a UUID"),
 }
 _KEY_FIELDS = (("idempotencyKey",), ("idempotency_key",))
-"""Where people look for the key of a request, which is a header."""
+"""Fields in which people send the key of a request, although it is a header."""
 _FINAL: Mapping[tuple[str, int | str], str] = {
     ("WebhookChanges", "ordered"): (
         "is chosen when the webhook is made, and cannot be changed. Create another webhook"

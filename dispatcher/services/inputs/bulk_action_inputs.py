@@ -24,7 +24,7 @@ class BulkFilters(DeliveryFilters):
 
 
 class NewBulkAction(Form):
-    """Retry or cancel many deliveries: give either `filters` or ids."""
+    """Retry or cancel many deliveries: give either `filters` or the ids of deliveries."""
 
     action: Literal["retry", "cancel"]
     """To cancel, the token needs the scope `write`."""

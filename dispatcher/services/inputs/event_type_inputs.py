@@ -48,7 +48,10 @@ class EventTypeQuery(Form):
 
 
 class EventTypePut(Form):
-    """Create or change an event type. A missing field keeps its value, or its default."""
+    """Create or change an event type.
+
+    A missing field keeps its value. In a new type it has its default.
+    """
 
     # Read this field by its alias only. `schema_` avoids a clash with the model's method `schema`.
     model_config = ConfigDict(validate_by_name=False)

@@ -23,8 +23,8 @@ class NewRecovery(Form):
     missed: bool = True
     """Whether to include missed events.
 
-    The webhook subscribes to them now, but no delivery was made for it: it was disabled or did not
-    exist yet. Events whose attempts are no longer kept are left out.
+    The webhook subscribes to them now, but no delivery was made for it: it was disabled, or did
+    not subscribe or exist yet. Events whose attempts are no longer kept are left out.
     """
     rate: Annotated[int, Field(ge=1, le=RATE_LIMIT)] | None = None
     """Deliveries a second. If it is missing, as fast as the webhook accepts them."""

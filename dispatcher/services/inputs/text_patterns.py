@@ -34,7 +34,7 @@ WORDS: Final[Mapping[str, str]] = {
     HEADER_NAME: "must be a name of 1 to 100 letters, digits and !#$%&'*+.^_`|~-",
     HEADER_VALUE: "must be printable ASCII characters that neither begin nor end with a space",
 }
-"""What a text must be that does not match."""
+"""What a text must be, by the pattern that it does not match."""
 QUOTED: Final = frozenset(
     {RESPONSE_STATUS, DELIVERY_NAME, EVENT_NAME, ENVIRONMENT_ID, ENVIRONMENT_ID_OR_ALL}
 )
@@ -44,7 +44,7 @@ QUOTE_LIMIT_CHARACTERS: Final = 80
 
 
 def reason(pattern: str, text: object) -> str | None:
-    """Return why a text is refused that does not match, None if the pattern has no words."""
+    """Return why a text that does not match is refused, or None if the pattern has no words."""
     words = WORDS.get(pattern)
     if words is None or pattern not in QUOTED or not isinstance(text, str):
         return words

@@ -31,8 +31,8 @@ class NewToken(Form):
     scope: Scope = "read"
     """`read` can only read. `support` can also retry, replay and read the audit log.
 
-    `write` can also change webhooks and deliveries. `admin` can also change tokens and
-    environments, and pause sending.
+    `write` can also emit events, cancel deliveries, and change webhooks, event types and the
+    quarantine. `admin` can also read and change tokens and environments, and pause sending.
     """
     expires_at: Moment | None = None
     """When the token expires. If it is missing, the token never expires."""

@@ -39,7 +39,7 @@ def _header_name(name: str) -> str:
 
 
 def headers_size(headers: Mapping[str, str | None]) -> int:
-    """Return how many bytes headers have in all, of HEADERS_LIMIT_BYTES."""
+    """Return the bytes of all names and values, which HEADERS_LIMIT_BYTES limits."""
     return sum(len(name) + len(value or "") for name, value in headers.items())
 
 
@@ -136,7 +136,7 @@ class Schedule(Form):
     base: Seconds | None = None
     """Seconds before the second attempt."""
     factor: Annotated[float, Field(ge=1, le=100)] | None = None
-    """By how much each delay is longer than the previous one."""
+    """The number by which each delay is multiplied to get the next one."""
     jitter: Annotated[float, Field(ge=0, le=1)] | None = None
     """The largest random change of a delay, as a fraction of it."""
     cap: Seconds | None = None

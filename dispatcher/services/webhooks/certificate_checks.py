@@ -68,9 +68,10 @@ class CertificateChecks:
         )
 
     async def check(self, key: str, form: TlsSettings | None) -> CheckedTls:
-        """Return the result for a form, or for none, when it is the turn of the fairness key.
+        """Check the certificates of a form, when it is the turn of the fairness key `key`.
 
-        Raise CertificateChecksBusyError.
+        Return the result, which is NOTHING_CHECKED at once if `form` is None. Raise
+        CertificateChecksBusyError.
         """
         if form is None:
             return NOTHING_CHECKED

@@ -8,7 +8,7 @@ from dispatcher.services.inputs.webhook_inputs import NewWebhook, Schedule, Webh
 from dispatcher.store.queries.endpoints import EndpointRow
 
 ROW_BYTES = 1000
-"""Approximate bytes of a webhook in a response, besides its metadata and patterns."""
+"""Approximate bytes of a webhook in a response, besides the texts that `size` adds."""
 
 
 def size(row: EndpointRow) -> int:

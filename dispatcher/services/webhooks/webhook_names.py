@@ -11,7 +11,7 @@ from dispatcher.store.session import Queryable
 
 @dataclass(frozen=True, slots=True)
 class WebhookName:
-    """What people call a webhook. A deleted one keeps its name, because its history does."""
+    """What people call a webhook. A deleted one keeps its name, because its history shows it."""
 
     id: UUID
     name: str

@@ -13,7 +13,7 @@ from dispatcher.store.queries.endpoints import EndpointRow
 
 
 class WebhookSecrets:
-    """The encryption of one daemon's webhooks. `cipher` is None if there is no key."""
+    """The encryption of the secrets of webhooks. `cipher` is None if there is no key."""
 
     def __init__(self, cipher: Cipher | None) -> None:
         self._cipher = cipher

@@ -239,7 +239,10 @@ class Webhooks:
     async def test(
         self, webhook_id: UUID, environment_id: str | None, *, sample: RawJson | None = None
     ) -> str:
-        """Emit a test event for it. Return the delivery's id. Raise ConflictError if disabled."""
+        """Emit a test event for a webhook. Return the delivery's id.
+
+        Raise ConflictError if the webhook is disabled.
+        """
         row = await self._row(webhook_id, environment_id)
         if not row["active"]:
             raise ConflictError("The webhook is disabled. Enable it before sending a test.")

@@ -88,9 +88,9 @@ async def connect(
 ) -> "asyncpg.Connection[Any]":
     """Return an open connection to the primary server of `dsn`, with `settings` in force.
 
-    `timeout_seconds` limits a single host. Each of several hosts has a few seconds, or
-    connect_timeout. Raise AddressError if the address cannot be read, and ConnectError if no server
-    can be reached or a server refuses the connection.
+    `timeout_seconds` limits a single host, SILENT_HOST_SECONDS each of several. connect_timeout in
+    the DSN overrides both. Raise AddressError if the address cannot be read, and ConnectError if no
+    server can be reached or a server refuses the connection.
     """
     address = addresses.read(dsn)
     opening = _Opening(address, _route(dsn), settings)
@@ -245,5 +245,8 @@ class _Opening:
 
 
 _OTHER_WAY = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.ConnectionDoesNotExistError)
-"""After these errors, sslmode prefer tries without TLS, and sslmode allow tries with TLS."""
+"""After these errors and OSError, sslmode prefer tries without TLS, and sslmode allow with TLS.
+
+The errors of _SAME_EITHER_WAY are excepted.
+"""
 _SAME_EITHER_WAY = (TimeoutError, ConnectionRefusedError, asyncpg.InvalidPasswordError)

@@ -13,7 +13,7 @@ POOLER = (
     "this is a connection pooler in transaction mode, and the daemon needs a session: connect to"
     " PostgreSQL itself, or set pool_mode = session for it (producers may use the pooler)"
 )
-"""For each statement that a pooler breaks.
+"""The message for each statement that a pooler breaks.
 
 LISTEN, settings and prepared statements need a session.
 """

@@ -162,8 +162,8 @@ AFTERWARDS: Final = (
 )
 """Set after connecting, and only where the value differs.
 
-Older servers do not know all of them. Those of PL/pgSQL are set in any case, because a server loads
-PL/pgSQL only when its first function is called.
+Older servers do not know all of them. Those of PL/pgSQL are set even if the server does not know
+them yet, because it loads PL/pgSQL only when the first function in that language is called.
 """
 
 

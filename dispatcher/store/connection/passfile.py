@@ -1,6 +1,6 @@
 r"""Read the password file of PostgreSQL's programs, by libpq's rules.
 
-The driver's own reader keeps the backslashes of `a\\:b` in the password.
+The driver's own reader keeps the backslash of `a\:b` in the password.
 """
 
 import os
@@ -67,7 +67,7 @@ def _distrusted(mode: int) -> str | None:
 
 
 def _line(text: str) -> tuple[str, ...] | None:
-    """Return the five fields of a line. Remove the backslash before a colon or a backslash."""
+    """Return the five fields of a line, or None. Remove backslashes that escape a character."""
     if text.startswith("#"):
         return None
     fields = [re.sub(r"\\(.)", r"\1", match[1]) for match in _FIELD.finditer(text)]

@@ -81,7 +81,7 @@ LOCK_TRY_MS = 500
 LOCK_PAUSE_SECONDS = 1.0
 """Pause between two tries, so that sessions that waited behind the first can go on."""
 SETTINGS = {"statement_timeout": "0", "lock_timeout": str(LOCK_TRY_MS)}
-"""Without limits, because building the index of a large table may take hours."""
+"""A statement has no time limit, because building the index of a large table may take hours."""
 _NO_LOCK = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 SCHEMA = "CREATE SCHEMA IF NOT EXISTS dispatcher"

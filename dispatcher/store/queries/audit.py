@@ -33,7 +33,7 @@ class AuditRow(TypedDict):
 
 
 class AuditNameRow(TypedDict):
-    """The name of an actor or a subject. That of an event type is `<environment>/<type>`."""
+    """The name of an actor or a subject. The id of an event type is `<environment>/<type>`."""
 
     kind: Literal["token", "webhook", "environment", "event_type"]
     id: str

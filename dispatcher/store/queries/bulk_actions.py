@@ -146,7 +146,7 @@ class BulkActions:
         return wait
 
     async def bring_forward(self) -> None:
-        """Let the next step of each running bulk action be due after the clock was set back."""
+        """Make the next step of each running bulk action due now, after the clock was set back."""
         await self._session.fetch(statement("bulk_actions/bring_forward"))
 
     async def note_failure(

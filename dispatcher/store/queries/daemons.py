@@ -11,7 +11,10 @@ from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 DRAINING: Final = 2**63 - 1
-"""The endpoint version with which a draining daemon renews: it starts no send, of no version."""
+"""The endpoint version that a draining daemon reports when it renews its lease.
+
+It starts no more sends, so no change has to wait for it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Claimed(NamedTuple):
     """A claimed shard.
 
     `age` is how many seconds ago its dead owner's last heartbeat was, by the database's clock. It
-    is negative if that clock was set back, and None if the shard had no owner.
+    is negative if that clock was set back, and None if the shard had no owner or the owner's row
+    was gone before.
     """
 
     shard: int
@@ -45,7 +49,8 @@ class Claimed(NamedTuple):
 class MissedStep(NamedTuple):
     """The database's clock was set back by `seconds` while no daemon ran.
 
-    `shards` are those that no daemon's row names, so that no claim shows the step.
+    `shards` are those that have no owner, or whose owner has no row. When they are claimed, no
+    heartbeat shows the step.
     """
 
     seconds: float

@@ -47,9 +47,9 @@ class Deliveries:
     ) -> dict[int, float | None]:
         """Write attempts, and update or end their deliveries. `within` is an open transaction.
 
-        Return the next time of each updated delivery, in epoch seconds, or None if it ended. A
-        delivery is missing from the result if another daemon has changed it since: see
-        `record_late`.
+        Return the time of the next attempt of each delivery, in epoch seconds, or None if it ended.
+        A delivery is missing from the returned dict if it has changed since it was read, or if this
+        result was recorded before: see `record_late`.
         """
         rows = await (within or self._session).fetch(
             statement("deliveries/record"),
@@ -62,7 +62,7 @@ class Deliveries:
     async def record_for_others(self, results: Sequence[Result]) -> dict[int, float | None]:
         """Do the same as `record`, and send change notices to the daemons of the deliveries.
 
-        Another one may own their shards by now, and hold them as they were before.
+        Another daemon may own the shards by now, and hold the deliveries as they were before.
         """
         async with self._session.transaction() as opened:
             recorded = await self.record(results, within=opened)
@@ -71,7 +71,11 @@ class Deliveries:
         return recorded
 
     async def record_late(self, results: Sequence[Result]) -> set[int]:
-        """Write attempts of deliveries that have changed since. Return those not known before."""
+        """Write attempts at deliveries that have changed since they were read.
+
+        A 2xx ends its delivery. Return the ids of the deliveries whose attempt was not recorded
+        before.
+        """
         columns = _attempt_columns(results)
         async with self._session.transaction() as opened:
             await Settings(opened).force_custom_plans()
@@ -124,8 +128,8 @@ class Deliveries:
     async def park(self, deliveries: Sequence[Delivery], shards: Collection[int]) -> None:
         """Park these deliveries, PARK_LIMIT in one statement.
 
-        Otherwise parking everything in memory would be one statement of a second. Their times count
-        where those of the table are of a clock that was set back.
+        Otherwise parking everything in memory would be one statement that takes a second. If the
+        table has a later time because the clock was set back, the statement corrects it.
         """
         for begin in range(0, len(deliveries), PARK_LIMIT):
             batch = deliveries[begin : begin + PARK_LIMIT]
@@ -145,7 +149,7 @@ class Deliveries:
     async def parked(
         self, limits: Mapping[UUID, int], shards: Collection[int], at_most: int
     ) -> list[Delivery]:
-        """Return due parked deliveries, those that have been due longest first.
+        """Return due parked deliveries: of each endpoint, those that have been due longest.
 
         `limits` has the limit of each endpoint. Endpoints are read one after another, until there
         are `at_most` deliveries in all.

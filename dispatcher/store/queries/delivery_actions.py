@@ -14,9 +14,10 @@ from dispatcher.store.statements import statement
 class DeliveryStateRow(TypedDict):
     """The state of a delivery for a person who wants to change it.
 
-    QUEUED waits in the inbox to become pending again. `status` is that of lists. `attempt` is how
-    many attempts there were. `active` and `deleted` are the endpoint's. If `has_unapplied_notices`
-    is true, a daemon may still hold the delivery as it was before a change.
+    A QUEUED delivery waits in the inbox to become pending again. `status` is what lists show. It is
+    None if only attempts that were recorded late were found. `attempt` is the number of attempts so
+    far. `active` and `deleted` are the endpoint's. If `has_unapplied_notices` is true, a daemon may
+    still hold the delivery as it was before a change.
     """
 
     id: int
@@ -61,7 +62,8 @@ class DeliveryActions:
     ) -> Sequence[DeliveryStateRow]:
         """Return the state of each delivery that the environment has, newest first.
 
-        A long history is read in spans of days, the latest first, until all are found.
+        Deliveries in quarantine are left out. A long history is read in spans of days, the latest
+        first, until all are found.
         """
         rows_by_id: dict[int, DeliveryStateRow] = {}
         left = set(delivery_ids)
@@ -80,7 +82,10 @@ class DeliveryActions:
         return [rows_by_id[id_] for id_ in sorted(rows_by_id.keys() - left, reverse=True)]
 
     async def keep_events(self, event_ids: Collection[int]) -> Collection[int]:
-        """Return those of the events that are kept. They are, until the transaction ends."""
+        """Return those of the events that are not pruned yet.
+
+        Their partitions are locked, so that none of them is pruned until the transaction ends.
+        """
         rows = await self._session.fetch(statement("delivery_actions/keep_events"), list(event_ids))
         return {row["id"] for row in rows}
 
@@ -90,7 +95,10 @@ class DeliveryActions:
         return len(rows)
 
     async def enqueue(self, ended: Sequence[DeliveryStateRow], environment_id: str) -> int:
-        """Queue ended deliveries again. Return how many were not queued or pending already."""
+        """Queue ended deliveries again. Return how many this call queued.
+
+        Deliveries that are queued or pending already, or whose endpoint was deleted, are skipped.
+        """
         rows = await self._session.fetch(
             statement("delivery_actions/enqueue"),
             [row["id"] for row in ended],
@@ -103,7 +111,7 @@ class DeliveryActions:
         return len(rows)
 
     async def cancel(self, delivery_ids: Collection[int], environment_id: str, error: str) -> int:
-        """End pending deliveries. Return how many were pending."""
+        """End those of the deliveries that are pending or queued. Return how many were ended."""
         rows = await self._session.fetch(
             statement("delivery_actions/cancel"), list(delivery_ids), environment_id, error
         )

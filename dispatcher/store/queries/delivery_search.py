@@ -122,7 +122,7 @@ class DeliverySearch:
         return ids_read(records, filters, part)
 
     async def causes(self, environment_id: str, filters: HistoryFilter, rows: int) -> CausesRead:
-        """Return the newest failed deliveries by cause, reading `rows` failures."""
+        """Return the newest failed deliveries by cause: at most 100 causes of `rows` failures."""
         part, until = await self._history.part(filters)
         records = await self._session.fetch(
             statement("delivery_search/causes"),
@@ -221,10 +221,10 @@ class DeliverySearch:
     ) -> Page[int, int]:
         """Return a page of the deliveries of the events with the reference.
 
-        An event is older than its deliveries, so a page begins with the events below its position.
-        If there are more than EVENTS_WITH_REFERENCE_LIMIT, it reaches down to the oldest of them,
-        and the next page goes on there. Only deliveries that were made later than so many newer
-        events are left out.
+        An event is older than its deliveries, so a page begins with the newest events below its
+        position, at most EVENTS_WITH_REFERENCE_LIMIT. If there are that many, the page reaches down
+        to the id of the oldest of them, and the next page goes on there. So a delivery can be left
+        out if its event is older than all of these events, but the delivery is not.
         """
         event_ids = await self.events_with_reference(
             environment_id, filters.reference or "", EVENTS_WITH_REFERENCE_LIMIT, high=filters.high

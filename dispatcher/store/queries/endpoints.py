@@ -222,7 +222,10 @@ class Endpoints:
         return first_row(SealedEndpointRow, rows)
 
     async def unwell(self, environment_id: str | None, limit: int) -> Sequence[UnwellEndpointRow]:
-        """Return endpoints that only fail or were disabled by the daemon, longest failing first."""
+        """Return active endpoints that only fail, then endpoints that the daemon disabled.
+
+        In each of the two groups, those that have failed longest come first.
+        """
         rows = await self._session.fetch(
             statement("endpoints/unwell"),
             environment_id,
@@ -302,7 +305,10 @@ class Endpoints:
         await self._session.fetch(statement("endpoints/rest"), endpoint_id, seconds)
 
     async def note_failures(self, counts: Mapping[UUID, int], disable_after: float) -> set[UUID]:
-        """Add failures. Return the endpoints that have only failed for `disable_after` seconds."""
+        """Add failures. Return the endpoints that have only failed for `disable_after` seconds.
+
+        They have failed at least 5 times, and not on one day (UTC) alone.
+        """
         rows = await self._session.fetch(
             statement("endpoints/note_failures"), list(counts), list(counts.values()), disable_after
         )

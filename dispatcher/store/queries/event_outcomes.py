@@ -12,9 +12,10 @@ from dispatcher.store.statements import statement
 class EventOutcomeRow(TypedDict):
     """The deliveries of one event, counted by how they went.
 
-    `place` is where the event waits for its fan-out. `retrying` and `waiting` are pending, tried
-    before and not. `failed_id` is the newest failed delivery. `is_partial` is true if not all rows
-    were counted. Attempts with ids below `kept_from` are no longer kept.
+    `place` is where the event waits for its fan-out. `retrying` are pending deliveries that were
+    tried before, `waiting` those that were not. `failed_id` is the newest failed delivery.
+    `is_partial` is true if not all rows were counted. Attempts with ids below `kept_from` are no
+    longer kept.
     """
 
     id: int

@@ -44,7 +44,10 @@ class EventTypes:
         return all_rows(EventTypeRow, rows)
 
     async def outline(self, environment_id: str, limit: int) -> Sequence[EventTypeRow]:
-        """Return at most `limit` types by name, without examples and schemas."""
+        """Return at most `limit` types by name.
+
+        `example` is None, and `schema` is the text `true` if the type has one.
+        """
         rows = await self._session.fetch(statement("event_types/outline"), environment_id, limit)
         return all_rows(EventTypeRow, rows)
 

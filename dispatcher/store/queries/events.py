@@ -32,8 +32,9 @@ class NewEventRow(NamedTuple):
 class EmittedRows(NamedTuple):
     """The ids of emitted events in their order, None for an event whose key was used before.
 
-    `earlier` has, in the same order, the ids of the events that used the keys before, None for one
-    that was emitted at the same time. `enforced` are those of the types whose schema is enforced.
+    `earlier` has, in the same order, the ids of the events that used the keys before. It has None
+    for an event that was emitted, and for one whose key another transaction used at the same time.
+    `enforced` are those of the types whose schema is enforced.
     """
 
     ids: Sequence[int | None]
@@ -134,8 +135,8 @@ class Events:
     async def emit_exhausted(self, attempts: Sequence[tuple[int, int]]) -> None:
         """Emit `delivery.exhausted` once for each attempt, `(delivery_id, number)`.
 
-        An attempt is skipped if its delivery did not fail with it, or if its environment does not
-        subscribe to exactly this type.
+        An attempt is skipped if its delivery did not fail with it, if the type of its event is
+        reserved, or if no webhook of its environment subscribes to exactly `delivery.exhausted`.
         """
         deliveries, numbers = (list(column) for column in zip(*attempts, strict=True))
         await self._session.fetch(

@@ -25,7 +25,10 @@ from dispatcher.store.session import Queryable
 from dispatcher.store.statements import statement
 
 DAYS_AT_ONCE_LIMIT = 42
-"""Most days, one partition each, that one statement reads."""
+"""Days, one partition each, that one statement reads of a long history.
+
+A list may read twice as many in one statement: see `History.part`.
+"""
 RECENT_DAYS = 2
 """Days before the end of a list in which a page is looked for first.
 

@@ -58,11 +58,11 @@ class FannedOut:
 
     `parked` are the endpoints whose deliveries were made parked. `seen` is how many rows were
     available, up to the limit, and `chosen` how many of them make few enough deliveries. Fewer are
-    picked if another session was faster. `crowding` are the environments that had the larger part.
-    `last_waiting` is the highest id that was read, of whatever environment, which is the highest in
-    the inbox, `newest`, unless READ_LIMIT rows came before. Both are set only if environments were
-    excluded. `is_unordered` is True if environments with ordered endpoints were passed over, as
-    another daemon fanned out for them.
+    picked if another session was faster. `crowding` are the environments with at least an equal
+    part of the rows. `last_waiting` is the highest id that was read, of any environment, and
+    `newest` the highest id in the inbox. They can differ if `up_to` or READ_LIMIT ended the read.
+    Both are set only if environments were excluded. `is_unordered` is True if environments with
+    ordered endpoints were passed over, as another daemon fanned out for them.
     `small_events` are the small events of the deliveries that are not parked. `is_lost` is True if
     events may wait, but another daemon owns the shard: then nothing was read. `is_unusual` is True
     if events may wait that only `Inbox.fan_out` can take: then nothing was taken.
@@ -223,7 +223,7 @@ class Inbox:
         excluded_environments: Sequence[str] = (),
         up_to: int = LARGEST_ID,
     ) -> FannedOut:
-        """Make the next `limit` deliveries of the oldest event that is too large for one statement.
+        """Make deliveries of the oldest event, which is oversized, for its next `limit` endpoints.
 
         `picked` is 1 when all its deliveries are made.
         """
@@ -244,8 +244,9 @@ class Inbox:
     ) -> tuple[int | None, int]:
         """Return the oldest id above `after_id`, None if there is none, and where reading ended.
 
-        Rows of the excluded environments are passed over, READ_LIMIT at most. Else, reading ends at
-        `up_to`, or at the id of a second ago by the database's clock.
+        Rows of the excluded environments are passed over. If any are excluded, READ_LIMIT rows are
+        read at most. If fewer rows are there, reading ends at `up_to`, or at the id of a second ago
+        by the database's clock if that is lower.
         """
         (row,) = await self._session.fetch(
             statement("inbox/first"), after_id, up_to, excluded_environments
@@ -255,18 +256,19 @@ class Inbox:
     async def raise_mark(self, taken: int, clear: int = 0) -> int:
         """Raise the mark from which all daemons read, to `taken` at most, and return it.
 
-        The mark does not pass a row that waits. Rows up to the id `clear` are not looked for, as
-        the caller knows that none waits there. After the clock was set back, the mark is lowered.
+        The mark passes neither a row that waits nor the id of a minute ago. Rows up to the id
+        `clear` are not looked for, as the caller knows that none waits there. After the clock was
+        set back, the mark is lowered.
         """
         (row,) = await self._session.fetch(statement("inbox/raise_mark"), taken, clear)
         mark: int = row["mark"]
         return mark
 
     async def quarantine(self, reason: str, detail: str, inbox_id: int) -> list[InboxRow]:
-        """Put this row aside, so that it holds up no other one.
+        """Move this row to quarantine. Otherwise it would stop the rows behind it.
 
-        Returns the row with the keys `id event_id environment_id type`, or nothing if another
-        daemon holds it.
+        Return a list with this row, whose keys are `id event_id environment_id type`. The list is
+        empty if another session holds the row or has fanned it out.
         """
         rows = await self._session.fetch(statement("inbox/quarantine"), reason, detail, inbox_id)
         return all_rows(InboxRow, rows)

@@ -19,9 +19,10 @@ class Partitions:
         return made
 
     async def drop_one(self, parent: Literal["events", "attempts"], keep: float) -> str | None:
-        """Drop the oldest partition that is older than `keep` seconds and unused. Return its name.
+        """Drop the oldest partition if it is older than `keep` seconds. Return its name.
 
-        Return None if there is none to drop.
+        Return None if it was not dropped: also if pending rows refer to its events, or if its lock
+        was not free in time.
         """
         rows = await self._session.fetch(statement("partitions/drop_one"), parent, keep)
         dropped: str | None = rows[0][0]

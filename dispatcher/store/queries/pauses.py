@@ -52,14 +52,14 @@ class Pauses:
         self._session = session
 
     async def pause(self, environment_id: str | None, version: int) -> bool:
-        """Pause sending. Return False if it was paused already.
+        """Pause sending. Return False if it was paused already, or if the environment is unknown.
 
         `version` is the version of this change, drawn in the same transaction.
         """
         return bool(await self._session.fetch(statement("pauses/pause"), environment_id, version))
 
     async def resume(self, environment_id: str | None, version: int) -> bool:
-        """Resume sending. Return False if it was not paused."""
+        """Resume sending. Return False if it was not paused, or if the environment is unknown."""
         return bool(await self._session.fetch(statement("pauses/resume"), environment_id, version))
 
     async def of_environment(self, environment_id: str) -> EnvironmentPausesRow | None:

@@ -1,4 +1,4 @@
-"""Look which queues have work."""
+"""Find out which queues have work that is due."""
 
 from typing import TypedDict
 

@@ -157,10 +157,11 @@ class Replays:
     ) -> ClaimedReplayRow | None:
         """Lock a replay that is due, until the transaction ends.
 
-        Environments take turns: it is the next one after `last_environment` in the order of ids of
-        which a replay is due, and of its replays the one that has been due longest. It has no room
-        while its endpoint is disabled or deleted, or has `waiting` rows in the inbox or `pending`
-        deliveries. Return None if no replay is due or other daemons hold them.
+        Environments take turns in the order of their ids: the replay is of the first one after
+        `last_environment` that has a due replay. Of its replays, it is the one that has been due
+        longest. A replay has no room while its endpoint is disabled or deleted, or has `waiting`
+        rows in the inbox or `pending` deliveries. Return None if no replay is due, or if other
+        daemons hold all that are due.
         """
         looked_at: set[str] = set()
         environment_id = await self.next_environment(last_environment)
@@ -185,9 +186,9 @@ class Replays:
     ) -> Step:
         """Run one step of a replay. Call this in the transaction that has claimed it.
 
-        If it has room, all deliveries must be locked: read up to `look` ended deliveries and
-        events, and make up to `make` inbox rows. Make none while the endpoint has `waiting` rows in
-        the inbox or `pending` deliveries.
+        If the replay has room, lock all deliveries before. Then the step reads up to `look` ended
+        deliveries and events, and makes up to `make` inbox rows. It makes none while the endpoint
+        has `waiting` rows in the inbox or `pending` deliveries.
         """
         rows = await self._session.fetch(
             statement("replays/step"),
@@ -201,7 +202,7 @@ class Replays:
         return Step(claimed["id"], rows[0]["state"], rows[0]["made"])
 
     async def bring_forward(self) -> None:
-        """Let the next step of each running replay be due after the clock was set back."""
+        """Make the next step of each running replay due now, after the clock was set back."""
         await self._session.fetch(statement("replays/bring_forward"))
 
     async def note_failure(

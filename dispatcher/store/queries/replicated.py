@@ -15,7 +15,7 @@ class Replicated:
     async def adopt(
         self, *, after_seconds: float, limit: int, too_old_below: int
     ) -> Sequence[tuple[int, str]]:
-        """Decide about up to `limit` events that arrived in the replica role.
+        """Decide about up to `limit` events of the replica role that came over `after_seconds` ago.
 
         Return the ids and what became of them: their place, `inbox`, `schema_check` (the type has
         an enforced schema) or `quarantine`; `known` (its deliveries were replicated too) or

@@ -25,7 +25,7 @@ class SettingChange:
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """The server's limits: how many relations all transactions may lock, how many are prepared."""
+    """The server's limits: the locks of all transactions together, and prepared transactions."""
 
     locks: int
     prepared: int

@@ -11,7 +11,7 @@ from dispatcher.store.statements import statement
 
 
 class Sums(NamedTuple):
-    """Sums over attempts. `durations` counts attempts by duration as in `histogram`."""
+    """Sums over attempts. `durations` counts attempts by the bins of `core/histogram.py`."""
 
     attempts: int
     failed_attempts: int
@@ -50,7 +50,11 @@ class FiguresRow(TypedDict):
 
 
 class EndpointSumsRow(TypedDict):
-    """What was sent to an endpoint in each half hour `slots`. The lists are None without any."""
+    """What was sent to an endpoint. The lists are None if nothing was sent.
+
+    `attempts` and `failed_attempts` are those of the half hours `slots`. `durations` is the sum of
+    all these half hours.
+    """
 
     id: UUID
     slots: list[int] | None
@@ -186,7 +190,7 @@ class Statistics:
         """Return figures of one environment, or of all environments for None.
 
         The keys are `now active disabled failing inbox inbox_more inbox_oldest quarantined
-        all_paused_at paused_at`. Rows are counted up to `limit`.
+        all_paused_at paused_at`. Rows are counted up to `limit`, endpoints up to ten times that.
         """
         rows = await self._session.fetch(statement("statistics/figures"), environment_id, limit)
         return only_row(FiguresRow, rows)

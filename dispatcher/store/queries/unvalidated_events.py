@@ -48,7 +48,7 @@ class UnvalidatedEvents:
         return [Waiting(**row) for row in rows]
 
     async def with_data(self, ids: Collection[int], size: int) -> Mapping[int, str | None]:
-        """Return the data of the oldest events, about `size` bytes together.
+        """Return the data of the oldest events, at most `size` bytes together.
 
         The first one is always read, even if it is larger. The value is None for an event that is
         left for the next call. An event that is gone has no key.

@@ -13,8 +13,8 @@ def measured(
 ) -> None:
     """Set the metrics of the backlog in the database.
 
-    `environments` are the environments with their own figures. `pauses` are all pauses in
-    force.
+    `environments` has the number of pending deliveries by environment and state: for those with
+    most of them, and for all others together. `pauses` are the totals of all pauses in force.
     """
     _set_deliveries(backlog, environments)
     metrics.INBOX.set(backlog.inbox.events)

@@ -63,5 +63,8 @@ def clock_stepped(seconds: float) -> None:
 
 
 def retries_moved(seconds: float, deliveries: int) -> None:
-    """Log that `deliveries` were moved back by `seconds`, as the database's clock was."""
+    """Log that the next attempts of `deliveries` deliveries were moved `seconds` earlier.
+
+    The database's clock had been set back by as much.
+    """
     _log.info("deliveries rescheduled", seconds=round(seconds, 3), deliveries=deliveries)

@@ -40,7 +40,10 @@ def _attempt_failed(result: Result) -> None:
 
 
 def late(new: int, number: int) -> None:
-    """Log late results, whose deliveries had moved on; `new` of them were not recorded before."""
+    """Log `number` late results, of which `new` were not recorded before.
+
+    The deliveries of late results had moved on.
+    """
     metrics.LATE.inc(new)
     _log.warning("results came late", superseded=new, repeated=number - new)
 
@@ -83,7 +86,10 @@ def attempt_broke(delivery: Delivery, error: Exception) -> None:
 
 
 def outcome_not_applied(delivery: Delivery, error: Exception) -> None:
-    """Log that an error of our own kept an outcome from its endpoint; the attempt is recorded."""
+    """Log that an outcome did not change its endpoint, because of an error of our own.
+
+    The attempt is recorded.
+    """
     _log.error(
         "outcome not applied to the endpoint",
         delivery_id=ids.delivery_name(delivery.id),

@@ -46,7 +46,10 @@ def schema_check_failed(event_id: int, error: Exception) -> None:
 
 
 def schema_checks_unavailable(error: Exception) -> None:
-    """Log that the process that checks schemas does not start; events of such types wait."""
+    """Log that the process that checks schemas does not start.
+
+    Events wait if their type has an enforced schema.
+    """
     _log.error("events wait, as their schemas cannot be checked", error=str(error))
 
 

@@ -27,7 +27,7 @@ def failed(stage: str, error: Exception, retry_in: float) -> None:
 
 
 def stuck(stage: str, seconds: float, error: str | None) -> None:
-    """Log that a stage makes no progress for that many seconds; /readyz names it in `failing`.
+    """Log that a stage has made no progress for `seconds`; /readyz names it in `failing`.
 
     `error` is the one of its last pass, None if that pass has not ended.
     """

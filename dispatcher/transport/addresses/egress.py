@@ -86,7 +86,8 @@ WRAPPERS = tuple(
         "2002::/16",
     )
 )
-"""IPv6 forms of IPv4 addresses. The allow-list cannot permit them: list the IPv4 address."""
+"""IPv6 forms of IPv4 addresses. The allow-list cannot permit them, except ::1. Use the IPv4 address
+itself, and list that."""
 
 METADATA = frozenset(
     ip_address(text)

@@ -1,7 +1,7 @@
-"""List the daemon's own ports, which no endpoint may use: the admin port and the database.
+"""List the daemon's own ports, which endpoints may not use: the admin port and the database.
 
-An allow-list entry for loopback or a private network is meant for receivers. It must not let a
-tenant reach the admin port or PostgreSQL from inside.
+An allow-list entry for loopback or a private network is meant for receivers. Otherwise it would let
+a tenant reach the admin port or PostgreSQL. Only an entry that names such a port permits it.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,9 @@
 """Resolve host names to permitted addresses; a slow name server must not delay other lookups.
 
-`getaddrinfo` can be neither cancelled nor limited in time. So each lookup has its own thread, one
-for each host, and ends when it ends; its callers stop waiting after BUDGET_SECONDS. The number of
-threads is bounded in three classes, and shared out between environments by `lookup_threads`:
+`getaddrinfo` can be neither cancelled nor limited in time. So each lookup has its own thread, and
+at most one runs for a host. The thread ends when `getaddrinfo` does, but the callers stop waiting
+after BUDGET_SECONDS. The number of threads is bounded in three classes, and shared out between
+environments by `lookup_threads`:
 
 | class | hosts                                                                          |
 |-------|--------------------------------------------------------------------------------|
@@ -149,8 +150,8 @@ class Resolver:
             # A daemon thread. Otherwise a lookup without an answer would delay the process's exit.
             threading.Thread(target=run, name=f"resolve {host}", daemon=True).start()
         except Exception as error:
-            # The system has no thread left. Otherwise the host would seem to be looked up, without
-            # an end, and its slot would stay taken.
+            # The system has no thread left, so undo the start. Otherwise the lookup would seem to
+            # run without an end, and its thread would stay taken.
             del self._running[host]
             threads.give_back(environment_id)
             raise _again("no thread can be started to look it up") from error
@@ -159,7 +160,7 @@ class Resolver:
         """Return what `_look_up` does, or a temporary failure: `finish` must always be called."""
         try:
             return self._look_up(host)
-        except Exception as error:  # noqa: BLE001 - of any kind, as an error of memory
+        except Exception as error:  # noqa: BLE001 - errors of any kind, such as MemoryError
             return _again(f"the lookup failed: {type(error).__name__}")
 
     def _look_up(self, host: str) -> list[str] | OSError:

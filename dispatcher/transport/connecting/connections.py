@@ -336,5 +336,5 @@ def _remember_session(origin: Origin, connection: Connection) -> None:
 
 
 def _idle_seconds(announced: int) -> float:
-    """Return how long to keep a connection whose receiver has `announced` so many seconds."""
+    """Return for how many seconds to keep a connection that its receiver keeps for `announced`."""
     return min(IDLE_SECONDS, announced - KEEP_ALIVE_MARGIN_SECONDS)

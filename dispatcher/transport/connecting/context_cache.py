@@ -20,9 +20,9 @@ T = TypeVar("T")
 class ContextCache(Generic[T]):
     """At most `limit` contexts, of at most `limit_bytes` together.
 
-    Beyond one of them, the environment whose contexts take the most memory loses the one that was
-    not used for longest. A context belongs to the environment that it was built for, and others
-    with the same identity use it too.
+    Beyond one of these limits, the environment whose contexts take the most memory loses the one
+    that has been unused for the longest time. A context belongs to the environment that it was
+    built for, and others with the same identity use it too.
     """
 
     def __init__(self, limit: int, limit_bytes: int) -> None:

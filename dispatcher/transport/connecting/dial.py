@@ -85,7 +85,7 @@ async def _dial_one(address: AddrInfo, socket_factory: SocketFactory) -> socket.
 
 
 async def _error_number(sock: socket.socket) -> int:
-    """Wait until the socket is connected, then return 0, or until it has failed to."""
+    """Wait until connecting has ended. Return 0 if it succeeded, else the number of the error."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
     loop.add_writer(sock, _wake, done)

@@ -1,8 +1,8 @@
 """Let new connections start one after another, so that many at once do not hold the event loop.
 
-To start a connection takes a tenth of a millisecond and more, with TLS half of one, and as much as
-twenty requests on kept connections. If hundreds of deliveries become due at once, the others must
-not wait until all of these connections are started.
+Starting a connection takes a tenth of a millisecond or more, and with TLS half a millisecond, as
+much as twenty requests on kept connections. If hundreds of deliveries become due at once, the
+others must not wait until all of these connections are started.
 """
 
 import asyncio

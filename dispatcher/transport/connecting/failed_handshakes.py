@@ -1,10 +1,11 @@
 """Remember failed TLS handshakes, so that bad certificates cannot hold the event loop.
 
-To find that a certificate is not valid takes 1.6 ms, as much as fifty requests on kept connections,
-and no time of the receiver's. Without a limit, the deliveries of one environment to such receivers
-would take the loop from all others. So after some failures in a row, one request a second tries
-again, and the others fail for the same reason. A single failure changes nothing: of many servers
-behind one name, one may have a bad certificate. Pure: times are arguments, in monotonic seconds.
+To find that a certificate is not valid takes 1.6 ms, as much as fifty requests on kept connections.
+The receiver spends no time on it. Without a limit, the deliveries of one environment to such
+receivers would delay those of all others. So after some failures in a row, one request a second
+tries again, and the others fail for the same reason. A single failure changes nothing: of many
+servers behind one name, one may have a bad certificate. Pure: times are arguments, in monotonic
+seconds.
 """
 
 from collections import OrderedDict
@@ -15,17 +16,17 @@ from dispatcher.transport.failures import PostError
 from dispatcher.transport.target import Origin
 
 IN_A_ROW = 3
-"""So many handshakes with a receiver fail before the next one must wait."""
+"""How many handshakes with a receiver fail in a row before the next one must wait."""
 
 RETRY_SECONDS = 1.0
 """Time between two handshakes with a receiver whose last ones failed."""
 
 SPACING_SECONDS = 0.02
-"""This time for each such receiver of the environment, if it is longer: the failing handshakes of
-an environment then take at most a twelfth of the event loop."""
+"""If an environment has many such receivers, the wait is this time for each of them. Its failing
+handshakes then take at most a twelfth of the event loop."""
 
 FORGET_SECONDS = 60.0
-"""Seconds after another handshake was permitted until a failure is forgotten."""
+"""How long a failure is remembered after the end of its wait."""
 
 FAILURES_LIMIT = 10_000
 """Most failures that are remembered, about 5 MiB."""

@@ -16,7 +16,7 @@ from dispatcher.transport.connecting.context_cache import ContextCache
 from dispatcher.transport.connecting.system_certificates import load_when_needed
 
 SESSIONS_LIMIT = 1024
-"""Most sessions kept, one per host name."""
+"""Most sessions that one context keeps, one for each host name."""
 
 SESSION_SECONDS = 600.0
 """Longest age of a resumed session, as resumption does not check the certificate again."""
@@ -28,21 +28,21 @@ or two certificates each takes about 25 KiB, with 64 KiB of them 0.6 MiB."""
 
 SYSTEM_CA_LIMIT = 64
 """Most contexts kept for endpoints with a client certificate that trust the system's certificates:
-some systems only permit to copy all of them, which takes 0.8 MiB each."""
+on some systems each context needs a copy of all of them, which takes 0.8 MiB."""
 SYSTEM_CA_LIMIT_BYTES = 32 * 2**20
 """Memory for these contexts, besides the system's certificates."""
 
 BUILDING_LIMIT = 2
 """Most contexts built at a time, one for an environment: one with many certificates takes 0.1 s."""
 BUILDING_WAIT_SECONDS = 60.0
-"""Longest wait until a context is built. It is more than `connect_timeout` can be."""
+"""Longest wait for the turn to build a context. It is more than `connect_timeout` can be."""
 
 
 class ClientContext(ssl.SSLContext):
     """A TLS context for connections to receivers, which keeps one session for each host name.
 
-    Resuming a session saves a round trip and the expensive half of a handshake. With an `identity`,
-    its certificates are used. Raise OSError or ValueError if they cannot be used.
+    Resuming a session saves the expensive half of a handshake, and with TLS 1.2 a round trip. With
+    an `identity`, its certificates are used. Raise OSError or ValueError if they cannot be used.
     """
 
     def __new__(cls, identity: TlsIdentity | None = None) -> Self:
@@ -115,11 +115,11 @@ class ClientContexts:
         )
 
     async def get(self, identity: TlsIdentity | None, environment_id: str = "") -> ClientContext:
-        """Return the context of an identity, None for that of the system.
+        """Return the context of an identity, or that of the system if `identity` is None.
 
-        Build it first if it is not kept, in a thread, when it is the environment's turn: the
-        certificates take 10 ms and more. Raise OSError or ValueError if they cannot be used, and
-        BusyError if it is not built in BUILDING_WAIT_SECONDS.
+        If it is not kept, build it in a thread, when it is the environment's turn: loading the
+        certificates takes 10 ms or more. Raise OSError or ValueError if they cannot be used, and
+        BusyError if the turn does not come within BUILDING_WAIT_SECONDS.
         """
         if identity is None:
             return self._system

@@ -34,9 +34,9 @@ _CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def whole_answer(data: bytes, body_limit: int) -> tuple[Head, bytes] | None:
-    """Return head and body of an answer that arrived in one piece, without an Answer.
+    """Return the head and the body of an answer that arrived whole, in one piece.
 
-    This is nearly every answer. Return None for another one: Answer parses all of them. Raise
+    Nearly every answer does so. Return None for any other answer: an `Answer` parses it. Raise
     NotHttpError.
     """
     end = data.find(b"\r\n\r\n", 0, CACHED_HEAD_LIMIT_BYTES) + 4

@@ -12,15 +12,15 @@ HEADERS_LIMIT_BYTES = 8 * 1024
 """Most bytes of header names and values that are kept."""
 
 LINES_LIMIT = 512
-"""Most lines of a head that are searched for headers to keep."""
+"""Most lines of a long, malformed or incomplete head that are searched for headers to keep."""
 
 NOTABLE_LIMIT = 64
 """Most headers about the end of the body that are used, as thousands would take time."""
 
 HEADS_LIMIT = 512
 CACHED_HEAD_LIMIT_BYTES = 1024
-"""Parsed heads that are kept, half a MiB in all: under load, a receiver's heads are the same for
-at least a second."""
+"""Most parsed heads that are kept, and the longest of them: half a MiB in all. Under load, most
+heads of a receiver are equal within one second, as their Date is."""
 
 CLEAN_LIMIT_BYTES = 16 * 1024
 """Longest head that is checked to the last byte, so that the connection can be kept: 64 KiB would
@@ -57,9 +57,9 @@ class Head(NamedTuple):
 
     `length` is the body's length in bytes if `framing` is "length". `is_reusable` is True if
     another request may follow on the connection. `keep_alive_seconds` is how long the receiver
-    announces to keep it, None if it announces nothing. `whole_length` is the number of bytes after
-    which the answer is complete, -1 if the head is malformed or does not say it, or if another
-    answer follows.
+    announces that it keeps the connection, None if it announces nothing. `whole_length` is the
+    number of bytes that must follow the head, -1 if the head is malformed, is longer than
+    CLEAN_LIMIT_BYTES or does not say it, or if another answer follows.
     """
 
     status: int
@@ -106,7 +106,7 @@ def kept_headers(head: bytes | bytearray) -> tuple[tuple[str, str], ...]:
             if not colon:
                 continue
             name, value = name.strip(), value.strip()
-        # Skip only what is too long: a shorter header may follow that is needed: Retry-After.
+        # Skip only a header that is too long. Otherwise a Retry-After behind it would be lost.
         if len(name) + len(value) <= room:
             room -= len(name) + len(value)
             kept.append((name, value))
@@ -144,8 +144,8 @@ def _parse(head: bytes) -> Head:
     return Head(status, framing, length, is_reusable, keep_alive_seconds, headers, whole_length)
 
 
-# The same as `parse_head`, for heads of at most CACHED_HEAD_LIMIT_BYTES; in C, as all calls are
-# made here.
+# The same as `parse_head`, for heads of at most CACHED_HEAD_LIMIT_BYTES. It is called directly,
+# because `lru_cache` is written in C, and nearly every answer passes here.
 cached_head = lru_cache(maxsize=HEADS_LIMIT)(_parse)
 
 

@@ -122,9 +122,9 @@ class Connection(asyncio.Protocol):
         """Send a request; return a future of the answer, with at most `body_limit` bytes of body.
 
         Its duration, its first byte and its deadline count from `started_at`, in monotonic seconds.
-        A status is waited for until the deadline, in `seconds`, the rest of the answer for at most
-        BODY_SECONDS more. The future raises ExchangeError or NotHttpError if there is no status.
-        Cancel the exchange by `abort`.
+        The deadline is `seconds` later. After the status, the rest of the answer has at most
+        BODY_SECONDS, but no time beyond the deadline. The future raises ExchangeError or
+        NotHttpError if there is no status. Cancel the exchange by `abort`.
         """
         waiter = self._waiter = self._loop.create_future()
         if self.is_closing:
@@ -150,7 +150,10 @@ class Connection(asyncio.Protocol):
         )
 
     def abort(self) -> None:
-        """Close at once; a running exchange ends with EndedError."""
+        """Close at once.
+
+        A running exchange ends with the answer so far if that has a status, else with EndedError.
+        """
         self._unwritten = None
         self._queue.pop(self, None)
         if not self.is_lost:
@@ -244,7 +247,7 @@ class Connection(asyncio.Protocol):
             self._queue.pop(self, None)
             now = monotonic()
             seconds = min(self.when - now, BODY_SECONDS)
-            # In steps of 10 ms. Otherwise each deadline's own length would have its own queue.
+            # Round down to 10 ms. Otherwise nearly every deadline would have a queue of its own.
             self._queue = self._deadlines.start(self, math.floor(seconds * 100) / 100, now)
 
     def _finish_whole(self, head: Head, body: bytes) -> None:
@@ -279,7 +282,7 @@ class Connection(asyncio.Protocol):
             self.abort()
         else:
             self._on_idle(self, head)
-            # Only now: `on_idle` takes the TLS session from a connection that has served none.
+            # Count it only now: `on_idle` keeps the TLS session if nothing was served before.
             self.served += 1
 
     def _fail(self, error: Exception) -> None:

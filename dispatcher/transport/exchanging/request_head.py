@@ -61,7 +61,7 @@ class RequestHeads:
         `start` is the request line and the Host header. `headers` are the same for many requests.
         `names` are those of the headers that vary, with the `values` of this request. Raise
         ValueError if a header has a control character or an invalid name, or if only the sender may
-        write it. In `values`, only the characters that would end a line are searched for.
+        write it. `values` are searched only for line breaks and NUL.
         """
         layout, kept = self._layout(start, tuple(headers.items()) if headers else (), names)
         if values:

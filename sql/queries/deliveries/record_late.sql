@@ -3,7 +3,7 @@
 --
 -- It records results whose delivery has changed since it was read: another daemon took it over, or the
 -- same result was written before. The attempt was made, so it is written once. A 2xx ends the delivery,
--- even if it has a higher attempt number now. The daemon that holds the delivery gets a change notice.
+-- even if that has a higher attempt number now. Then the daemon that holds the delivery gets a change notice.
 WITH result AS MATERIALIZED (
   SELECT * FROM unnest($1::text::bigint[], $2::text::int[], $3::text::bigint[], $4::text::text[], $5::text::smallint[], $6::text::int[],
                        $7::text[], $8::text[], $9::text::bigint[], string_to_array($10, E'\x1e', 'null'), $11::bytea[],

@@ -1,10 +1,10 @@
 -- $1 environment  $2 event ids  $3 rows to count, of each event and each kind  $4 attempts with ids
 -- above this one  $5 attempts with ids up to this one, or NULL
 --
--- Return how the deliveries of each event went, or how far it is. `is_partial` is true if rows were
--- left out: one row more than $3 is read to know it. A delivery that ended several times counts by its
--- newest end, one that is sent again as pending, and so does one in quarantine. `failed_id` is the newest
--- failed one. `kept_from` is the first id of the oldest day whose attempts are kept.
+-- Return how the deliveries of each event went, or where the event waits. `is_partial` is true if rows
+-- were left out: one row more than $3 is read to know it. A delivery that ended several times counts by
+-- its newest end. A delivery that is sent again, or is in quarantine, counts as pending. `failed_id` is the
+-- newest failed one. `kept_from` is the first id of the oldest day whose attempts are kept.
 --
 -- LIMIT keeps each read a look-up: of EXISTS, the planner may make a hash of a whole table.
 WITH kept AS MATERIALIZED (

@@ -1,7 +1,8 @@
 -- $1 event ids  $2 bytes of data
 --
--- The data of the smallest events, until there is so much: of at least one. The others have no data:
--- ask for them again. Use plan_cache_mode = force_custom_plan. Otherwise partitions are not pruned.
+-- Return each event. The smallest ones come with their data, until it amounts to $2 bytes; at least one
+-- does. The data of the others is NULL: ask for them again. Use plan_cache_mode = force_custom_plan.
+-- Otherwise partitions are not pruned.
 SELECT id, environment_id, type, CASE WHEN before < $2::bigint THEN data::text END AS data
 FROM (
   SELECT *, coalesce(sum(size) OVER (ORDER BY size, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before

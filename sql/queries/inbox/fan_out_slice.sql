@@ -1,4 +1,4 @@
--- $1 how many deliveries  $2 a shard we own  $3 our daemon id  $4 endpoints whose queue is full
+-- $1 how many endpoints  $2 a shard we own  $3 our daemon id  $4 endpoints whose queue is full
 -- $5 read inbox ids above  $6 excluded environments  $7 up to this id
 --
 -- For an event with more endpoints than one statement may take: make deliveries for the next $1 of

@@ -1,8 +1,9 @@
 -- $1 read inbox ids above this one  $2 up to this one  $3 excluded environments
 --
--- Return the first such row, and the id up to which the inbox was read. The last second is not read:
--- otherwise a caller that continues from that id could miss a row that is being inserted. Of excluded
--- environments at most 50000 rows are read, as there may be millions. IN: see fan_out.sql.
+-- Return the id of the first row that is of no excluded environment, and the id up to which the inbox was
+-- read. The last second is not read. Otherwise a caller that continues from that id could miss a row that
+-- is being inserted. With excluded environments at most 50000 rows are read, as they may have millions.
+-- IN: see fan_out.sql.
 WITH range AS MATERIALIZED (
   SELECT greatest($1::bigint, least($2::bigint, dispatcher.id_floor(clock_timestamp() - interval '1 second'))) AS up_to
 ), excluded AS MATERIALIZED (                  -- for the empty text, see fan_out.sql

@@ -1,7 +1,7 @@
 -- $1 replay  $2 error  $3 most failures in a row  $4 its environment, for the planner: see bulk_actions/advance.sql
 --
--- Record a failed step. The replay is retried later and later, after the others, and finally its state
--- becomes FAILED. No row: it is not running any more.
+-- Record a failed step. The next one is due after 1 s, after each further failure twice as late, and at most
+-- 64 s later. After $3 failures in a row the state becomes FAILED. No row: the replay is not running any more.
 WITH failed AS MATERIALIZED (
   SELECT id, state FROM dispatcher.replays WHERE id = $1 AND environment_id = $4 FOR UPDATE
 )

@@ -1,6 +1,6 @@
 -- Return our triggers that do not fire when they should: disabled, in the wrong role, or dropped. event_replicated
--- fires in the replica role. People may disable it on purpose, but not by ENABLE TRIGGER ALL, after which it fires
--- for an application's inserts alone.
+-- fires in the replica role. It is not returned if people have disabled it, as they may do so on purpose. It is
+-- returned after ENABLE TRIGGER ALL, because then it fires for an application's inserts alone.
 WITH wanted AS MATERIALIZED (
   SELECT w.name, w.fires || CASE WHEN w.name = 'event_replicated' AND t.tgenabled = 'D' THEN 'D' ELSE '' END AS fires, t.tgenabled
   FROM (VALUES ('event_checked', 'OA'), ('events_inserted', 'OA'), ('event_replicated', 'RA')) AS w(name, fires)

@@ -41,7 +41,7 @@ async def test_the_cache_keeps_only_what_fits_and_all_bodies_can_be_read(
 async def test_events_that_do_not_fit_into_one_answer_are_read_by_the_next(
     connection: Connection, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body_cache, "READ_BYTES", 250)
+    monkeypatch.setattr(body_cache, "READ_LIMIT_BYTES", 250)
     statements: list[Collection[int]] = []
 
     class Counted(Events):
