@@ -100,16 +100,21 @@ class AttemptRunner:
         """Return False if the shard was lost, or sending stopped, since the delivery was taken."""
         return self.lease.covers(delivery.shard) and self.endpoints[delivery.endpoint_id].may_send
 
-    async def _send(self, delivery: Delivery, event: Event) -> tuple[Result, float]:
-        """Return the result of the request, and how many seconds it took."""
+    async def _send(self, delivery: Delivery, event: Event) -> tuple[Result, float | None]:
+        """Return the result of the request, and how many seconds it took.
+
+        The latter is None after an error of ours, which says nothing about the endpoint.
+        """
         endpoint = self.endpoints[delivery.endpoint_id]
         started_at = self.clock.now()
         sent: Sent | None = None
+        seconds: float | None = None
         try:
             # Receivers compare the signature's time with their own clocks, not the database's.
             request = self.requests.build(delivery, endpoint, event, time.time(), started_at)
             sent = request.sent
             answer = await self._post(endpoint, request, event.body)
+            seconds = answer.duration
         except Exception as error:  # noqa: BLE001 - an error of ours is retried on schedule
             observe.deliveries.attempt_broke(delivery, error)
             answer = SendError("protocol", f"internal error: {type(error).__name__}", 0.0)
@@ -125,7 +130,7 @@ class AttemptRunner:
         except Exception as error:  # noqa: BLE001 - otherwise an event that was received is sent again
             observe.deliveries.outcome_not_applied(delivery, error)
         result = result_of(delivery, outcome, started_at, sent, answer)
-        return result, answer.duration
+        return result, seconds
 
     def _post(
         self, endpoint: Endpoint, request: Request, body: bytes
