@@ -170,6 +170,7 @@ class Connections:
             await self._wait(opened)
             if (connection := self.take(origin, monotonic())) is not None:
                 return connection
+            opened = self._connections_to(origin)  # it is another one if all of them were closed
         opened.count += 1
         connection = None
         try:

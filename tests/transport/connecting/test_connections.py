@@ -183,6 +183,8 @@ async def test_waiting_for_a_connection_ends_at_the_deadline_and_frees_the_place
         hanging.cancel()
         assert (await second).status == 200
         assert len(receiver.requests) == 2
+        await posted(sender, receiver.url)
+        assert receiver.requests[1].peer == receiver.requests[2].peer, "it is kept for the next"
         await asyncio.gather(first, hanging, return_exceptions=True)
 
 
