@@ -74,7 +74,7 @@ async def test_a_daemon_that_stops_while_its_admin_port_is_loading_never_reports
 ) -> None:
     async with loading(story, cipher, monkeypatch) as (daemon, running, _):
         await until(lambda: daemon._engine.lease.is_valid, "its engine runs")
-        with pytest.raises(RuntimeError, match="not ready"):
+        with pytest.raises(RuntimeError, match="not built yet"):
             _ = daemon.dashboard
         with structlog.testing.capture_logs() as lines:
             daemon.stop()
