@@ -83,7 +83,7 @@ async def test_settings_are_changed_and_a_schedule_explained_while_it_is_typed(
     await page.get_by_label("Name of a new header").first.fill("X-Api-Key")
     await page.get_by_label("Value of the new header").first.fill("k-1")
     await page.get_by_label("Retries").fill("2")
-    await page.get_by_label("First after, seconds").fill("7200")
+    await page.get_by_label("Delay of the first retry, seconds").fill("7200")
     await expect(page.get_by_role("status", name="When it is tried")).to_contain_text("after 2 h")
     await page.get_by_role("button", name="Save").click()
     await expect(page.get_by_role("status").first).to_have_text("Saved.")
